@@ -1,0 +1,165 @@
+"""Every message that crosses a socket, numbered once.
+
+What: a frame is a 4-byte big-endian length and one msgpack array of messages; a message is an array whose first element
+is its kind. Fields are positional; trailing fields may be left out and then have the default named here.
+
+Invariant: kinds and field positions are append-only; a number is never reused. A message's limits stand beside it and
+are checked before anything is done with it.
+
+Why: positional arrays decode to lists in C with no name lookups, so a batch of a thousand requests costs one call. The
+groups (``WRITE``, ``READ``) carry many keys under one request id, so that a batch is replicated, acknowledged and timed
+as one thing (DESIGN section 3).
+
+Fields (``clock`` is the sender's hybrid timestamp, ``digest`` its member table's digest, ``rid`` a request id that the
+asking end chose, unique on its connection):
+
+====================  ==================================================================================================
+client to node
+GET                   rid, key, level=0, timeout_ms=0, flags=0, minimum_context=nil
+SET                   rid, key, payload_flags, payload, level=0, timeout_ms=0, ttl_ms=0, flags=0, condition=0,
+                      context=nil, operation_id=nil
+DELETE                rid, key, level=0, timeout_ms=0, flags=0, condition=0, context=nil, operation_id=nil
+TOUCH                 rid, key, ttl_ms, level=0, timeout_ms=0
+INCREMENT             rid, key, delta, level=0, timeout_ms=0, ttl_ms=0, operation_id=nil
+REPORT                rid, topic ("status", "owners", "ready", "statistics"), argument=nil
+PING                  rid
+node to client
+VALUE                 rid, payload_flags, payload, metadata=nil
+MISS                  rid, reason, metadata=nil
+DONE                  rid, applied, metadata=nil
+NUMBER                rid, value, metadata=nil
+ERROR                 rid, code, text
+REPORTED              rid, map
+PONG                  rid
+TOPOLOGY              rid=0, member table (wire form), {node id: state}; pushed after the hello and at each change
+node to node
+WRITE                 request_id, clock, digest, remaining_ms, hint_for (node id or nil), [key, record, key, record, ...]
+WRITE_ACK             request_id, clock, exceptions (nil, or [[position, error code], ...])
+READ                  request_id, clock, digest, remaining_ms, [key, version_prefix or nil, ...]
+READ_REPLY            request_id, clock, [answer, ...]
+FORWARD               clock, digest, hops, [client message, ...] (rids are the forwarder's)
+FORWARD_REPLY         clock, [reply, ...]
+STALE_TABLE           request_id, clock, member table; the request was refused unread, ask again after merging
+TABLE                 clock, member table
+MEMBERSHIP            payload of the membership protocol (full state exchange, ping over the stream)
+BIRTH                 map of the birth exchange; the only message served before the cluster is known
+====================  ==================================================================================================
+
+An ``answer`` is: ``bytes`` a record (found or tombstone), ``True`` the same version as asked, ``None`` absent,
+``False`` unknown (memory incomplete), an ``int`` evicted (its hybrid timestamp, 0 when not remembered).
+
+``metadata`` is a map with short names: ``c`` context, ``t`` last update (ms), ``b`` created (ms), ``e`` expiry (ms, 0
+never), ``s`` siblings [[flags, payload, time_ms], ...], ``p`` previous [flags, payload] or nil, ``r`` receipt
+(map: ``asked``, ``answered``, ``stood_in``, ``level``, ``coordinator``, ``unrepaired``, ``degraded``).
+"""
+
+from typing import Final
+
+__all__ = [
+    "BIRTH",
+    "CLIENT_REQUESTS",
+    "DELETE",
+    "DONE",
+    "ERROR",
+    "FLAG_METADATA",
+    "FLAG_NO_PAYLOAD",
+    "FLAG_PREVIOUS",
+    "FLAG_RECEIPT",
+    "FLAG_SIBLINGS",
+    "FORWARD",
+    "FORWARD_REPLY",
+    "FRAME_LIMIT_BYTES",
+    "GET",
+    "GROUP_LIMIT_KEYS",
+    "HELLO",
+    "INCREMENT",
+    "KEY_LIMIT_BYTES",
+    "MEMBERSHIP",
+    "MESSAGE_LIMIT_COUNT",
+    "MISS",
+    "NUMBER",
+    "PAYLOAD_MSGPACK",
+    "PAYLOAD_RAW",
+    "PEER_MESSAGES",
+    "PING",
+    "PONG",
+    "PROOF",
+    "PROTOCOL_VERSION_MAX",
+    "PROTOCOL_VERSION_MIN",
+    "READ",
+    "READ_REPLY",
+    "REPORT",
+    "REPORTED",
+    "SET",
+    "STALE_TABLE",
+    "TABLE",
+    "TOPOLOGY",
+    "TOUCH",
+    "VALUE",
+    "VALUE_LIMIT_BYTES",
+    "WELCOME",
+    "WRITE",
+    "WRITE_ACK",
+]
+
+PROTOCOL_VERSION_MIN: Final = 1
+PROTOCOL_VERSION_MAX: Final = 1
+
+KEY_LIMIT_BYTES: Final = 1024
+VALUE_LIMIT_BYTES: Final = 16 * 1024 * 1024
+FRAME_LIMIT_BYTES: Final = 40 * 1024 * 1024
+"""A frame holds at least two of the largest values; an over-long one is refused from its header."""
+MESSAGE_LIMIT_COUNT: Final = 65_535
+GROUP_LIMIT_KEYS: Final = 4_096
+
+WRITE: Final = 1
+WRITE_ACK: Final = 2
+READ: Final = 3
+READ_REPLY: Final = 4
+FORWARD: Final = 5
+FORWARD_REPLY: Final = 6
+STALE_TABLE: Final = 7
+TABLE: Final = 8
+MEMBERSHIP: Final = 9
+BIRTH: Final = 10
+
+HELLO: Final = 20
+WELCOME: Final = 21
+PROOF: Final = 22
+
+GET: Final = 32
+SET: Final = 33
+DELETE: Final = 34
+TOUCH: Final = 35
+INCREMENT: Final = 36
+REPORT: Final = 48
+PING: Final = 49
+
+VALUE: Final = 64
+MISS: Final = 65
+DONE: Final = 66
+NUMBER: Final = 67
+ERROR: Final = 68
+REPORTED: Final = 69
+PONG: Final = 70
+TOPOLOGY: Final = 71
+
+CLIENT_REQUESTS: Final = frozenset({GET, SET, DELETE, TOUCH, INCREMENT, REPORT, PING})
+PEER_MESSAGES: Final = frozenset(
+    {WRITE, WRITE_ACK, READ, READ_REPLY, FORWARD, FORWARD_REPLY, STALE_TABLE, TABLE, MEMBERSHIP}
+)
+
+FLAG_METADATA: Final = 1
+"""Answer with context, timestamps and expiry."""
+FLAG_RECEIPT: Final = 2
+"""Answer with the receipt: replicas asked and answered, level reached."""
+FLAG_SIBLINGS: Final = 4
+"""Answer with every concurrent version."""
+FLAG_NO_PAYLOAD: Final = 8
+"""Leave the payload out (exists, ttl)."""
+FLAG_PREVIOUS: Final = 16
+"""Answer a write with the value it replaced."""
+
+PAYLOAD_MSGPACK: Final = 0
+PAYLOAD_RAW: Final = 1
+"""The payload is the application's bytes, untouched; the same bit as in a record's flags."""
