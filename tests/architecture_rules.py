@@ -17,8 +17,11 @@ import attrs
 
 ROOT = Path(__file__).resolve().parent.parent
 
-RANKS: dict[str, int] = {
-    **dict.fromkeys(("types", "errors", "config"), 0),
+RANKS: dict[str, float] = {
+    # The three of rank 0 in this order: an option's error is one of the tree.
+    "types": 0,
+    "errors": 0.1,
+    "config": 0.2,
     **dict.fromkeys(("versioning", "placement"), 1),
     "datatypes": 2,
     "wire": 3,
