@@ -1,0 +1,64 @@
+"""The numbers of the wire: unique, unchanged, and inside their limits."""
+
+import inspect
+
+from dynacache.wire import messages
+
+KINDS = {
+    "WRITE": 1,
+    "WRITE_ACK": 2,
+    "READ": 3,
+    "READ_REPLY": 4,
+    "FORWARD": 5,
+    "FORWARD_REPLY": 6,
+    "STALE_TABLE": 7,
+    "TABLE": 8,
+    "MEMBERSHIP": 9,
+    "BIRTH": 10,
+    "HELLO": 20,
+    "WELCOME": 21,
+    "PROOF": 22,
+    "GET": 32,
+    "SET": 33,
+    "DELETE": 34,
+    "TOUCH": 35,
+    "INCREMENT": 36,
+    "REPORT": 48,
+    "PING": 49,
+    "VALUE": 64,
+    "MISS": 65,
+    "DONE": 66,
+    "NUMBER": 67,
+    "ERROR": 68,
+    "REPORTED": 69,
+    "PONG": 70,
+    "TOPOLOGY": 71,
+}
+
+
+def test_a_number_is_never_changed() -> None:
+    assert {name: getattr(messages, name) for name in KINDS} == KINDS
+
+
+def test_a_number_is_never_used_twice() -> None:
+    assert len(set(KINDS.values())) == len(KINDS)
+
+
+def test_kinds_of_requests_and_peers_do_not_overlap() -> None:
+    assert not messages.CLIENT_REQUESTS & messages.PEER_MESSAGES
+    assert set(KINDS.values()) >= messages.CLIENT_REQUESTS | messages.PEER_MESSAGES
+
+
+def test_the_largest_values_fit_a_frame_in_pairs() -> None:
+    largest = messages.VALUE_LIMIT_BYTES + messages.KEY_LIMIT_BYTES
+    assert 2 * largest < messages.FRAME_LIMIT_BYTES
+
+
+def test_flags_are_single_bits() -> None:
+    flags = [value for name, value in vars(messages).items() if name.startswith("FLAG_")]
+    assert sorted(flags) == [1 << position for position in range(len(flags))]
+
+
+def test_every_kind_is_described() -> None:
+    text = inspect.getdoc(messages) or ""
+    assert [name for name in KINDS if name not in text and name not in ("HELLO", "WELCOME", "PROOF")] == []
