@@ -1,0 +1,60 @@
+"""Which stamped packets were seen before, so that a recorded packet cannot be sent again.
+
+Each sender stamps its packets with a number that it never uses twice. For each sender the last stamps are remembered
+exactly, and everything not newer than the oldest that was forgotten is refused: the anti-replay window of IPsec (RFC
+4303, section 3.4.3) with a set instead of bits, since stamps are times and have gaps. Packets older than the clock
+tolerance are refused before, so a sender that fell silent can be dropped.
+
+Invariant: a (sender, stamp) pair is accepted at most once while its stamp lies within the clock tolerance, as long as
+fewer than `senders_limit` senders are active. At that limit the sender heard least recently is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+__all__ = ["ReplayWindow"]
+
+
+@attrs.define
+class _Sender:
+    floor: int = -1
+    stamps: dict[int, None] = attrs.field(factory=dict)
+
+
+@attrs.define
+class ReplayWindow:
+    """Stamps seen, by sender; at most `_stamps_limit` for each of `_senders_limit` senders."""
+
+    _stamps_limit: int
+    _senders_limit: int
+    dropped_senders: int = 0
+    _senders: dict[str, _Sender] = attrs.field(factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._senders)
+
+    def accept(self, sender: str, stamp: int, oldest: int) -> bool:
+        """True if this stamp is new. Stamps below `oldest` are refused elsewhere and forgotten here."""
+        window = self._senders.pop(sender, None)
+        if window is None:
+            window = _Sender()
+            self._make_room()
+        self._senders[sender] = window
+        stamps = window.stamps
+        if stamp <= window.floor or stamp in stamps:
+            return False
+        stamps[stamp] = None
+        first = next(iter(stamps))
+        while first < oldest or len(stamps) > self._stamps_limit:
+            del stamps[first]
+            window.floor = max(window.floor, first)
+            if not stamps:
+                break
+            first = next(iter(stamps))
+        return True
+
+    def _make_room(self) -> None:
+        if len(self._senders) >= self._senders_limit:
+            del self._senders[next(iter(self._senders))]
+            self.dropped_senders += 1
