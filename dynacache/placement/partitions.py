@@ -1,0 +1,72 @@
+"""From a key to its partition and its leaf.
+
+What: one 32-bit hash a key, seeded with the namespace's number. Its top bits are the partition, the bits below them the
+leaf of the partition's repair tree. The number of partitions is a power of two, chosen when the cluster is born.
+
+Invariant: partition and leaf depend on (namespace, key, partition count, leaf count) alone; they are the same in every
+process, on every platform and in every release. A key's hash is computed once a request and carried along.
+
+Why fixed partitions (Dynamo, section 6.2, strategy 3): they are the virtual nodes of the ring, but equal in size and
+stable, so that ownership, repair, warming and transfer all count the same units and a tree never changes shape.
+
+Hot code writes ``mmh3_32_uintdigest(key, namespace) >> shift`` in line; the functions here are its meaning.
+"""
+
+from mmh3 import mmh3_32_uintdigest, mmh3_x64_128_utupledigest
+
+from dynacache.placement.checks import WireValueError, shown
+
+__all__ = [
+    "DEFAULT_PARTITION_COUNT",
+    "HASH_BITS",
+    "MAX_PARTITION_COUNT",
+    "MIN_PARTITION_COUNT",
+    "fingerprint",
+    "key_hash",
+    "leaf_of",
+    "partition_of",
+    "partition_shift",
+]
+
+HASH_BITS = 32
+DEFAULT_PARTITION_COUNT = 1024
+MIN_PARTITION_COUNT = 16
+MAX_PARTITION_COUNT = 65_536
+
+
+def key_hash(key: bytes, namespace: int = 0) -> int:
+    """Return the 32-bit unsigned hash of ``key`` in the namespace with this number (0 to 2**32 - 1)."""
+    return mmh3_32_uintdigest(key, namespace)
+
+
+def partition_shift(partition_count: int) -> int:
+    """Return by how many bits a hash is shifted right to give its partition.
+
+    Raises ``WireValueError`` unless the count is a power of two between 16 and 65,536.
+    """
+    if (
+        type(partition_count) is not int
+        or not MIN_PARTITION_COUNT <= partition_count <= MAX_PARTITION_COUNT
+        or partition_count & (partition_count - 1)
+    ):
+        expected = f"a power of two between {MIN_PARTITION_COUNT} and {MAX_PARTITION_COUNT}"
+        raise WireValueError(f"partition count: got {shown(partition_count)}, expected {expected}")
+    return HASH_BITS + 1 - partition_count.bit_length()
+
+
+def partition_of(hashed: int, partition_count: int) -> int:
+    """Return the partition of a key's hash: its top bits."""
+    return hashed >> partition_shift(partition_count)
+
+
+def leaf_of(hashed: int, partition_count: int, leaf_count: int) -> int:
+    """Return the leaf within its partition: the bits below the partition's.
+
+    ``leaf_count`` is a power of two of at most 2**32 / partition_count. Halving it merges neighbouring leaves.
+    """
+    return (hashed & ((1 << partition_shift(partition_count)) - 1)) * leaf_count >> partition_shift(partition_count)
+
+
+def fingerprint(key: bytes, namespace: int = 0) -> int:
+    """Return a 64-bit unsigned hash of ``key``, independent of ``key_hash``: what is remembered of an evicted key."""
+    return mmh3_x64_128_utupledigest(key, namespace)[0]

@@ -1,0 +1,211 @@
+"""The member table: who belongs to the cluster and in which state of belonging.
+
+What: an immutable map from node id to the entry that this node wrote about itself, with the two numbers that were fixed
+at birth (partition count, replication factor) and the id of the cluster. It spreads by gossip and merges without a
+coordinator.
+
+Invariant: ``merge`` is associative, commutative and idempotent, and an entry only ever moves up. For one node the
+higher generation wins; within a generation REMOVED beats everything, then the higher version wins. Two different
+entries with one version never come from a correct node; should they, the remaining fields decide, so that all tables
+still agree.
+The digest is the same in every process for equal tables. Tables of different clusters never merge.
+
+Why a map of self-written entries and not an agreed table: there is nothing to elect, to lock or to lose. The one
+exception, REMOVED, may be written by others about a dead member and holds for one generation, so that the node can come
+back with a later one (DESIGN section 6, R4.4).
+"""
+
+import enum
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from hashlib import blake2b
+from types import MappingProxyType
+
+import attrs
+import msgpack
+
+from dynacache.errors import ClusterMismatch
+from dynacache.placement.checks import U64_MAX, WireValueError, integer, octets, sequence, shown, text
+from dynacache.placement.partitions import partition_shift
+from dynacache.types import NodeId
+
+__all__ = [
+    "CLUSTER_ID_BYTES",
+    "HOST_LIMIT_CHARACTERS",
+    "MAX_MEMBERS",
+    "MAX_REPLICATION_FACTOR",
+    "MAX_WEIGHT",
+    "NODE_ID_LIMIT_CHARACTERS",
+    "ZONE_LIMIT_CHARACTERS",
+    "MemberEntry",
+    "MemberState",
+    "MemberTable",
+]
+
+MAX_MEMBERS = 4096
+MAX_WEIGHT = 64
+MAX_REPLICATION_FACTOR = 9
+CLUSTER_ID_BYTES = 16
+NODE_ID_LIMIT_CHARACTERS = 64
+ZONE_LIMIT_CHARACTERS = 64
+HOST_LIMIT_CHARACTERS = 255
+
+
+class MemberState(enum.IntEnum):
+    """How a node belongs to the ring. The numbers travel on the wire."""
+
+    OUTSIDE = 0  # joined the gossip, owns nothing
+    JOINING = 1
+    SETTLING = 2
+    NORMAL = 3
+    LEAVING = 4
+    RETIRING = 5
+    LEFT = 6
+    REMOVED = 7
+
+
+_STATES = {int(state): state for state in MemberState}
+
+
+@attrs.frozen
+class MemberEntry:
+    """One node's place: written by the node itself, except for REMOVED."""
+
+    node_id: NodeId
+    generation: int  # u64, the incarnation of the process that wrote it
+    version: int  # u64, grows with each change within a generation
+    state: MemberState
+    zone: str
+    weight: int  # share of the partitions, relative to the others
+    host: str
+    port: int
+
+    def beats(self, other: "MemberEntry") -> bool:
+        """Return whether this entry replaces ``other``, an entry of the same node."""
+        return self._rank() > other._rank()
+
+    def _rank(self) -> tuple[int, bool, int, int, str, int, str, int]:
+        removed = self.state is MemberState.REMOVED
+        place = (self.state, self.zone, self.weight, self.host, self.port)
+        return (self.generation, removed, self.version, *place)
+
+    def to_wire(self) -> list[object]:
+        """Return the entry as a list that msgpack can carry."""
+        place = (self.zone, self.weight, self.host, self.port)
+        return [self.node_id, self.generation, self.version, int(self.state), *place]
+
+    @classmethod
+    def from_wire(cls, wire: object) -> "MemberEntry":
+        """Return the entry that a list stands for; raises ``WireValueError`` naming what is wrong."""
+        fields = sequence(wire, "member entry", 8, 8)
+        node_id = text(fields[0], "node id", 1, NODE_ID_LIMIT_CHARACTERS)
+        state = fields[3]
+        if type(state) is not int or state not in _STATES:
+            raise WireValueError(
+                f"state of {node_id}: got {shown(state)}, expected a number from 0 to {len(_STATES) - 1}"
+            )
+        return cls(
+            node_id=node_id,
+            generation=integer(fields[1], f"generation of {node_id}", 0, U64_MAX),
+            version=integer(fields[2], f"version of {node_id}", 0, U64_MAX),
+            state=_STATES[state],
+            zone=text(fields[4], f"zone of {node_id}", 0, ZONE_LIMIT_CHARACTERS),
+            weight=integer(fields[5], f"weight of {node_id}", 1, MAX_WEIGHT),
+            host=text(fields[6], f"host of {node_id}", 1, HOST_LIMIT_CHARACTERS),
+            port=integer(fields[7], f"port of {node_id}", 1, 65_535),
+        )
+
+
+def _canonical(entries: Mapping[NodeId, MemberEntry]) -> Mapping[NodeId, MemberEntry]:
+    if len(entries) > MAX_MEMBERS:
+        raise WireValueError(f"members: got {len(entries)}, expected at most {MAX_MEMBERS}")
+    return MappingProxyType(dict(sorted(entries.items())))
+
+
+@attrs.frozen
+class MemberTable:
+    """All entries in order of node id, and what was fixed at birth."""
+
+    cluster_id: bytes
+    partition_count: int
+    replication_factor: int
+    entries: Mapping[NodeId, MemberEntry] = attrs.field(converter=_canonical)
+
+    def __hash__(self) -> int:
+        return self.digest
+
+    @classmethod
+    def of(
+        cls, cluster_id: bytes, partition_count: int, replication_factor: int, entries: Iterable[MemberEntry]
+    ) -> "MemberTable":
+        """Return the table of these entries; of several for one node the one that beats the others."""
+        kept: dict[NodeId, MemberEntry] = {}
+        _raise_to(kept, entries)
+        return cls(cluster_id, partition_count, replication_factor, kept)
+
+    @cached_property
+    def digest(self) -> int:
+        """64 bits that are equal for equal tables, in every process."""
+        packed: bytes = msgpack.packb(self.to_wire())
+        return int.from_bytes(blake2b(packed, digest_size=8).digest(), "big")
+
+    def merge(self, other: "MemberTable") -> "MemberTable":
+        """Return the least table that holds all that both know; ``self`` if ``other`` knows nothing more.
+
+        Raises ``ClusterMismatch`` for a table of another cluster, ``WireValueError`` above ``MAX_MEMBERS`` members.
+        """
+        if other is self:
+            return self
+        self._require_same_cluster(other)
+        merged = dict(self.entries)
+        if not _raise_to(merged, other.entries.values()):
+            return self
+        if merged == other.entries:
+            return other
+        return attrs.evolve(self, entries=merged)
+
+    def with_entry(self, entry: MemberEntry) -> "MemberTable":
+        """Return the table with ``entry`` merged into it; ``self`` if that changes nothing."""
+        known = self.entries.get(entry.node_id)
+        if known is not None and not entry.beats(known):
+            return self
+        return attrs.evolve(self, entries={**self.entries, entry.node_id: entry})
+
+    def _require_same_cluster(self, other: "MemberTable") -> None:
+        if other.cluster_id != self.cluster_id:
+            raise ClusterMismatch(f"member table of cluster {other.cluster_id.hex()}, ours is {self.cluster_id.hex()}")
+        mine = (self.partition_count, self.replication_factor)
+        theirs = (other.partition_count, other.replication_factor)
+        if mine != theirs:
+            raise ClusterMismatch(f"member table with (partitions, copies) {theirs}, ours has {mine}")
+
+    def to_wire(self) -> list[object]:
+        """Return the table as nested lists that msgpack can carry; equal tables give equal lists."""
+        entries = [entry.to_wire() for entry in self.entries.values()]
+        return [self.cluster_id, self.partition_count, self.replication_factor, entries]
+
+    @classmethod
+    def from_wire(cls, wire: object) -> "MemberTable":
+        """Return the table that nested lists stand for; raises ``WireValueError`` naming what is wrong."""
+        fields = sequence(wire, "member table", 4, 4)
+        cluster_id = octets(fields[0], "cluster id", CLUSTER_ID_BYTES)
+        partition_shift(fields[1])
+        replication_factor = integer(fields[2], "replication factor", 1, MAX_REPLICATION_FACTOR)
+        entries: dict[NodeId, MemberEntry] = {}
+        for item in sequence(fields[3], "members", 0, MAX_MEMBERS):
+            entry = MemberEntry.from_wire(item)
+            if entry.node_id in entries:
+                raise WireValueError(f"members: {entry.node_id} is there twice")
+            entries[entry.node_id] = entry
+        return cls(cluster_id, fields[1], replication_factor, entries)
+
+
+def _raise_to(kept: dict[NodeId, MemberEntry], entries: Iterable[MemberEntry]) -> bool:
+    """Put every entry that beats the kept one into ``kept``; return whether there was any."""
+    changed = False
+    for entry in entries:
+        known = kept.get(entry.node_id)
+        if known is None or (entry is not known and entry.beats(known)):
+            kept[entry.node_id] = entry
+            changed = True
+    return changed
