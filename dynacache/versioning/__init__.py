@@ -1,0 +1,1 @@
+"""Versions: the hybrid clock, actors, the causal kernel, and the packed record that is stored and sent."""
