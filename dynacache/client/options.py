@@ -1,0 +1,91 @@
+"""How an operation is to be carried out: levels, timeout, staleness; per client, and overridden per call.
+
+What: `Options` holds a client's defaults; `level_of` reads a level given by name or as a `Level`.
+
+Invariant: whatever a caller passes is either a valid option here or an InvalidRequest that names it, before anything is
+sent.
+
+``max_staleness`` (seconds) states how old an answer the caller can live with. None says nothing: the read's level
+decides. 0 says the same, explicitly. Above 0, this release reads at level ONE from any owner, whatever the level: an
+owner's copy may lag by the time that replication, hints and repair take, which is bounded by no clock today. A later
+release will compare it with what a replica knows of its own age; code that states its bound now will then be held to
+it, with no change.
+"""
+
+import math
+from typing import Final
+
+import attrs
+
+from dynacache.errors import InvalidRequest
+from dynacache.types import Level
+
+__all__ = ["LEVEL_DEFAULT", "TIMEOUT_LIMIT_S", "Options", "checked_timeout_s", "level_of", "ttl_ms_of"]
+
+LEVEL_DEFAULT: Final = 0
+"""On the wire: the namespace's own default level."""
+TIMEOUT_LIMIT_S: Final = 3600.0
+_TTL_LIMIT_S: Final = 2.0**30
+_BY_NAME: Final = {level.name.lower(): level for level in Level}
+
+
+def level_of(level: object) -> int:
+    """The wire form of a level; None is the namespace's default. Raises InvalidRequest."""
+    if level is None:
+        return LEVEL_DEFAULT
+    if isinstance(level, Level):
+        return int(level)
+    found = _BY_NAME.get(level) if isinstance(level, str) else None
+    if found is None:
+        raise InvalidRequest(f"level: got {level!r}, expected one of {', '.join(_BY_NAME)}")
+    return int(found)
+
+
+def checked_timeout_s(timeout: object) -> float:
+    """A timeout in seconds; raises InvalidRequest unless it is above 0 and at most an hour."""
+    if not isinstance(timeout, int | float) or not 0 < timeout <= TIMEOUT_LIMIT_S:
+        raise InvalidRequest(f"timeout: got {timeout!r}, expected seconds above 0, at most {TIMEOUT_LIMIT_S:.0f}")
+    return float(timeout)
+
+
+def ttl_ms_of(ttl: object) -> int:
+    """The wire form of a time to live in seconds; None never expires. Raises InvalidRequest."""
+    if ttl is None:
+        return 0
+    if not isinstance(ttl, int | float) or not 0 < ttl <= _TTL_LIMIT_S:
+        raise InvalidRequest(f"ttl: got {ttl!r}, expected seconds above 0, or None for never")
+    return max(1, math.ceil(ttl * 1000))
+
+
+def _check_staleness(max_staleness: object) -> None:
+    if max_staleness is not None and (not isinstance(max_staleness, int | float) or not max_staleness >= 0):
+        raise InvalidRequest(f"max_staleness: got {max_staleness!r}, expected seconds, 0 or more, or None")
+
+
+@attrs.frozen
+class Options:
+    """The defaults of one client."""
+
+    read_level: int = attrs.field(default=None, converter=level_of)
+    write_level: int = attrs.field(default=None, converter=level_of)
+    timeout_s: float = attrs.field(default=5.0, converter=checked_timeout_s)
+    max_staleness: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Check what no converter has checked."""
+        _check_staleness(self.max_staleness)
+
+    def read(self, level: Level | str | None, max_staleness: float | None) -> tuple[int, bool]:
+        """The wire level of a read, and whether any owner will do (else the first one is preferred)."""
+        if max_staleness is None:
+            max_staleness = self.max_staleness
+        else:
+            _check_staleness(max_staleness)
+        if max_staleness:
+            return Level.ONE.value, True
+        wire = self.read_level if level is None else level_of(level)
+        return wire, wire <= Level.ONE
+
+    def write(self, level: Level | str | None) -> int:
+        """The wire level of a write."""
+        return self.write_level if level is None else level_of(level)

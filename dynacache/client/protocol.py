@@ -1,0 +1,181 @@
+"""One connection to a node, without the socket: the hello, pipelined requests, matched answers, deadlines.
+
+What: bytes in with `receive`, bytes out with `data_to_send`, time in with `expire`. `submit` queues a message under a
+new request id together with the caller's own object (its token); the token comes back exactly once: with its reply from
+`receive`, from `expire` when its deadline passes first, or from `end` when the connection is over.
+
+Invariants: nothing but the hello is sent before the hello is done. At most `in_flight_limit` tokens and
+`unsent_limit_bytes` of queued requests are held; one more is Overloaded, and nothing was sent. `end` tells the tokens
+whose request was never handed out (their effect has not happened) from those whose fate is unknown. An answer nobody
+waits for any more is dropped.
+
+Why: any number of tasks or threads share one connection, and whatever they submit in one turn leaves as one frame and
+one system call. Deadlines stand in one heap, where the entries of answered requests are dropped when they surface or
+when they outnumber the living, so a request costs one push and no timer.
+"""
+
+import heapq
+import math
+from typing import Any, Final
+
+import attrs
+
+from dynacache.errors import DynacacheError, Overloaded, ProtocolError, error_from_code
+from dynacache.wire.codec import frame_of_messages, frame_of_packed, pack_message
+from dynacache.wire.framing import FrameReader
+from dynacache.wire.handshake import HELLO_LIMIT_BYTES, Initiator
+from dynacache.wire.messages import ERROR, FRAME_LIMIT_BYTES, TOPOLOGY
+
+__all__ = ["IN_FLIGHT_LIMIT", "TIMEOUT_LIMIT_MS", "UNSENT_LIMIT_BYTES", "ClientProtocol"]
+
+IN_FLIGHT_LIMIT: Final = 16_384
+"""Requests that wait for an answer on one connection."""
+UNSENT_LIMIT_BYTES: Final = 64 * 1024 * 1024
+"""Requests queued while a connection is made or its socket is full."""
+TIMEOUT_LIMIT_MS: Final = 60_000
+"""The longest timeout a node accepts; the caller's own deadline may lie later."""
+_COMPACT_SLACK: Final = 256
+
+
+@attrs.define(eq=False)
+class ClientProtocol:
+    """The client's end of one connection. After an exception from `receive`, call `end` and close."""
+
+    initiator: Initiator
+    in_flight_limit: int = IN_FLIGHT_LIMIT
+    unsent_limit_bytes: int = UNSENT_LIMIT_BYTES
+    topology: tuple[Any, Any] | None = attrs.field(default=None, init=False)
+    """The last (member table, states) pushed here; whoever takes it sets it back to None."""
+    refusal: DynacacheError | None = attrs.field(default=None, init=False)
+    """Why the connection must be closed now: the node said so, or broke the protocol."""
+    _hello: bytes = attrs.field(init=False)
+    _reader: FrameReader = attrs.field(init=False)
+    _pending: dict[int, Any] = attrs.field(factory=dict, init=False)
+    _deadlines: list[tuple[float, int]] = attrs.field(factory=list, init=False)
+    _queue: list[bytes] = attrs.field(factory=list, init=False)
+    _queued_bytes: int = attrs.field(default=0, init=False)
+    _last_id: int = attrs.field(default=0, init=False)
+    _last_handed_id: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Queue the hello."""
+        self._hello = frame_of_messages([self.initiator.first()])
+        self._reader = FrameReader(HELLO_LIMIT_BYTES)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the hello is done."""
+        return self.initiator.done
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait for an answer."""
+        return len(self._pending)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether `data_to_send` would return something."""
+        return bool(self._hello) or (bool(self._queue) and self.initiator.done)
+
+    def submit(self, message: list[Any], timeout_position: int, now_s: float, deadline_s: float, token: Any) -> None:
+        """Queue a request; ``deadline_s`` is monotonic seconds. Fills in the message's id and timeout.
+
+        Raises Overloaded at a limit, with nothing queued.
+        """
+        if len(self._pending) >= self.in_flight_limit:
+            raise Overloaded(f"{self.in_flight_limit} requests already wait for an answer on this connection")
+        request_id = message[1] = self._last_id + 1
+        if timeout_position:
+            left_ms = int((deadline_s - now_s) * 1000)
+            message[timeout_position] = min(max(left_ms, 1), TIMEOUT_LIMIT_MS)
+        packed = pack_message(message)
+        if self._queued_bytes + len(packed) > self.unsent_limit_bytes and self._queue:
+            raise Overloaded(f"{self._queued_bytes} bytes already wait to be sent on this connection")
+        self._last_id = request_id
+        self._pending[request_id] = token
+        self._queue.append(packed)
+        self._queued_bytes += len(packed)
+        deadlines = self._deadlines
+        heapq.heappush(deadlines, (deadline_s, request_id))
+        if len(deadlines) > 2 * len(self._pending) + _COMPACT_SLACK:
+            self._compact()
+
+    def data_to_send(self) -> bytes:
+        """Everything that may be sent now, to be sent in full; empty if there is nothing."""
+        hello, self._hello = self._hello, b""
+        if hello or not self._queue or not self.initiator.done:
+            return hello
+        queue = self._queue
+        data = frame_of_packed(queue, len(queue))
+        self._queue = []
+        self._queued_bytes = 0
+        self._last_handed_id = self._last_id
+        return data
+
+    def receive(self, data: bytes) -> list[tuple[Any, list[Any]]]:
+        """Take bytes that arrived; return the answered tokens with their replies.
+
+        Raises ProtocolError, or what the node refused the hello with. After the hello, a refusal is left in `refusal`,
+        so that the answers before it are not lost.
+        """
+        answered = []
+        pop = self._pending.pop
+        for message in self._reader.feed(data):
+            if not self.initiator.done:
+                self._greet(message)
+                continue
+            try:
+                token = pop(message[1], None)
+            except (IndexError, TypeError):
+                self.refusal = ProtocolError(f"a message without a request id, kind {message[0]}")
+                break
+            if token is not None:
+                answered.append((token, message))
+            elif message[1] == 0:
+                self._unasked(message)
+        return answered
+
+    def next_deadline(self) -> float:
+        """When `expire` has something to do (monotonic seconds); infinity for never."""
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][1] not in self._pending:
+            heapq.heappop(deadlines)
+        return deadlines[0][0] if deadlines else math.inf
+
+    def expire(self, now_s: float) -> list[Any]:
+        """Give up every request whose deadline has passed; return their tokens, earliest first."""
+        expired = []
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now_s:
+            token = self._pending.pop(heapq.heappop(deadlines)[1], None)
+            if token is not None:
+                expired.append(token)
+        return expired
+
+    def end(self) -> tuple[list[Any], list[Any]]:
+        """The connection is over: return the tokens (of unknown fate, of requests never handed out)."""
+        pending, self._pending = self._pending, {}
+        self._deadlines.clear()
+        self._queue.clear()
+        self._queued_bytes = 0
+        unknown = [token for request_id, token in pending.items() if request_id <= self._last_handed_id]
+        unsent = [token for request_id, token in pending.items() if request_id > self._last_handed_id]
+        return unknown, unsent
+
+    def _greet(self, message: list[Any]) -> None:
+        self._hello = frame_of_messages(self.initiator.receive(message))
+        self._reader.limit_bytes = FRAME_LIMIT_BYTES
+
+    def _unasked(self, message: list[Any]) -> None:
+        """A message under the id 0: a new topology, or why the node is about to close the connection."""
+        if message[0] == TOPOLOGY and len(message) >= 4:
+            self.topology = (message[2], message[3])
+        elif message[0] == ERROR and len(message) >= 4 and type(message[2]) is int:
+            self.refusal = error_from_code(message[2], str(message[3]))
+        else:
+            self.refusal = ProtocolError(f"a message of kind {message[0]} that nothing asked for")
+
+    def _compact(self) -> None:
+        pending = self._pending
+        self._deadlines = [entry for entry in self._deadlines if entry[1] in pending]
+        heapq.heapify(self._deadlines)

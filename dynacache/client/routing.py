@@ -1,0 +1,214 @@
+"""Which node a request goes to.
+
+What: a `Router` knows the seeds and, once a node has pushed its topology, every member, its state, and the owners of
+each partition. `choose` names the endpoint to ask next.
+
+Invariants: an owner that can be reached is preferred to any other node, and among owners the first in preference order,
+so that all clients meet at one coordinator and a client reads where it wrote; a call that any owner may answer goes
+round the owners instead. An endpoint that failed `FAILURES_BEFORE_AVOIDING` times in a row is avoided for 1 s, doubling
+to 10 s, and then tried by one request at a time until an answer comes. When nothing better is left, avoided and dead
+nodes are asked after all: routing never refuses. Member tables merge, so pushes from several nodes may come in any
+order.
+
+Why: each coordinator that is not an owner costs a hop, and two coordinators for one key can mint concurrent versions
+(DESIGN section 3, rule 6, and section 7). The client's own failure accrual reacts within a request's time, long before
+the membership protocol has made up its mind; what the client sees counts more than what it is told, so a connection
+that answers is used although its node is said to be dead.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import attrs
+
+from dynacache.errors import ProtocolError
+from dynacache.placement.partitions import key_hash
+from dynacache.placement.placement import Placement
+from dynacache.placement.table import MemberState, MemberTable
+
+__all__ = [
+    "AVOID_FIRST_S",
+    "AVOID_LONGEST_S",
+    "FAILURES_BEFORE_AVOIDING",
+    "MEMBER_ALIVE",
+    "PROBE_S",
+    "Address",
+    "Endpoint",
+    "Router",
+]
+
+Address = tuple[str, int]
+
+FAILURES_BEFORE_AVOIDING: Final = 3
+AVOID_FIRST_S: Final = 1.0
+AVOID_LONGEST_S: Final = 10.0
+PROBE_S: Final = 1.0
+"""How long one request is given to show that an avoided endpoint works again, before another one tries."""
+MEMBER_ALIVE: Final = 0
+"""The state of a live member in a pushed topology."""
+_GONE: Final = frozenset({MemberState.LEFT, MemberState.REMOVED})
+
+
+@attrs.define(eq=False)
+class Endpoint:
+    """One address, with what this client has seen of it."""
+
+    address: Address
+    node_id: str | None = None
+    """Who answers there, as told by the hello or the member table."""
+    alive: bool = True
+    """What the cluster says of it."""
+    connected: bool = False
+    """Whether a connection is open now; kept by the shell."""
+    failures: int = 0
+    """Failures since the last answer."""
+    avoided_until_s: float = 0.0
+    avoided_for_s: float = 0.0
+    probed_until_s: float = 0.0
+
+    def usable(self, now_s: float) -> bool:
+        """Whether a request sent there now has good prospects."""
+        if self.failures:
+            return self.avoided_until_s <= now_s and self.alive
+        return self.alive or self.connected
+
+    def answered(self) -> None:
+        """An answer came: all is well again."""
+        self.failures = 0
+        self.avoided_until_s = self.avoided_for_s = self.probed_until_s = 0.0
+
+    def failed(self, now_s: float, weight: int = 1) -> None:
+        """A request failed; with a weight of `FAILURES_BEFORE_AVOIDING`, the endpoint is certainly of no use now.
+
+        What fails while the endpoint is avoided belongs to the same trouble and does not lengthen it.
+        """
+        self.failures += weight
+        if self.failures >= FAILURES_BEFORE_AVOIDING and self.avoided_until_s <= now_s:
+            self.avoided_for_s = min(max(2 * self.avoided_for_s, AVOID_FIRST_S), AVOID_LONGEST_S)
+            self.avoided_until_s = now_s + self.avoided_for_s
+
+    def __str__(self) -> str:
+        host, port = self.address
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@attrs.define(eq=False)
+class Router:
+    """The client's picture of the cluster."""
+
+    endpoints: dict[Address, Endpoint] = attrs.field(factory=dict, init=False)
+    """Every address known: seeds as given, and the members."""
+    table: MemberTable | None = attrs.field(default=None, init=False)
+    _seeds: tuple[Endpoint, ...] = attrs.field(init=False)
+    _states: dict[str, int] = attrs.field(factory=dict, init=False)
+    _by_node: dict[str, Endpoint] = attrs.field(factory=dict, init=False)
+    _partitions: list[tuple[Endpoint, ...]] = attrs.field(factory=list, init=False)
+    _shift: int = attrs.field(default=0, init=False)
+    _members: tuple[Endpoint, ...] = attrs.field(default=(), init=False)
+    _others: tuple[Endpoint, ...] = attrs.field(default=(), init=False)
+    """Seeds that are not known to be members; all there is before the first topology."""
+    _turn: int = attrs.field(default=0, init=False)
+
+    @classmethod
+    def from_seeds(cls, addresses: Sequence[Address]) -> "Router":
+        """A router that knows nothing but where to ask first."""
+        router = cls()
+        router._seeds = router._others = tuple(router._endpoint(address) for address in dict.fromkeys(addresses))
+        return router
+
+    def choose(
+        self, key: bytes | None, spread: bool, now_s: float, tried: tuple[Endpoint, ...] = (), probe: bool = True
+    ) -> Endpoint:
+        """The endpoint to ask now; ``tried`` ones only when nothing else is left.
+
+        ``probe`` allows the call to be the one that tries an endpoint after its time of avoidance.
+        """
+        owners: tuple[Endpoint, ...] = ()
+        if key is not None and self._partitions:
+            owners = self._partitions[key_hash(key) >> self._shift]
+            if spread and len(owners) > 1:
+                self._turn = turn = (self._turn + 1) % len(owners)
+                owners = owners[turn:] + owners[:turn]
+            first = owners[0] if owners else None
+            if first is not None and not first.failures and first.usable(now_s) and first not in tried:
+                return first
+        return self._choose_slowly(owners, now_s, tried, probe)
+
+    def _choose_slowly(
+        self, owners: tuple[Endpoint, ...], now_s: float, tried: tuple[Endpoint, ...], probe: bool
+    ) -> Endpoint:
+        """The best of all endpoints: untried before tried, usable before not, owners before others."""
+        self._turn += 1
+        turn = self._turn % max(len(self._members), 1)
+        order = (*owners, *self._members[turn:], *self._members[:turn], *self._others)
+        candidates = list(dict.fromkeys(order))
+        for endpoint in candidates:
+            if endpoint in tried or not endpoint.usable(now_s):
+                continue
+            if endpoint.failures < FAILURES_BEFORE_AVOIDING:
+                return endpoint
+            if probe and endpoint.probed_until_s <= now_s:
+                endpoint.probed_until_s = now_s + PROBE_S
+                return endpoint
+        last_tried = {endpoint: position for position, endpoint in enumerate(tried)}
+        return min(
+            candidates,
+            key=lambda endpoint: (
+                not endpoint.usable(now_s) or endpoint.failures >= FAILURES_BEFORE_AVOIDING,
+                last_tried.get(endpoint, -1),
+                endpoint.avoided_until_s,
+            ),
+        )
+
+    def learn_node(self, endpoint: Endpoint, node_id: str) -> None:
+        """The hello told who answers at an endpoint: this address works, so it is the one to use for that node."""
+        endpoint.node_id = node_id
+        if self._by_node.get(node_id, endpoint) is not endpoint:
+            self._rebuild()
+
+    def update(self, table: Any, states: Any, now_s: float) -> None:
+        """Take a pushed topology (wire forms); raises ProtocolError if it is malformed or of another cluster."""
+        try:
+            told = MemberTable.from_wire(table)
+            merged = told if self.table is None else self.table.merge(told)
+        except (ValueError, TypeError) as error:
+            raise ProtocolError(f"a malformed topology: {error}") from error
+        if not isinstance(states, dict):
+            raise ProtocolError("a malformed topology: the states of the members are a map")
+        changed = self.table is None or merged.digest != self.table.digest
+        self.table = merged
+        self._states = states
+        if changed:
+            self._rebuild()
+        self._apply_states(now_s)
+
+    def _endpoint(self, address: Address) -> Endpoint:
+        endpoint = self.endpoints.get(address)
+        if endpoint is None:
+            endpoint = self.endpoints[address] = Endpoint(address)
+        return endpoint
+
+    def _rebuild(self) -> None:
+        """Members, owners and the order of the rest, after the table or an address changed."""
+        if self.table is None:
+            return
+        works = {seed.node_id: seed for seed in self._seeds if seed.failures < FAILURES_BEFORE_AVOIDING}
+        by_node: dict[str, Endpoint] = {}
+        for node_id, entry in self.table.entries.items():
+            if entry.state not in _GONE:
+                endpoint = by_node[node_id] = works.get(node_id) or self._endpoint((entry.host, entry.port))
+                endpoint.node_id = node_id
+        placement = Placement.from_table(self.table)
+        self._by_node = by_node
+        self._partitions = [tuple(by_node[owner] for owner in owners) for owners in placement.owners_by_partition]
+        self._shift = placement.shift
+        self._members = tuple(dict.fromkeys(by_node.values()))
+        self._others = tuple(seed for seed in self._seeds if seed not in self._members)
+        self.endpoints = {endpoint.address: endpoint for endpoint in (*self._members, *self._others)}
+
+    def _apply_states(self, now_s: float) -> None:
+        for node_id, endpoint in self._by_node.items():
+            alive = self._states.get(node_id, MEMBER_ALIVE) == MEMBER_ALIVE
+            if alive and not endpoint.alive:
+                endpoint.avoided_until_s = min(endpoint.avoided_until_s, now_s)
+            endpoint.alive = alive
