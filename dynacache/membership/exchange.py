@@ -5,6 +5,9 @@ takes the other's table as claims (PUSH, answered by PULL). The same exchange le
 seed, and lets the halves of a split cluster heal: each node contacts, for ever, a member of the ring or a seed that
 it does not hold alive, with a probability that keeps the load low when few are down and certain when most are.
 
+A node that has just started exchanges tables often and then ever more rarely: what was told around while others did
+not know it yet has passed it by.
+
 Invariants: a node that knows nobody else asks its seeds until one answers; members of the ring are never given up; a
 table of another cluster is refused.
 """
@@ -46,10 +49,12 @@ class TableExchange:
     _next_reconnect_at_s: float = math.inf
     _next_join_at_s: float = math.inf
     _join_wait_s: float = 0.0
+    _push_pull_wait_s: float = 0.0
 
     def start(self, now_s: float) -> None:
         """Begin, at random moments within the intervals."""
-        self._next_push_pull_at_s = now_s + self._random.random() * self._config.push_pull_interval_s
+        self._push_pull_wait_s = self._config.join_retry_s
+        self._next_push_pull_at_s = now_s + self._push_pull_wait_s * (0.5 + self._random.random())
         self._next_reconnect_at_s = now_s + self._reconnect_wait_s()
 
     def join(self, seeds: Iterable[Address]) -> None:
@@ -68,7 +73,9 @@ class TableExchange:
         if now_s >= self._next_join_at_s:
             self._contact_seeds()
         if now_s >= self._next_push_pull_at_s:
-            self._next_push_pull_at_s = now_s + self._config.push_pull_interval_s * self._scale()
+            interval_s = self._config.push_pull_interval_s * self._scale()
+            self._push_pull_wait_s = min(2 * self._push_pull_wait_s, interval_s)
+            self._next_push_pull_at_s = now_s + self._push_pull_wait_s
             self._exchange_with_anyone()
         if now_s >= self._next_reconnect_at_s:
             self._next_reconnect_at_s = now_s + self._reconnect_wait_s()

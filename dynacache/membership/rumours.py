@@ -66,6 +66,8 @@ class RumourQueue:
 
         `sends` is how often a rumour may be sent in all; a rumour that reaches it is gone.
         """
+        if not self._level_of:
+            return []
         chosen = self._choose(room_bytes, sends, count_limit)
         encoded = [self._levels[level][node_id] for level, node_id in chosen]
         for level, node_id in reversed(chosen):
