@@ -11,6 +11,7 @@ start, also of the same node id, is warming.
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import pairwise
 
 import attrs
 import msgpack
@@ -52,7 +53,7 @@ def incarnations_from_wire(wire: object, name: str) -> Incarnations:
         pair = sequence(item, name, 2, 2)
         node_id = text(pair[0], "node id", 1, NODE_ID_LIMIT_CHARACTERS)
         found.append((node_id, integer(pair[1], f"incarnation of {node_id}", 0, U64_MAX)))
-    if any(first[0] >= second[0] for first, second in zip(found, found[1:], strict=False)):
+    if any(first[0] >= second[0] for first, second in pairwise(found)):
         raise WireValueError(f"{name}: expected different node ids in their order")
     return tuple(found)
 
