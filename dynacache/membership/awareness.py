@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import attrs
 
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 
 __all__ = ["LocalHealth"]
 

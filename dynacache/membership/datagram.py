@@ -30,7 +30,7 @@ import msgpack
 
 from dynacache.membership.messages import Message, read_message
 from dynacache.membership.replay import ReplayWindow
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 
 __all__ = ["MESSAGES_LIMIT", "DatagramCodec", "Packet", "Rejection"]
 

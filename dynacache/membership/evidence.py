@@ -29,7 +29,7 @@ from dynacache.membership.effects import NoteKind
 from dynacache.membership.messages import encode_claim
 from dynacache.membership.outbox import Outbox
 from dynacache.membership.roster import Roster
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import (
     GENERATION_LIMIT,
     INCARNATION_LIMIT,

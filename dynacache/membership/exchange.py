@@ -25,7 +25,7 @@ from dynacache.membership.evidence import Evidence
 from dynacache.membership.messages import Exchange, exchange_payload
 from dynacache.membership.outbox import Outbox
 from dynacache.membership.roster import Roster
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Address
 
 __all__ = ["TableExchange"]

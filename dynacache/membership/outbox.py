@@ -18,7 +18,7 @@ from dynacache.membership.effects import Effect, MemberChanged, NameConflict, No
 from dynacache.membership.messages import encode_claim
 from dynacache.membership.roster import Roster
 from dynacache.membership.rumours import RumourQueue, sends_limit
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Address, Member, NodeState
 from dynacache.membership.statistics import Counters
 

@@ -28,7 +28,7 @@ from dynacache.membership.outbox import Outbox
 from dynacache.membership.probes import Probe, ProbeOrder, RoundTrips
 from dynacache.membership.relays import Relay, RelayTable
 from dynacache.membership.roster import Roster
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Address, Member, NodeState
 
 __all__ = ["Prober"]

@@ -20,7 +20,7 @@ from typing import Final
 
 import attrs
 
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Member
 
 __all__ = ["Probe", "ProbeOrder", "RoundTrips"]

@@ -17,7 +17,7 @@ from typing import Final
 
 import attrs
 
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Address
 
 __all__ = ["Relay", "RelayTable"]

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Address, Member, NodeState
 
 __all__ = ["Roster"]

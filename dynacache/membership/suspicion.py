@@ -17,7 +17,7 @@ from typing import Final
 
 import attrs
 
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 
 __all__ = ["Suspicion", "SuspicionTable", "timeout_s"]
 

@@ -47,7 +47,7 @@ from dynacache.membership.probes import ProbeOrder, RoundTrips
 from dynacache.membership.relays import RelayTable
 from dynacache.membership.roster import Roster
 from dynacache.membership.rumours import RumourQueue
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Address, Claim, Member, NodeState
 from dynacache.membership.statistics import Counters, MembershipStatistics
 from dynacache.membership.suspicion import SuspicionTable

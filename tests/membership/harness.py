@@ -18,7 +18,7 @@ import msgpack
 from dynacache.membership.datagram import DatagramCodec, Packet
 from dynacache.membership.effects import Effect, MemberChanged, NameConflict, SendDatagram, SendStream
 from dynacache.membership.messages import Message, encode_claim
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Address, Member, NodeState
 from dynacache.membership.swim import Swim
 

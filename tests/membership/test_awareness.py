@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynacache.membership.awareness import LocalHealth
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 
 
 @given(st.lists(st.integers(-20, 20)))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynacache.membership.probes import Probe, ProbeOrder, RoundTrips
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Member
 
 

@@ -3,7 +3,7 @@
 import math
 
 from dynacache.membership.relays import Relay, RelayTable
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 
 RELAY = Relay(("10.0.0.9", 7000), 77, "target")
 

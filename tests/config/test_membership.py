@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from dynacache.membership.settings import MembershipConfig
+from dynacache.config.membership import MembershipConfig
 
 
 def test_presets_are_valid_and_the_defaults_are_the_lan() -> None:

@@ -1,0 +1,67 @@
+"""How the cluster is born and how keys are placed.
+
+What: founders, seeds, and the two numbers that are fixed for the life of a cluster.
+
+Invariant: ``partition_count`` is a power of two; a seed is a ``host:port``.
+
+Why: the birth record carries partition count and replication factor, so that two founders who were started with
+different numbers refuse each other instead of placing keys differently (DESIGN section 6).
+"""
+
+from typing import Any
+
+import attrs
+
+from dynacache.errors import InvalidOption
+
+__all__ = ["ClusterConfig", "parse_address"]
+
+
+def parse_address(text: str, option: str) -> tuple[str, int]:
+    """Return (host, port) of ``host:port`` or ``[v6]:port``; raises ``InvalidOption`` naming ``option`` and the value."""
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdecimal() or not 0 <= int(port) <= 65_535:
+        raise InvalidOption(f"{option}: got {text!r}, expected host:port with a port between 0 and 65535")
+    return host, int(port)
+
+
+def _power_of_two(_: Any, attribute: "attrs.Attribute[int]", value: int) -> None:
+    if not 16 <= value <= 65_536 or value & (value - 1):
+        raise InvalidOption(f"cluster.{attribute.name}: got {value}, expected a power of two between 16 and 65536")
+
+
+def _addresses(_: Any, attribute: "attrs.Attribute[tuple[str, ...]]", value: tuple[str, ...]) -> None:
+    for seed in value:
+        parse_address(seed, f"cluster.{attribute.name}")
+
+
+@attrs.frozen
+class ClusterConfig:
+    """Birth and placement."""
+
+    founders: int | None = attrs.field(default=None)
+    """How many nodes found the cluster together (1 for a single node). None: this node only joins through seeds."""
+
+    @founders.validator
+    def _check_founders(self, _: Any, value: int | None) -> None:
+        if value is not None and not 1 <= value <= 1024:
+            raise InvalidOption(f"cluster.founders: got {value}, expected a number between 1 and 1024")
+
+    seeds: tuple[str, ...] = attrs.field(default=(), converter=tuple, validator=_addresses)
+    """Addresses ``host:port`` of nodes that may know the cluster; any one of them is enough."""
+
+    partition_count: int = attrs.field(default=1024, validator=_power_of_two)
+    """Partitions of the key space, fixed at birth. 1,024 suits up to 20 nodes, 4,096 more. More partitions balance
+    better and cost a little memory each."""
+
+    replication_factor: int = attrs.field(default=3)
+    """Copies of every key (N), fixed at birth. More copies survive more losses and cost as many times the memory."""
+
+    @replication_factor.validator
+    def _check_replication_factor(self, _: Any, value: int) -> None:
+        if not 1 <= value <= 9:
+            raise InvalidOption(f"cluster.replication_factor: got {value}, expected a number between 1 and 9")
+
+    join_timeout_s: float = 10.0
+    """Seconds a start waits for any seed to answer before it gives up."""
