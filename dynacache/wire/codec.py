@@ -75,7 +75,7 @@ def frame_of_packed(chunks: Sequence[bytes], count: int) -> bytes:
     return frame_of_packed(chunks[:half], half) + frame_of_packed(chunks[half:], count - half)
 
 
-def messages_of_body(body: bytes | memoryview) -> list[list[Any]]:
+def messages_of_body(body: bytes | memoryview) -> list[Message]:
     """Decode the body of one frame; raises ProtocolError for anything but an array of messages."""
     limit = len(body)
     if limit > MESSAGE_LIMIT_COUNT:

@@ -16,12 +16,11 @@ a few kilobytes, a proven peer the full size.
 """
 
 import struct
-from typing import Any
 
 import attrs
 
 from dynacache.errors import FrameTooLarge
-from dynacache.wire.codec import LENGTH_BYTES, messages_of_body
+from dynacache.wire.codec import LENGTH_BYTES, Message, messages_of_body
 from dynacache.wire.messages import FRAME_LIMIT_BYTES
 
 __all__ = ["FrameReader"]
@@ -42,7 +41,7 @@ class FrameReader:
     _parts: list[bytes] = attrs.field(factory=list, init=False)
     _wanted_bytes: int = attrs.field(default=0, init=False)
 
-    def feed(self, data: bytes) -> list[list[Any]]:
+    def feed(self, data: bytes) -> list[Message]:
         """Return the messages that ``data`` completes, in order.
 
         Raises FrameTooLarge for a frame over the limit and ProtocolError for a malformed one; messages of earlier
@@ -62,15 +61,46 @@ class FrameReader:
             return messages_of_body(data[LENGTH_BYTES:])
         return self._feed_many(data, end)
 
-    def _feed_many(self, data: bytes, end: int) -> list[list[Any]]:
-        messages: list[list[Any]] = []
+    def feed_one(self, data: bytes) -> list[Message] | None:
+        """Like `feed`, but stop after the first frame: its messages, or None while no frame is complete.
+
+        The rest waits for the next call (of either kind, with ``b""`` if need be). During the hello the limit may rise
+        between two frames of one read.
+        """
+        data = b"".join((*self._parts, data))
+        self._keep(b"", LENGTH_BYTES)
+        end = len(data)
+        if end < LENGTH_BYTES:
+            self._keep(data, LENGTH_BYTES)
+            return None
+        length = _length_at(data)[0]
+        if length > self.limit_bytes:
+            raise self._too_large(length)
+        wanted = LENGTH_BYTES + length
+        if end < wanted:
+            self._keep(data, wanted)
+            return None
+        self._keep(data[wanted:], LENGTH_BYTES)
+        self.frames += 1
+        return messages_of_body(data[LENGTH_BYTES:wanted])
+
+    def _keep(self, data: bytes, wanted_bytes: int) -> None:
+        self._parts = [data] if data else []
+        self.pending_bytes = len(data)
+        self._wanted_bytes = wanted_bytes
+
+    def _too_large(self, length: int) -> FrameTooLarge:
+        return FrameTooLarge(f"a frame announces {length} bytes, at most {self.limit_bytes} are accepted")
+
+    def _feed_many(self, data: bytes, end: int) -> list[Message]:
+        messages: list[Message] = []
         view = memoryview(data)
         start = 0
         wanted = LENGTH_BYTES
         while end - start >= LENGTH_BYTES:
             length = _length_at(data, start)[0]
             if length > self.limit_bytes:
-                raise FrameTooLarge(f"a frame announces {length} bytes, at most {self.limit_bytes} are accepted")
+                raise self._too_large(length)
             wanted = LENGTH_BYTES + length
             if end - start < wanted:
                 break
@@ -79,7 +109,5 @@ class FrameReader:
             start += wanted
             wanted = LENGTH_BYTES
         if start < end:
-            self._parts.append(data[start:] if start else data)
-            self.pending_bytes = end - start
-            self._wanted_bytes = wanted
+            self._keep(data[start:] if start else data, wanted)
         return messages

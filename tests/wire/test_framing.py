@@ -92,3 +92,28 @@ def test_a_large_frame_in_small_reads_costs_linear_time() -> None:
     # Quadratic copying would move 32 GiB here, which takes many times as long on any machine.
     assert time.perf_counter() - started < 2
     assert len(received[0][1]) == 16 * 1024 * 1024
+
+
+@given(st.lists(batches, max_size=5), st.lists(st.integers(0, 10**6), max_size=12))
+def test_one_frame_at_a_time(frames: list[list[list[object]]], places: list[int]) -> None:
+    reader = FrameReader()
+    received = []
+    for piece in cut(b"".join(map(frame_of_messages, frames)), places):
+        messages = reader.feed_one(piece)
+        while messages is not None:
+            received.append(messages)
+            messages = reader.feed_one(b"")
+    assert received == frames
+    assert reader.pending_bytes == 0
+
+
+def test_the_limit_rises_between_two_frames_of_one_read() -> None:
+    large = frame_of_messages([[7, bytes(200)]])
+    reader = FrameReader(limit_bytes=100)
+    assert reader.feed_one(frame_of_messages([[22]]) + large) == [[22]]
+    reader.limit_bytes = 1000
+    assert reader.feed(b"") == [[7, bytes(200)]]
+    assert reader.feed(large) == [[7, bytes(200)]]
+    reader.limit_bytes = 100
+    with pytest.raises(FrameTooLarge):
+        reader.feed_one(large[:4])
