@@ -8,9 +8,11 @@ made, so a core never meets an impossible combination. Sources: SWIM (Das et al.
 Invariant: a MembershipConfig that exists is consistent. Times are in seconds, sizes in bytes, as the names say.
 """
 
-from __future__ import annotations
+from typing import Self
 
 import attrs
+
+from dynacache.errors import InvalidOption
 
 __all__ = ["MembershipConfig"]
 
@@ -20,7 +22,7 @@ _PACKET_MAXIMUM_BYTES = 60_000
 
 @attrs.frozen(kw_only=True)
 class MembershipConfig:
-    """The settings of one SWIM core. Raises ValueError, naming the field, for an impossible value."""
+    """The settings of one SWIM core. Raises InvalidOption, naming the field, for an impossible value."""
 
     probe_period_s: float = 1.0
     """One other member is probed each period, stretched by (local health + 1). Shorter finds a death sooner and costs
@@ -138,24 +140,28 @@ class MembershipConfig:
             _check_positive(field.name, getattr(self, field.name), zero=field.name in _MAY_BE_ZERO)
         for low, high in _ORDERED:
             if getattr(self, low) > getattr(self, high):
-                raise ValueError(f"{low} ({getattr(self, low)}) must not exceed {high} ({getattr(self, high)})")
+                raise InvalidOption(
+                    f"membership.{low}: got {getattr(self, low)}, expected at most {high} ({getattr(self, high)})"
+                )
         if self.suspicion_maximum_factor < 1:
-            raise ValueError(f"suspicion_maximum_factor must be at least 1, got {self.suspicion_maximum_factor}")
+            raise InvalidOption(
+                f"membership.suspicion_maximum_factor: got {self.suspicion_maximum_factor}, expected at least 1"
+            )
         if not _PACKET_MINIMUM_BYTES <= self.packet_limit_bytes <= _PACKET_MAXIMUM_BYTES:
-            raise ValueError(
-                f"packet_limit_bytes must be {_PACKET_MINIMUM_BYTES} to {_PACKET_MAXIMUM_BYTES}, "
-                f"got {self.packet_limit_bytes}"
+            raise InvalidOption(
+                f"membership.packet_limit_bytes: got {self.packet_limit_bytes}, "
+                f"expected {_PACKET_MINIMUM_BYTES} to {_PACKET_MAXIMUM_BYTES}"
             )
         if self.protocol_maximum > 255:
-            raise ValueError(f"protocol_maximum must be at most 255, got {self.protocol_maximum}")
+            raise InvalidOption(f"membership.protocol_maximum: got {self.protocol_maximum}, expected at most 255")
 
     @classmethod
-    def lan(cls) -> MembershipConfig:
+    def lan(cls) -> Self:
         """The defaults: real processes on a local network."""
         return cls()
 
     @classmethod
-    def simulated(cls) -> MembershipConfig:
+    def simulated(cls) -> Self:
         """For virtual time: healing after long splits is exercised in minutes instead of an hour."""
         return cls(reconnect_interval_s=3.0, push_pull_interval_s=10.0)
 
@@ -170,9 +176,7 @@ _ORDERED = (
 )
 
 
-def _check_positive(name: str, value: float, *, zero: bool) -> None:
-    wanted = "not negative" if zero else "positive"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{name} must be a number, got {value!r}")
-    if value != value or value < 0 or (value == 0 and not zero):
-        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+def _check_positive(name: str, value: object, *, zero: bool) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (value > 0 or (zero and value == 0)):
+        wanted = "a number, 0 or above" if zero else "a number above 0"
+        raise InvalidOption(f"membership.{name}: got {value!r}, expected {wanted}")

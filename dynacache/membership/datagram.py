@@ -28,9 +28,9 @@ from typing import Final, Protocol
 import attrs
 import msgpack
 
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.messages import Message, read_message
 from dynacache.membership.replay import ReplayWindow
-from dynacache.config.membership import MembershipConfig
 
 __all__ = ["MESSAGES_LIMIT", "DatagramCodec", "Packet", "Rejection"]
 

@@ -24,12 +24,12 @@ from typing import Final
 
 import attrs
 
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.awareness import LocalHealth
 from dynacache.membership.effects import NoteKind
 from dynacache.membership.messages import encode_claim
 from dynacache.membership.outbox import Outbox
 from dynacache.membership.roster import Roster
-from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import (
     GENERATION_LIMIT,
     INCARNATION_LIMIT,

@@ -20,12 +20,12 @@ from collections.abc import Iterable
 
 import attrs
 
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.effects import NoteKind
 from dynacache.membership.evidence import Evidence
 from dynacache.membership.messages import Exchange, exchange_payload
 from dynacache.membership.outbox import Outbox
 from dynacache.membership.roster import Roster
-from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Address
 
 __all__ = ["TableExchange"]

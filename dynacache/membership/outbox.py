@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 import attrs
 
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.datagram import MESSAGES_LIMIT, DatagramCodec
 from dynacache.membership.effects import Effect, MemberChanged, NameConflict, Note, NoteKind, SendDatagram, SendStream
 from dynacache.membership.messages import encode_claim
 from dynacache.membership.roster import Roster
 from dynacache.membership.rumours import RumourQueue, sends_limit
-from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Address, Member, NodeState
 from dynacache.membership.statistics import Counters
 

@@ -20,6 +20,7 @@ import random
 import attrs
 import msgpack
 
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.awareness import LocalHealth
 from dynacache.membership.effects import NoteKind
 from dynacache.membership.evidence import Evidence
@@ -28,7 +29,6 @@ from dynacache.membership.outbox import Outbox
 from dynacache.membership.probes import Probe, ProbeOrder, RoundTrips
 from dynacache.membership.relays import Relay, RelayTable
 from dynacache.membership.roster import Roster
-from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Address, Member, NodeState
 
 __all__ = ["Prober"]

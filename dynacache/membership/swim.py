@@ -26,6 +26,7 @@ from typing import Final
 
 import attrs
 
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.awareness import LocalHealth
 from dynacache.membership.datagram import DatagramCodec, Rejection
 from dynacache.membership.effects import Effect, NoteKind
@@ -47,7 +48,6 @@ from dynacache.membership.probes import ProbeOrder, RoundTrips
 from dynacache.membership.relays import RelayTable
 from dynacache.membership.roster import Roster
 from dynacache.membership.rumours import RumourQueue
-from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Address, Claim, Member, NodeState
 from dynacache.membership.statistics import Counters, MembershipStatistics
 from dynacache.membership.suspicion import SuspicionTable

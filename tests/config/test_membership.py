@@ -4,6 +4,7 @@ import attrs
 import pytest
 
 from dynacache.config.membership import MembershipConfig
+from dynacache.errors import InvalidOption
 
 
 def test_presets_are_valid_and_the_defaults_are_the_lan() -> None:
@@ -14,14 +15,14 @@ def test_presets_are_valid_and_the_defaults_are_the_lan() -> None:
 @pytest.mark.parametrize("name", [field.name for field in attrs.fields(MembershipConfig)])
 def test_no_field_takes_a_negative_or_a_text(name: str) -> None:
     for value in (-1, float("nan"), "1", True):
-        with pytest.raises(ValueError, match=name):
+        with pytest.raises(InvalidOption, match=name):
             MembershipConfig(**{name: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"probe_timeout_s": 2.0}, "probe_timeout_s .*probe_period_s"),
+        ({"probe_timeout_s": 2.0}, "probe_timeout_s: .*probe_period_s"),
         ({"probe_timeout_minimum_s": 0.6}, "probe_timeout_minimum_s"),
         ({"join_retry_s": 11.0}, "join_retry_s"),
         ({"lag_warning_s": 1.0}, "lag_warning_s"),
@@ -34,5 +35,5 @@ def test_no_field_takes_a_negative_or_a_text(name: str) -> None:
     ],
 )
 def test_fields_that_contradict_each_other_are_refused(changes: dict[str, float], named: str) -> None:
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises(InvalidOption, match=named):
         MembershipConfig(**changes)  # type: ignore[arg-type]

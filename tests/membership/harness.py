@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Sequence
 import attrs
 import msgpack
 
+from dynacache.config.membership import MembershipConfig
 from dynacache.membership.datagram import DatagramCodec, Packet
 from dynacache.membership.effects import Effect, MemberChanged, NameConflict, SendDatagram, SendStream
 from dynacache.membership.messages import Message, encode_claim
-from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Address, Member, NodeState
 from dynacache.membership.swim import Swim
 

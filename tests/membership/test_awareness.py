@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynacache.membership.awareness import LocalHealth
 from dynacache.config.membership import MembershipConfig
+from dynacache.membership.awareness import LocalHealth
 
 
 @given(st.lists(st.integers(-20, 20)))

@@ -6,8 +6,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynacache.membership.probes import Probe, ProbeOrder, RoundTrips
 from dynacache.config.membership import MembershipConfig
+from dynacache.membership.probes import Probe, ProbeOrder, RoundTrips
 from dynacache.membership.state import Member
 
 

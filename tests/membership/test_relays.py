@@ -2,8 +2,8 @@
 
 import math
 
-from dynacache.membership.relays import Relay, RelayTable
 from dynacache.config.membership import MembershipConfig
+from dynacache.membership.relays import Relay, RelayTable
 
 RELAY = Relay(("10.0.0.9", 7000), 77, "target")
 
