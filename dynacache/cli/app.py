@@ -1,0 +1,164 @@
+"""Commands and their options; nothing of what they do.
+
+What: the cyclopts application. Each function here declares the options of one command and hands them to the module that
+carries it out, which is imported only then. `run` parses, calls, and turns errors into one sentence and an exit code.
+
+Invariant: nothing here imports Trio, the client or the node before a command needs it, so ``--help`` answers in well
+under half a second; no error of the tree reaches the user as a traceback.
+
+Why cyclopts: options are plain annotations, attrs classes flatten into options that several commands share, and a
+mistake ends in one sentence.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from dynacache.cli.bench_options import BenchOptions
+from dynacache.cli.demo_options import DemoOptions
+from dynacache.cli.commands import (
+    DEFAULT_CONNECTION,
+    OutputOption,
+    delete,
+    exists,
+    fetch,
+    get,
+    increment,
+    mget,
+    set_command,
+    touch,
+    ttl,
+    with_client,
+)
+from dynacache.cli.output import tell_error
+from dynacache.cli.session import Connection
+from dynacache.errors import DynacacheError
+
+__all__ = ["app", "bench", "cluster", "demo", "owners", "ready", "run", "serve", "status"]
+
+_DEMO = DemoOptions()
+_BENCH = BenchOptions()
+_EXIT_USAGE = 2
+_EXIT_INTERRUPTED = 130
+
+app = App(name="dynacache", help="A distributed in-memory cache.", version_flags=["--version"])
+cluster = App(name="cluster", help="Look at the cluster.")
+app.command(cluster)
+app.command(set_command, name="set")
+for _command in (get, delete, exists, ttl, touch, increment, mget, fetch):
+    app.command(_command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; return its exit code."""
+    try:
+        code = app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        print(f"dynacache: {' '.join(str(error).split())} (see --help)", file=sys.stderr)
+        return _EXIT_USAGE
+    except (DynacacheError, ValueError) as error:
+        return tell_error(error)
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+@app.command
+def serve(
+    *,
+    founders: int | None = None,
+    seed: Annotated[tuple[str, ...], Parameter(name="--seed", negative=())] = (),
+    host: str | None = None,
+    port: int | None = None,
+    advertise_host: str | None = None,
+    name: str | None = None,
+    zone: str | None = None,
+    weight: int | None = None,
+    memory: str | None = None,
+    secret: Annotated[str | None, Parameter(env_var="DYNACACHE_SECRET")] = None,
+    secret_file: Annotated[Path | None, Parameter(env_var="DYNACACHE_SECRET_FILE")] = None,
+    config: Path | None = None,
+    setting: Annotated[tuple[str, ...], Parameter(name="--set", negative=())] = (),
+) -> int:
+    """Run a node until it is told to stop (SIGTERM, Ctrl-C).
+
+    Parameters
+    ----------
+    founders
+        Found a cluster together with so many nodes, this one included (1: alone). Later starts leave it out.
+    seed
+        host:port of a node that may know the cluster; repeat it for several.
+    host
+        Address to listen on. Any but loopback demands a cluster secret.
+    port
+        Port to listen on, TCP and UDP; 0 takes a free one.
+    advertise_host
+        Address that others are told.
+    name
+        Stable name of the node; left out, host:port.
+    zone
+        Failure domain; copies go to different zones.
+    weight
+        Share of the keys relative to other nodes.
+    memory
+        Limit for entries: bytes, or a size such as 512MiB.
+    secret
+        Cluster secret. Others on this machine can read it in the list of processes: prefer --secret-file.
+    secret_file
+        File whose first line is the cluster secret.
+    config
+        TOML file with the sections of the configuration.
+    setting
+        Any option, as section.option=value; repeatable.
+    """
+    from dynacache.cli import serving
+
+    flags = serving.Flags(
+        founders, seed, host, port, advertise_host, name, zone, weight, memory, secret, secret_file, config, setting
+    )
+    return serving.serve(flags)
+
+
+@app.command
+def ready(*, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table") -> int:
+    """Exit 0 when the node knows the member table, 4 when not."""
+    from dynacache.cli import cluster as looking
+
+    return with_client(connection, output, lambda client: looking.ready(client, connection.server[0]))
+
+
+@cluster.command
+def status(*, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table") -> int:
+    """Show the members as one node sees them."""
+    from dynacache.cli import cluster as looking
+
+    return with_client(connection, output, lambda client: looking.status(client, connection.server[0]))
+
+
+@cluster.command
+def owners(key: str, *, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table") -> int:
+    """Show which nodes hold a key."""
+    from dynacache.cli import cluster as looking
+
+    return with_client(connection, output, lambda client: looking.owners(client, key))
+
+
+@app.command
+def demo(*, options: DemoOptions = _DEMO) -> int:
+    """Start a cluster, load it, kill a node, start it again, and judge every acknowledged write."""
+    from dynacache.cli.demo import director
+
+    return director.run(options)
+
+
+@app.command
+def bench(*, options: BenchOptions = _BENCH, output: OutputOption = "table") -> int:
+    """Load a cluster and measure it, alone or side by side with Redis."""
+    from dynacache.cli.bench import running
+
+    return running.run(options, output)

@@ -1,0 +1,94 @@
+"""The options of `dynacache bench`.
+
+What: one attrs class, flattened into options by the command line.
+
+Invariant: options that exist are valid; a wrong one ends in an InvalidOption that names it.
+
+Why its own module: ``--help`` needs the options without what the bench imports.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import attrs
+from cyclopts import Parameter
+
+from dynacache.errors import InvalidOption
+
+__all__ = ["BenchOptions"]
+
+Level = Literal["one", "quorum", "strict_quorum", "all"]
+_ROUNDS_WITH_REDIS = 7
+
+
+@Parameter(name="*")
+@attrs.frozen
+class BenchOptions:
+    """What to measure."""
+
+    server: Annotated[tuple[str, ...], Parameter(name=["--server", "-s"], negative=())] = ()
+    """host:port of the nodes of a running cluster, each named; left out, a cluster is started for the bench."""
+    secret_file: Annotated[Path | None, Parameter(env_var="DYNACACHE_SECRET_FILE")] = None
+    """File whose first line is the running cluster's secret."""
+    nodes: int = 3
+    """Nodes of a cluster started for the bench."""
+    memory: Annotated[bool, Parameter(negative=())] = False
+    """Fill one engine with --entries entries and measure memory and pauses instead of sending requests."""
+    entries: int = 1_000_000
+    """Entries for --memory."""
+    against: Literal["redis"] | None = None
+    """Measure Redis too: one master, two replicas, SET followed by WAIT 1; rounds alternate."""
+    connections: int = 50
+    """Connections, spread over the nodes."""
+    depth: Annotated[tuple[int, ...], Parameter(negative=())] = ()
+    """Requests sent together on a connection; repeat it for several. Left out: 1 and 16."""
+    value_bytes: int | None = None
+    """Size of values; left out, 512, or 64 with --memory."""
+    read_share: float | None = None
+    """Share of reads; left out, writes and reads are measured apart (with --rate: 0.8)."""
+    read_level: Level = "quorum"
+    """Level of reads."""
+    write_level: Level = "quorum"
+    """Level of writes."""
+    keys: int = 10_000
+    """Keys to draw from; all of them are written before anything is measured."""
+    zipf: float = 0.0
+    """Exponent of Zipf's law for the keys; 0 uses them evenly."""
+    trace: Path | None = None
+    """Take the keys from this trace (one key a line, .xz or plain)."""
+    rate: Annotated[tuple[float, ...], Parameter(negative=())] = ()
+    """Send so many requests a second on schedule (open loop); repeat it for several."""
+    seconds: float = 1.5
+    """Length of each round."""
+    requests: int = 0
+    """End a round after so many requests instead."""
+    rounds: int | None = None
+    """Rounds; left out, 7 with --against and 3 without."""
+    seed: int = 1
+    """Seed of keys and order."""
+
+    @property
+    def rounds_wanted(self) -> int:
+        """Rounds to run."""
+        return self.rounds or (_ROUNDS_WITH_REDIS if self.against else 3)
+
+    def __attrs_post_init__(self) -> None:
+        """Check ranges."""
+        for name, lowest, highest in (
+            ("nodes", 1, 64),
+            ("entries", 1000, 100_000_000),
+            ("connections", 1, 10_000),
+            ("value_bytes", 0, 1024 * 1024),
+            ("read_share", 0.0, 1.0),
+            ("keys", 100, 10_000_000),
+            ("zipf", 0.0, 10.0),
+            ("seconds", 0.1, 3600.0),
+            ("requests", 0, 10**9),
+            ("rounds", 1, 1000),
+            ("depth", 1, 127),
+            ("rate", 1.0, 1e6),
+        ):
+            given = getattr(self, name)
+            for value in given if isinstance(given, tuple) else (given,):
+                if value is not None and not lowest <= value <= highest:
+                    raise InvalidOption(f"--{name.replace('_', '-')}: got {value}, expected {lowest} to {highest}")

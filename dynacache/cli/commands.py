@@ -1,0 +1,190 @@
+"""The commands on keys, as the command line declares them: options in, a call of `dynacache.cli.data`, an exit code.
+
+What: one function for each command; cyclopts turns its parameters into options and its docstring into help.
+
+Invariant: nothing is imported here that costs time before a command runs.
+
+Why apart from `data`: there the commands take a client and plain values, so tests call them without a command line.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from dynacache.cli.output import Answer, Output, show
+from dynacache.cli.session import CacheClient, Connection, connected
+
+__all__ = [
+    "DEFAULT_CONNECTION",
+    "OutputOption",
+    "delete",
+    "exists",
+    "fetch",
+    "get",
+    "increment",
+    "mget",
+    "set_command",
+    "touch",
+    "ttl",
+    "with_client",
+]
+
+Level = Literal["one", "quorum", "strict_quorum", "all"] | None
+_LEVEL_HELP = "How many replicas must answer; left out, the default of reads (one) or writes (quorum)."
+LevelOption = Annotated[Level, Parameter(help=_LEVEL_HELP)]
+OutputOption = Annotated[Output, Parameter(help="Text and tables for people, or one JSON document.")]
+TtlOption = Annotated[float | None, Parameter(help="Seconds until the value expires; left out, never.")]
+DEFAULT_CONNECTION = Connection()
+
+
+def with_client(connection: Connection, output: Output, body: Callable[[CacheClient], Answer]) -> int:
+    """Open a client, run a command's body, print its answer; return the exit code."""
+    with connected(connection) as client:
+        answer = body(client)
+    return show(answer, output)
+
+
+def get(
+    key: str,
+    *,
+    level: LevelOption = None,
+    raw_file: str | None = None,
+    connection: Connection = DEFAULT_CONNECTION,
+    output: OutputOption = "table",
+) -> int:
+    """Print the value of a key; exit code 3 when there is none.
+
+    Parameters
+    ----------
+    raw_file
+        Write the value's bytes to this file (- is standard output) instead of printing it.
+    """
+    from dynacache.cli import data
+
+    return with_client(connection, output, lambda client: data.get(client, key, level, raw_file))
+
+
+def set_command(
+    key: str,
+    value: str | None = None,
+    *,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    raw_file: str | None = None,
+    ttl: TtlOption = None,
+    if_absent: Annotated[bool, Parameter(negative=())] = False,
+    if_present: Annotated[bool, Parameter(negative=())] = False,
+    level: LevelOption = None,
+    connection: Connection = DEFAULT_CONNECTION,
+    output: OutputOption = "table",
+) -> int:
+    """Store a value; exit code 3 when a condition did not hold.
+
+    Parameters
+    ----------
+    value
+        Text to store.
+    json
+        VALUE is a JSON document: store what it says.
+    raw_file
+        Store the bytes of this file (- is standard input) instead of VALUE.
+    if_absent
+        Only if there is no value. Below level strong two nodes may both say yes to two callers at once.
+    if_present
+        Only if there is a value.
+    """
+    from dynacache.cli import data
+
+    stored = data.value_from(value, json, raw_file)
+    return with_client(
+        connection,
+        output,
+        lambda client: data.set_value(
+            client, key, stored, ttl=ttl, only_if_absent=if_absent, only_if_present=if_present, level=level
+        ),
+    )
+
+
+def delete(
+    key: str, *, level: LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
+) -> int:
+    """Delete a key; done as well when there was none."""
+    from dynacache.cli import data
+
+    return with_client(connection, output, lambda client: data.delete(client, key, level))
+
+
+def exists(
+    key: str, *, level: LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
+) -> int:
+    """Say whether a key has a value; exit code 3 when not."""
+    from dynacache.cli import data
+
+    return with_client(connection, output, lambda client: data.exists(client, key, level))
+
+
+def ttl(
+    key: str, *, level: LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
+) -> int:
+    """Print the seconds a value has left to live; exit code 3 when there is none."""
+    from dynacache.cli import data
+
+    return with_client(connection, output, lambda client: data.ttl(client, key, level))
+
+
+def touch(
+    key: str,
+    seconds: float,
+    *,
+    level: LevelOption = None,
+    connection: Connection = DEFAULT_CONNECTION,
+    output: OutputOption = "table",
+) -> int:
+    """Let a value live for so many seconds from now, if that is longer than it would; exit code 3 when there is none."""
+    from dynacache.cli import data
+
+    return with_client(connection, output, lambda client: data.touch(client, key, seconds, level))
+
+
+def increment(
+    key: str,
+    delta: int = 1,
+    *,
+    ttl: TtlOption = None,
+    level: LevelOption = None,
+    connection: Connection = DEFAULT_CONNECTION,
+    output: OutputOption = "table",
+) -> int:
+    """Add to a counter and print its value."""
+    from dynacache.cli import data
+
+    return with_client(connection, output, lambda client: data.increment(client, key, delta, ttl, level))
+
+
+def mget(
+    *keys: str, level: LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
+) -> int:
+    """Print the values of several keys; exit code 3 when none of them is there."""
+    from dynacache.cli import data
+
+    return with_client(connection, output, lambda client: data.mget(client, keys, level))
+
+
+def fetch(
+    key: str,
+    *,
+    siblings: Annotated[bool, Parameter(negative=())] = False,
+    level: LevelOption = None,
+    connection: Connection = DEFAULT_CONNECTION,
+    output: OutputOption = "table",
+) -> int:
+    """Print a value with its version, instants, time to live and the receipt of the read.
+
+    Parameters
+    ----------
+    siblings
+        Show every concurrent version too.
+    """
+    from dynacache.cli import data
+
+    return with_client(connection, output, lambda client: data.fetch(client, key, level, siblings))

@@ -1,0 +1,132 @@
+"""How a command reaches the cluster: the connection options, and the client they open.
+
+What: `Connection` holds the options that every command with a client shares; `open_client` opens the synchronous client
+with them. `CacheClient` is the part of it that commands use.
+
+Invariant: the client's module, and with it Trio, is imported only here and only when a connection is really opened, so
+`dynacache --help` stays fast. Tests put another factory into `client_factory`.
+
+Why a file for the secret: a secret on the command line can be read by everyone on the machine who lists processes.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import attrs
+from cyclopts import Parameter
+
+from dynacache.errors import InvalidOption
+
+__all__ = ["DEFAULT_SERVER", "CacheClient", "Connection", "client_factory", "connected", "open_client", "read_secret"]
+
+DEFAULT_SERVER = "127.0.0.1:7400"
+_SECRET_LIMIT_BYTES = 4096
+
+
+class CacheClient(Protocol):
+    """What commands ask of a client; see `dynacache.Client`."""
+
+    def get(self, key: bytes | str, default: Any = None, *, level: str | None = None) -> Any:
+        """The value of a key."""
+
+    def fetch(self, key: bytes | str, *, level: str | None = None, siblings: bool = False, receipt: bool = False) -> Any:
+        """The value with what is known about it."""
+
+    def get_many(self, keys: Sequence[bytes | str], *, level: str | None = None) -> Mapping[Any, Any]:
+        """The values that were found."""
+
+    def set(
+        self,
+        key: bytes | str,
+        value: Any,
+        *,
+        ttl: float | None = None,
+        only_if_absent: bool = False,
+        only_if_present: bool = False,
+        level: str | None = None,
+    ) -> Any:
+        """Write; true when applied."""
+
+    def delete(self, key: bytes | str, *, level: str | None = None) -> Any:
+        """Delete; true when applied."""
+
+    def exists(self, key: bytes | str, *, level: str | None = None) -> bool:
+        """Whether there is a value."""
+
+    def touch(self, key: bytes | str, ttl: float | None, *, level: str | None = None) -> bool:
+        """Extend the life of a value."""
+
+    def increment(
+        self, key: bytes | str, delta: int = 1, *, ttl: float | None = None, level: str | None = None
+    ) -> int | float:
+        """Add to a counter."""
+
+    def report(
+        self, topic: str, argument: Any = None, *, address: str | None = None, timeout: float | None = None
+    ) -> Any:
+        """What one node reports on a topic; `address` names the node."""
+
+    def owners(self, key: bytes | str) -> Any:
+        """Where a key lives."""
+
+    def close(self) -> None:
+        """Close every connection."""
+
+
+@Parameter(name="*")
+@attrs.frozen
+class Connection:
+    """Options of every command that talks to a cluster."""
+
+    server: Annotated[
+        tuple[str, ...], Parameter(name=["--server", "-s"], env_var="DYNACACHE_SERVER", negative=())
+    ] = (DEFAULT_SERVER,)
+    """A node's host:port; give several to survive the loss of one (in the environment separated by spaces)."""
+
+    secret_file: Annotated[Path | None, Parameter(env_var="DYNACACHE_SECRET_FILE")] = None
+    """File whose first line is the cluster secret."""
+
+    timeout: Annotated[float, Parameter(env_var="DYNACACHE_TIMEOUT")] = 5.0
+    """Seconds within which each operation must be answered."""
+
+
+def read_secret(path: Path | None) -> str:
+    """The first line of a secret file; empty without a file. Raises InvalidOption."""
+    if path is None:
+        return ""
+    try:
+        with path.open("rb") as file:
+            line = file.read(_SECRET_LIMIT_BYTES).split(b"\n", 1)[0].strip()
+        secret = line.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidOption(f"--secret-file: cannot read {path}: {error}") from error
+    if not secret:
+        raise InvalidOption(f"--secret-file: got {path}, whose first line is empty, expected the cluster secret")
+    return secret
+
+
+def open_client(connection: Connection) -> CacheClient:
+    """Open the synchronous client; raises an error of the tree."""
+    from dynacache.runtime.clients import Client
+
+    client: CacheClient = Client(
+        connection.server, secret=read_secret(connection.secret_file) or None, timeout=connection.timeout
+    )
+    return client
+
+
+client_factory: ContextVar[Callable[[Connection], CacheClient]] = ContextVar("client_factory", default=open_client)
+"""What opens the client of a command."""
+
+
+@contextlib.contextmanager
+def connected(connection: Connection) -> Iterator[CacheClient]:
+    """A client for the length of a block."""
+    client = client_factory.get()(connection)
+    try:
+        yield client
+    finally:
+        client.close()
