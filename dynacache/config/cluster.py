@@ -18,7 +18,7 @@ __all__ = ["ClusterConfig", "parse_address"]
 
 
 def parse_address(text: str, option: str) -> tuple[str, int]:
-    """Return (host, port) of ``host:port`` or ``[v6]:port``; raises ``InvalidOption`` naming ``option`` and the value."""
+    """Return (host, port) of ``host:port`` or ``[v6]:port``; raises ``InvalidOption`` naming ``option``."""
     host, _, port = text.rpartition(":")
     host = host.strip("[]")
     if not host or not port.isdecimal() or not 0 <= int(port) <= 65_535:

@@ -64,7 +64,7 @@ class CoordinationConfig:
     """Seconds an operation id is remembered at least, unless the limit is reached earlier."""
 
     forward_hops: int = 2
-    """Times a request may be forwarded; nodes that disagree about placement settle it rather than pass it in circles."""
+    """Times a request may be forwarded; nodes that disagree about placement settle that instead of passing it on."""
 
     default_read_level: int = 1
     """Level of reads that name none: one."""

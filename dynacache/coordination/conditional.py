@@ -1,0 +1,227 @@
+"""Operations that look before they write: conditions, previous values, deletes, touches, increments.
+
+What: ``Conditional`` reads a quorum first where the operation needs to know more than this node holds, then decides and
+writes in one step of this node. Deletes and increments of a key that is held here skip the read.
+
+Invariant: the decision and the minting happen in one turn with nothing in between, so two such operations at one
+coordinator never both see the same state. Two coordinators may both decide yes (below level ``strong``); both versions
+then exist as siblings and the winner is the same everywhere. A condition is refused, definitely, when the read could
+not be completed.
+
+Why: DESIGN sections 7 and 9; brief R1.14. A delete that could not read competes by time as a blind tombstone.
+"""
+
+import attrs
+
+from dynacache.coordination.read import Reader
+from dynacache.coordination.read_operation import ReadOperation
+from dynacache.coordination.read_reply import Concluded, metadata_of
+from dynacache.coordination.requests import Request
+from dynacache.coordination.routes import Route
+from dynacache.coordination.shared import Shared
+from dynacache.coordination.write import Writer
+from dynacache.datatypes.reading import View, read
+from dynacache.errors import DynacacheError, NotEnoughReplicas, WrongType
+from dynacache.events import ConnectionId, Message
+from dynacache.placement.partitions import fingerprint, key_hash
+from dynacache.types import Level, WriteCondition
+from dynacache.versioning import packed
+from dynacache.versioning.context import Context, current, make_context, parse_context
+from dynacache.wire.messages import (
+    DELETE,
+    DONE,
+    FLAG_METADATA,
+    FLAG_PREVIOUS,
+    FLAG_RECEIPT,
+    INCREMENT,
+    NUMBER,
+    PAYLOAD_RAW,
+    SET,
+    TOUCH,
+)
+
+__all__ = ["Conditional"]
+
+
+@attrs.define(eq=False)
+class _Prepared:
+    """One request waiting for its read."""
+
+    conditional: "Conditional"
+    connection: ConnectionId
+    request: Request
+    context: Context | None
+
+    def prepared(self, operation: ReadOperation, outcome: Concluded) -> None:
+        """Go on with the write."""
+        self.conditional.resume(self, operation, outcome)
+
+
+@attrs.define(eq=False)
+class Conditional:
+    """Writes that depend on what is there."""
+
+    shared: Shared
+    reader: Reader
+    writer: Writer
+
+    def start(self, connection: ConnectionId, request: Request) -> None:
+        """Begin any write but the plain set. Raises errors of the tree; nothing was changed then."""
+        shared = self.shared
+        partition = key_hash(request.key) >> shared.partition_shift
+        route = shared.routes.route(partition)
+        self.writer.check(route, request.level)
+        context = None
+        if request.context is not None:
+            context = parse_context(request.context, fingerprint(request.key))
+        if request.operation_id is not None and request.operation == DELETE and self._seen(connection, request):
+            return
+        prepared = _Prepared(self, connection, request, context)
+        if self._needs_read(request, route, partition):
+            level = Level.QUORUM if request.level == Level.ONE else request.level
+            self.reader.start(
+                connection, request.rid, request.key, partition, route, level, request.timeout_ms, 0, prepared
+            )
+        else:
+            held = self.writer.held(route, partition, request.key)
+            self._apply(prepared, route, partition, held, blind=False)
+
+    def resume(self, prepared: _Prepared, operation: ReadOperation, outcome: Concluded) -> None:
+        """Take the outcome of the read and write; errors go to the client."""
+        request, shared = prepared.request, self.shared
+        incomplete = outcome.error is not None or outcome.degraded
+        route = shared.routes.route(operation.partition)
+        try:
+            if incomplete and not self._may_be_blind(request):
+                raise outcome.error or NotEnoughReplicas("too few complete replicas answered to decide the condition")
+            self.writer.check(route, request.level)
+            self._adopt(route, operation, outcome)
+            self._apply(prepared, route, operation.partition, outcome.record, blind=incomplete)
+        except DynacacheError as error:
+            shared.fail(prepared.connection, request.rid, error)
+
+    def _needs_read(self, request: Request, route: Route, partition: int) -> bool:
+        if request.condition != WriteCondition.NONE or request.flags & FLAG_PREVIOUS:
+            return True
+        if request.operation == SET:
+            return False
+        return self.writer.held(route, partition, request.key) is None
+
+    def _may_be_blind(self, request: Request) -> bool:
+        """An unconditional delete may act without having read: its tombstone then competes by time."""
+        plain = request.condition == WriteCondition.NONE and not request.flags & FLAG_PREVIOUS
+        return request.operation == DELETE and plain
+
+    def _adopt(self, route: Route, operation: ReadOperation, outcome: Concluded) -> None:
+        """Hold what was read before writing over it, so that the new version's clock covers it."""
+        if outcome.record is None or not route.is_owner:
+            return
+        self.shared.store.merge(operation.partition, operation.key, outcome.record, self.shared.now_ms)
+
+    def _seen(self, connection: ConnectionId, request: Request) -> bool:
+        operations = self.writer.operations
+        if request.operation_id is None or request.condition != WriteCondition.NONE:
+            return False
+        known = operations.recall(request.operation_id, request.key)
+        if known and self.writer.repeat(connection, request.rid, request.key, request.level, request.timeout_ms):
+            return True
+        operations.remember(request.operation_id, request.key)
+        return False
+
+    def _apply(self, prepared: _Prepared, route: Route, partition: int, record: bytes | None, *, blind: bool) -> None:
+        """Decide and write. ``record`` is what the read merged, or what is held."""
+        request, shared = prepared.request, self.shared
+        held = self.writer.held(route, partition, request.key)
+        record = held if record is None else packed.merge(record, packed.strip_local(held)) if held else record
+        view = read(record, shared.now_ms) if record is not None else None
+        if not self._holds(prepared, record, view):
+            self._reply_now(prepared, route, record, view)
+            return
+        reply: Message
+        match request.operation:
+            case op if op == SET:
+                replica = self._set(prepared, route, partition, record)
+                reply = (DONE, request.rid, True)
+            case op if op == DELETE:
+                replica = self.writer.delete(route, partition, request.key, prepared.context, blind)
+                reply = (DONE, request.rid, view is not None and view.found)
+            case op if op == TOUCH:
+                replica = self._touch(prepared, route, partition, record, view)
+                reply = (DONE, request.rid, True)
+            case _:
+                replica, value = self.writer.increment(route, partition, request.key, request.delta, request.ttl_ms)
+                reply = (NUMBER, request.rid, value)
+        metadata = self._metadata(prepared, route, replica, view)
+        self.writer.replicate(
+            route, partition, request.key, replica, request.level, request.timeout_ms,
+            (prepared.connection, reply if metadata is None else (*reply, metadata)),
+        )  # fmt: skip
+
+    def _holds(self, prepared: _Prepared, record: bytes | None, view: View | None) -> bool:
+        """Tell whether the request's condition is met by what is there."""
+        request = prepared.request
+        found = view is not None and view.found
+        match request.condition:
+            case WriteCondition.IF_ABSENT:
+                return not found
+            case WriteCondition.IF_PRESENT:
+                return found
+            case WriteCondition.IF_VERSION:
+                return record is not None and prepared.context is not None and current(prepared.context, record)
+            case _:
+                return found or request.operation in (SET, DELETE, INCREMENT)
+
+    def _set(self, prepared: _Prepared, route: Route, partition: int, record: bytes | None) -> bytes:
+        request = prepared.request
+        expire_ms = self.shared.now_ms + request.ttl_ms if request.ttl_ms else 0
+        return self.writer.set_after(
+            route, partition, request.key, request.payload_flags, request.payload, expire_ms, prepared.context, record
+        )
+
+    def _touch(
+        self, prepared: _Prepared, route: Route, partition: int, record: bytes | None, view: View | None
+    ) -> bytes:
+        """Raise the expiry of the version named; shortening or removing it is a write over that version."""
+        request, shared = prepared.request, self.shared
+        assert record is not None
+        assert view is not None
+        expire_ms = shared.now_ms + request.ttl_ms if request.ttl_ms else 0
+        if view.expire_ms and expire_ms >= view.expire_ms:
+            touched = packed.touch(record, expire_ms)
+            held = self.writer.held(route, partition, request.key)
+            local = touched if held is None else packed.merge(held, packed.strip_local(touched))
+            self.writer.keep(route, partition, request.key, local)
+            return packed.strip_local(touched)
+        if record[1] == packed.MANY:
+            raise WrongType("touch: the expiry of a counter, or of concurrent versions, can only be extended")
+        key_print = fingerprint(request.key)
+        context = parse_context(make_context(record, key_print), key_print)
+        return self.writer.set_after(
+            route, partition, request.key, view.flags & PAYLOAD_RAW, view.payload, expire_ms, context, record
+        )
+
+    def _reply_now(self, prepared: _Prepared, route: Route, record: bytes | None, view: View | None) -> None:
+        """The condition does not hold: say so, nothing was written."""
+        request = prepared.request
+        metadata = self._metadata(prepared, route, record, view)
+        message = (DONE, request.rid, False)
+        self.shared.effects.send(prepared.connection, message if metadata is None else (*message, metadata))
+
+    def _metadata(
+        self, prepared: _Prepared, route: Route, record: bytes | None, before: View | None
+    ) -> dict[str, object] | None:
+        request, shared = prepared.request, self.shared
+        metadata: dict[str, object] = {}
+        if request.flags & FLAG_METADATA and record is not None:
+            metadata = metadata_of(record, read(record, shared.now_ms), request.key)
+        if request.flags & FLAG_PREVIOUS:
+            found = before is not None and before.found
+            metadata["p"] = [before.flags & PAYLOAD_RAW, before.payload] if found and before is not None else None
+        if request.flags & FLAG_RECEIPT:
+            metadata["r"] = {
+                "asked": [shared.node_id, *(each.node_id for each in route.others)],
+                "stood_in": [each.stands_for for each in route.fallbacks],
+                "level": request.level,
+                "coordinator": shared.node_id,
+            }
+        return metadata or None

@@ -1,0 +1,127 @@
+"""Requests for keys this node does not hold go to a node that does.
+
+What: a client's message is sent on unchanged but for its id; the reply comes back under that id and is handed to the
+client under its own. Requests of one turn for one node travel in one ``FORWARD``.
+
+Invariant: a request is forwarded a bounded number of times, is answered exactly once, and never both forwarded and
+served here. When the link ends, reads and writes under an operation id are sent to the next choice; anything else is
+answered "maybe applied".
+
+Why forward: only a node that holds a partition may mint versions in it (DESIGN section 7, brief R1.4); any node may be
+asked (requirement R29).
+"""
+
+from typing import Any
+
+import attrs
+
+from dynacache.coordination.routes import Route
+from dynacache.coordination.shared import Shared
+from dynacache.coordination.timeline import timeout_class_ms
+from dynacache.errors import ConnectionLost, NotEnoughReplicas, NotReady, TimedOut
+from dynacache.events import ConnectionId, Message
+from dynacache.placement.partitions import key_hash
+from dynacache.wire.messages import DELETE, FORWARD, GET, SET
+
+__all__ = ["Forwarder"]
+
+_OPERATION_ID_FIELD = {SET: 11, DELETE: 8}
+_GRACE_MS = 200
+"""Time beyond the request's own timeout in which the serving node's answer may still arrive."""
+
+
+@attrs.define(eq=False)
+class _Forwarded:
+    """One forwarded request in flight."""
+
+    forwarder: "Forwarder"
+    client: ConnectionId
+    rid: int
+    message: list[Any]
+    hops: int
+    connection: ConnectionId
+    tried: list[ConnectionId]
+
+    def replied(self, connection: ConnectionId, message: Message) -> bool:
+        """Hand the reply to the client under its own id."""
+        reply = list(message)
+        reply[1] = self.rid
+        self.forwarder.shared.effects.send(self.client, reply)
+        return True
+
+    def lost(self, connection: ConnectionId) -> bool:
+        """The link ended: try the next node where a repetition is harmless."""
+        if connection != self.connection:
+            return False
+        self.forwarder.again(self)
+        return True
+
+    def slow(self) -> None:
+        """The serving node has its own hedges."""
+
+    def overdue(self) -> None:
+        """No answer within the deadline."""
+        error = TimedOut("the node that serves this key did not answer in time")
+        self.forwarder.shared.counters.timeouts += 1
+        self.forwarder.shared.fail(self.client, self.rid, error)
+
+    def refused(self, connection: ConnectionId) -> bool:
+        """The other node's table differs: ask again."""
+        self.forwarder.again(self)
+        return False
+
+
+@attrs.define(eq=False)
+class Forwarder:
+    """Sends requests on, in batches."""
+
+    shared: Shared
+    _batches: dict[tuple[ConnectionId, int], list[Message]] = attrs.field(factory=dict)
+
+    def forward(self, client: ConnectionId, message: Message, timeout_ms: int, hops: int) -> None:
+        """Send a request on to a node that holds its key. Raises ``NotEnoughReplicas`` or ``NotReady``."""
+        shared = self.shared
+        route = shared.routes.route(key_hash(message[2]) >> shared.partition_shift)
+        if hops >= shared.settings.forward_hops:
+            raise NotReady(f"forwarded {hops} times without reaching an owner; the nodes' tables are still settling")
+        self._send(_Forwarded(self, client, message[1], list(message), hops, 0, []), route, timeout_ms)
+
+    def again(self, forwarded: _Forwarded) -> None:
+        """Send a request to the next choice after its link ended, if that cannot apply it twice."""
+        shared = self.shared
+        message = forwarded.message
+        field = _OPERATION_ID_FIELD.get(message[0], 0)
+        repeatable = message[0] == GET or (field and len(message) > field and message[field] is not None)
+        if not repeatable:
+            error = ConnectionLost("the connection to the node that serves this key ended; the write may be applied")
+            shared.fail(forwarded.client, forwarded.rid, error)
+            return
+        try:
+            route = shared.routes.route(key_hash(message[2]) >> shared.partition_shift)
+            self._send(forwarded, route, shared.settings.read_timeout_ms)
+        except NotEnoughReplicas as error:
+            shared.fail(forwarded.client, forwarded.rid, error)
+
+    def flush(self) -> None:
+        """Send what this turn collected."""
+        if not self._batches:
+            return
+        shared = self.shared
+        batches, self._batches = self._batches, {}
+        for (connection, hops), messages in batches.items():
+            shared.effects.send(connection, (FORWARD, shared.clock.last, shared.digest, hops + 1, messages))
+
+    def _send(self, forwarded: _Forwarded, route: Route, timeout_ms: int) -> None:
+        shared = self.shared
+        choices = [connection for connection in route.forward_to if connection not in forwarded.tried]
+        if not choices:
+            raise NotEnoughReplicas("no node that holds this key can be reached")
+        shared.counters.forwarded += 1
+        connection = forwarded.connection = choices[0]
+        forwarded.tried.append(connection)
+        request_id = shared.new_request(
+            forwarded, timeout_class_ms(timeout_ms + _GRACE_MS), shared.settings.longest_timeout_ms * 2
+        )
+        message = list(forwarded.message)
+        message[1] = request_id
+        self._batches.setdefault((connection, forwarded.hops), []).append(message)

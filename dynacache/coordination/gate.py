@@ -1,0 +1,187 @@
+"""The gate through which every client request enters, from a client's connection or forwarded by a peer.
+
+What: plain gets and sets are checked inline and go straight to the reader and the writer; everything else is parsed
+into a ``Request`` first. A request for a partition this node may not coordinate is forwarded.
+
+Invariant: every message gets exactly one answer, now or later; a malformed one gets an error that names what was
+wrong, and nothing is changed. A message whose request id cannot be read gets none: the connection is closed.
+
+Why one loop: the batch is the unit of the hot path, and two branches per message are all that the common case pays.
+"""
+
+from typing import Any
+
+import attrs
+
+from dynacache.coordination.conditional import Conditional
+from dynacache.coordination.forward import Forwarder
+from dynacache.coordination.read import Reader
+from dynacache.coordination.requests import TTL_LIMIT_MS, Request, parse
+from dynacache.coordination.routes import Route
+from dynacache.coordination.shared import Shared
+from dynacache.coordination.write import Writer
+from dynacache.errors import DynacacheError, InvalidRequest, NotReady
+from dynacache.events import Close, ConnectionId, Message
+from dynacache.placement.partitions import fingerprint, key_hash
+from dynacache.versioning.context import parse_context
+from dynacache.wire.messages import (
+    DELETE,
+    GET,
+    INCREMENT,
+    KEY_LIMIT_BYTES,
+    PING,
+    PONG,
+    SET,
+    TOUCH,
+    VALUE_LIMIT_BYTES,
+)
+
+__all__ = ["Gate"]
+
+_PLAIN_LEVELS = 4
+
+
+@attrs.define(eq=False)
+class Gate:
+    """Checks and dispatches client requests."""
+
+    shared: Shared
+    reader: Reader
+    writer: Writer
+    conditional: Conditional
+    forwarder: Forwarder
+    stopping: bool = False
+
+    def serve(self, connection: ConnectionId, messages: list[Message], hops: int = 0) -> None:
+        """Serve a batch of requests from one connection."""
+        reads = writes = 0
+        for message in messages:
+            try:
+                kind = message[0]
+                if kind == GET:
+                    reads += 1
+                    self._get(connection, message, hops)
+                elif kind == SET:
+                    writes += 1
+                    self._set(connection, message, hops)
+                else:
+                    self._other(connection, message, hops)
+            except DynacacheError as error:
+                self.shared.fail(connection, message[1], error)
+            except (IndexError, TypeError, ValueError):
+                self._malformed(connection, message)
+        counters = self.shared.counters
+        counters.reads += reads
+        counters.writes += writes
+        self.reader.asker.earn(reads)
+
+    def _get(self, connection: ConnectionId, message: Message, hops: int) -> None:
+        shared = self.shared
+        count = len(message)
+        rid, key = message[1], message[2]
+        level = (message[3] if count > 3 else 0) or shared.settings.default_read_level
+        timeout_ms = (message[4] if count > 4 else 0) or shared.settings.read_timeout_ms
+        if (
+            type(key) is not bytes
+            or not 0 < len(key) <= KEY_LIMIT_BYTES
+            or type(rid) is not int
+            or type(level) is not int
+            or not 0 < level <= _PLAIN_LEVELS
+            or type(timeout_ms) is not int
+            or not 0 < timeout_ms <= shared.settings.longest_timeout_ms
+            or (count > 5 and message[5])
+            or count > 6
+            or self.stopping
+        ):
+            self._other(connection, message, hops)
+            return
+        partition = key_hash(key) >> shared.partition_shift
+        route = shared.routes.table[partition] or shared.routes.route(partition)
+        if route.coordinates:
+            self.reader.get(connection, rid, key, partition, route, level, timeout_ms)
+        else:
+            self.forwarder.forward(connection, message, timeout_ms, hops)
+
+    def _set(self, connection: ConnectionId, message: Message, hops: int) -> None:
+        shared = self.shared
+        count = len(message)
+        rid, key, payload_flags, payload = message[1], message[2], message[3], message[4]
+        level = (message[5] if count > 5 else 0) or shared.settings.default_write_level
+        timeout_ms = (message[6] if count > 6 else 0) or shared.settings.write_timeout_ms
+        ttl_ms = message[7] if count > 7 else 0
+        operation_id = message[11] if count > 11 else None
+        if (
+            type(key) is not bytes
+            or not 0 < len(key) <= KEY_LIMIT_BYTES
+            or type(rid) is not int
+            or type(payload) is not bytes
+            or len(payload) > VALUE_LIMIT_BYTES
+            or payload_flags not in (0, 1)
+            or type(level) is not int
+            or not 0 < level <= _PLAIN_LEVELS
+            or type(timeout_ms) is not int
+            or not 0 < timeout_ms <= shared.settings.longest_timeout_ms
+            or type(ttl_ms) is not int
+            or not 0 <= ttl_ms <= TTL_LIMIT_MS
+            or (operation_id is not None and (type(operation_id) is not bytes or len(operation_id) > 32))
+            or (count > 8 and (message[8] or (count > 9 and message[9]) or (count > 10 and message[10] is not None)))
+            or count > 12
+            or self.stopping
+        ):
+            self._other(connection, message, hops)
+            return
+        partition = key_hash(key) >> shared.partition_shift
+        route = shared.routes.table[partition] or shared.routes.route(partition)
+        if route.coordinates:
+            self.writer.set(
+                connection, rid, key, partition, route, payload_flags, payload, level, timeout_ms, ttl_ms, operation_id
+            )
+        else:
+            self.forwarder.forward(connection, message, timeout_ms, hops)
+
+    def _other(self, connection: ConnectionId, message: Message, hops: int) -> None:
+        kind, rid = message[0], message[1]
+        if type(rid) is not int:
+            raise TypeError("request id")
+        if kind == PING:
+            self.shared.effects.send(connection, (PONG, rid))
+            return
+        if kind not in (GET, SET, DELETE, TOUCH, INCREMENT):
+            raise InvalidRequest(f"message kind: got {kind!r}, expected a client request")
+        if self.stopping:
+            raise NotReady("this node is stopping")
+        settings = self.shared.settings
+        reading = kind == GET
+        request = parse(
+            message,
+            settings.default_read_level if reading else settings.default_write_level,
+            settings.read_timeout_ms if reading else settings.write_timeout_ms,
+            settings.longest_timeout_ms,
+        )
+        partition = key_hash(request.key) >> self.shared.partition_shift
+        route = self.shared.routes.route(partition)
+        if not route.coordinates:
+            self.forwarder.forward(connection, message, request.timeout_ms, hops)
+        elif reading:
+            self._read(connection, request, partition, route)
+        else:
+            self.shared.counters.writes += int(kind != SET)
+            self.conditional.start(connection, request)
+
+    def _read(self, connection: ConnectionId, request: Request, partition: int, route: Route) -> None:
+        minimum: Any = None
+        if request.context is not None:
+            minimum = parse_context(request.context, fingerprint(request.key))
+        self.reader.start(
+            connection, request.rid, request.key, partition, route, request.level, request.timeout_ms,
+            request.flags, None, minimum,
+        )  # fmt: skip
+
+    def _malformed(self, connection: ConnectionId, message: Message) -> None:
+        """Answer what cannot be read; without a request id there is nobody to answer."""
+        self.shared.counters.malformed_messages += 1
+        if len(message) > 1 and type(message[1]) is int:
+            error = InvalidRequest(f"message {message[0]!r}: got {len(message)} fields of the wrong number or type")
+            self.shared.fail(connection, message[1], error)
+        else:
+            self.shared.effects.others.append(Close(connection, "a message without a request id"))

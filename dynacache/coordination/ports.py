@@ -1,0 +1,96 @@
+"""What coordination needs of its neighbours, stated as protocols.
+
+What: the store (``storage.engine``) and the hint store (``repair.hints``), as far as reads and writes use them.
+
+Invariant: packages of one rank never import each other; ``node.py`` hands the real objects in.
+
+Why: the coordinator can then be tested on a store of ten lines, and storage can change without it.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pyroaring import BitMap
+
+from dynacache.types import NodeId
+
+__all__ = ["HintPort", "HintsToReplay", "KeptHint", "Repaired", "StorePort"]
+
+
+class StorePort(Protocol):
+    """Records of the partitions this node owns."""
+
+    warming: BitMap
+    dirty: BitMap
+
+    def get(self, partition: int, key: bytes, now_ms: int) -> bytes | None:
+        """Return the record (live or tombstone) and mark it as used, None when there is none."""
+        ...
+
+    def peek(self, partition: int, key: bytes) -> bytes | None:
+        """Return the record without marking it as used."""
+        ...
+
+    def put(self, partition: int, key: bytes, record: bytes) -> None:
+        """Store a record; raises ``OutOfMemory`` before anything changed."""
+        ...
+
+    def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int) -> bytes | None:
+        """Merge a record from elsewhere and return what is held now; raises ``OutOfMemory``."""
+        ...
+
+    def missing(self, partition: int, key: bytes) -> int | None:
+        """Return why there is no record: None absent, else the evicted version's time (0 not remembered)."""
+        ...
+
+
+class HintPort(Protocol):
+    """Records kept for owners that are away."""
+
+    def add(self, target: NodeId, partition: int, key: bytes, record: bytes, now_ms: int, *, counted: bool) -> bool:
+        """Keep a record for ``target``; False when the budget refuses it."""
+        ...
+
+    def find(self, key: bytes) -> bytes | None:
+        """Return the record held for whichever absent owner of ``key``, None when there is none."""
+        ...
+
+
+class KeptHint(Protocol):
+    """One hint as replay sees it."""
+
+    partition: int
+    record: bytes
+    counted: bool
+
+
+class HintsToReplay(Protocol):
+    """What replay needs of the hint store."""
+
+    def targets(self) -> list[NodeId]:
+        """Return the owners for whom hints are kept."""
+        ...
+
+    def batch(self, target: NodeId, count: int, size_bytes: int) -> Sequence[tuple[bytes, KeptHint]]:
+        """Return the oldest hints for ``target``."""
+        ...
+
+    def expired(self, now_ms: int, count: int) -> Sequence[tuple[NodeId, bytes, KeptHint]]:
+        """Return hints that have lived their time."""
+        ...
+
+    def delivered(self, target: NodeId, key: bytes, record: bytes) -> bool:
+        """Remove a hint if it still is the record that was delivered."""
+        ...
+
+    def remove(self, target: NodeId, key: bytes) -> None:
+        """Remove a hint."""
+        ...
+
+
+class Repaired(Protocol):
+    """Whoever waits for a repair."""
+
+    def repaired(self, reached: bool) -> None:
+        """Take note whether enough replicas hold the record now."""
+        ...

@@ -1,0 +1,97 @@
+"""Reads at the coordinator: the hot path, and the door to everything slower.
+
+What: ``Reader.get`` answers a plain read at ``one`` from this node's copy, asks one peer to compare versions for a
+quorum of two, and makes a ``ReadOperation`` of all other reads.
+
+Invariant: the plain path is taken only where it gives exactly what the operation would: no flags, this node is an
+owner, its memory is complete, the record holds one live value or there is none and none was evicted.
+
+Why: four reads in five of a cache are plain; they must cost a dict lookup and a comparison elsewhere.
+"""
+
+from typing import Any
+
+import attrs
+
+from dynacache.coordination.read_batch import Asker, FastItem
+from dynacache.coordination.read_operation import ReadOperation, Waiter
+from dynacache.coordination.routes import Route
+from dynacache.coordination.shared import Shared
+from dynacache.coordination.tally import required_answers
+from dynacache.errors import Overloaded
+from dynacache.events import ConnectionId
+from dynacache.types import Level
+from dynacache.versioning.packed import HEADER_BYTES, version_prefix
+from dynacache.versioning.packed import VALUE as KIND_VALUE
+from dynacache.wire.messages import PAYLOAD_RAW, VALUE
+
+__all__ = ["Reader"]
+
+
+@attrs.define(eq=False)
+class Reader:
+    """Starts reads."""
+
+    shared: Shared
+    asker: Asker
+    _turns: int = 0
+
+    def get(
+        self, connection: ConnectionId, rid: int, key: bytes, partition: int, route: Route, level: int, timeout_ms: int
+    ) -> None:
+        """Read plainly: value or miss, no metadata. Raises ``Overloaded``."""
+        shared = self.shared
+        if route.is_owner:
+            store = shared.store
+            record = store.get(partition, key, shared.now_ms)
+            if record is not None and record[1] == KIND_VALUE:
+                offset = HEADER_BYTES + 16 * record[3]
+                if level == Level.ONE or len(route.owners) == 1:
+                    shared.counters.hits += 1
+                    shared.effects.send(connection, (VALUE, rid, record[2] & PAYLOAD_RAW, record[offset:]))
+                    return
+                if self._one_more_is_enough(route, level):
+                    item: FastItem = (connection, rid, key, record, offset, partition, level, timeout_ms)
+                    self.asker.ask(self._peer(route), timeout_ms, key, version_prefix(record), item)
+                    return
+            elif (
+                record is None
+                and level != Level.ALL
+                and self._one_more_is_enough(route, level)
+                and partition not in store.warming
+                and store.missing(partition, key) is None
+            ):
+                item = (connection, rid, key, None, 0, partition, level, timeout_ms)
+                self.asker.ask(self._peer(route), timeout_ms, key, None, item)
+                return
+        self.start(connection, rid, key, partition, route, level, timeout_ms)
+
+    def start(
+        self, connection: ConnectionId, rid: int, key: bytes, partition: int, route: Route, level: int,
+        timeout_ms: int, flags: int = 0, waiter: Waiter | None = None, minimum_context: Any = None,
+    ) -> None:  # fmt: skip
+        """Start a read that may need several answers. Raises ``Overloaded``."""
+        shared = self.shared
+        if len(shared.pending) >= shared.settings.pending_limit:
+            raise Overloaded(f"{len(shared.pending)} requests are in flight, the limit of this node")
+        operation = ReadOperation(
+            shared, self.asker, connection, rid, key, partition, route, level, timeout_ms, flags, waiter,
+            minimum_context,
+        )  # fmt: skip
+        operation.begin()
+
+    def begin_turn(self) -> None:
+        """Let the plain reads of the coming turn compare with the next peer, so that load is spread."""
+        self._turns += 1
+
+    def _one_more_is_enough(self, route: Route, level: int) -> bool:
+        return bool(route.others) and (level == Level.ONE or required_answers(level, len(route.owners)) == 2)
+
+    def _peer(self, route: Route) -> Any:
+        others = route.others
+        chosen = others[self._turns % len(others)]
+        if len(others) > 1:
+            links, now_s = self.shared.links, self.shared.now_s
+            if links.by_node[chosen.node_id].incomplete_until_s > now_s:
+                chosen = others[(self._turns + 1) % len(others)]
+        return chosen

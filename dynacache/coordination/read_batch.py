@@ -1,0 +1,198 @@
+"""Questions to one peer, collected over a turn and asked in one message.
+
+What: a ``ReadBatch`` holds what one ``READ`` message asks: plain items (tuples, the hot path: this node holds a copy
+and one more answer makes the quorum) and ``ReadOperation`` objects (everything else). Each key travels with the version
+held here; a peer that holds the same version answers one byte, and only a difference carries a record.
+
+Invariant: every item is answered exactly once: by the reply, by the link's end, or by the deadline. A plain item whose
+answer is anything but "the same" becomes an operation that knows both answers.
+
+Why compare versions and not values: equal versions mean equal values, and a version is thirty bytes. It replaces the
+hash of a digest read by the thing itself, and the second round trip by sending the record at once (brief R5.7).
+"""
+
+from typing import Any
+
+import attrs
+
+from dynacache.coordination.read_operation import ReadOperation
+from dynacache.coordination.routes import Target
+from dynacache.coordination.shared import Shared
+from dynacache.coordination.timeline import timeout_class_ms
+from dynacache.events import ConnectionId, Message
+from dynacache.types import MissReason
+from dynacache.wire.messages import GROUP_LIMIT_KEYS, MISS, PAYLOAD_RAW, READ, VALUE
+
+__all__ = ["Asker", "FastItem", "ReadBatch"]
+
+FastItem = tuple[ConnectionId, int, bytes, bytes | None, int, int, int, int]
+"""(client connection, rid, key, record held here, offset of its payload, partition, level, timeout in ms)."""
+
+_RESEND_LIMIT = 3
+
+
+@attrs.define(eq=False)
+class ReadBatch:
+    """One ``READ`` under way to one peer."""
+
+    shared: Shared
+    asker: "Asker"
+    target: Target
+    timeout_ms: int
+    items: list[FastItem | ReadOperation] = attrs.field(factory=list)
+    payload: list[bytes | None] = attrs.field(factory=list)
+    request_id: int = 0
+    _sent_at_s: float = 0.0
+    _slow_calls: int = 0
+    _resends: int = 0
+
+    def start(self) -> None:
+        """Send the question."""
+        shared = self.shared
+        self._sent_at_s = shared.now_s
+        link = shared.links.link(self.target.node_id)
+        hedge_ms = timeout_class_ms(max(shared.settings.hedge_floor_ms, int(link.latency_ms * 4)))
+        self.request_id = shared.new_request(
+            self, timeout_class_ms(self.timeout_ms), min(hedge_ms, shared.settings.replica_timeout_ms)
+        )
+        self._send()
+
+    def replied(self, connection: ConnectionId, message: Message) -> bool:
+        """Take the peer's answers, one per item in order."""
+        answers = message[3]
+        items, self.items = self.items, []
+        if type(answers) is not list or len(answers) != len(items):
+            self.shared.counters.malformed_messages += 1
+            self._unanswered(items)
+            return True
+        link = self.shared.links.by_connection.get(connection)
+        if link is not None:
+            self.shared.links.succeeded(link, (self.shared.now_s - self._sent_at_s) * 1000)
+        self._take(items, answers)
+        return True
+
+    def lost(self, connection: ConnectionId) -> bool:
+        """The link ended: every item asks someone else."""
+        if connection != self.target.connection:
+            return False
+        items, self.items = self.items, []
+        self._unanswered(items)
+        return True
+
+    def slow(self) -> None:
+        """The peer is silent: ask another for as many items as the hedging budget allows, later for all."""
+        shared = self.shared
+        self._slow_calls += 1
+        if self._slow_calls == 1 and shared.settings.replica_timeout_ms < self.timeout_ms:
+            shared.attention.add(shared.now_s, shared.settings.replica_timeout_ms, self.request_id)
+        elif self._slow_calls == 2:
+            link = shared.links.by_connection.get(self.target.connection)
+            if link is not None:
+                shared.links.failed(link, shared.now_s)
+        for position, item in enumerate(self.items):
+            if self._slow_calls == 1 and not self.asker.may_hedge():
+                return
+            operation = self._operation(item)
+            self.items[position] = operation
+            operation.hedge()
+
+    def overdue(self) -> None:
+        """The deadline has passed: every item concludes with what it knows."""
+        items, self.items = self.items, []
+        for item in items:
+            self._operation(item).expired(self.target)
+
+    def refused(self, connection: ConnectionId) -> bool:
+        """Ask once more after the tables were made equal."""
+        self._resends += 1
+        if self._resends > _RESEND_LIMIT:
+            return False
+        self._send()
+        return True
+
+    def _send(self) -> None:
+        shared = self.shared
+        message = (READ, self.request_id, shared.clock.last, shared.digest, self.timeout_ms, self.payload)
+        shared.effects.send(self.target.connection, message)
+
+    def _take(self, items: list[FastItem | ReadOperation], answers: list[Any]) -> None:
+        sends = self.shared.effects.sends
+        counters = self.shared.counters
+        for item, answer in zip(items, answers, strict=True):
+            reply: Message
+            if type(item) is not tuple:
+                item.answered(self.target, answer)  # type: ignore[union-attr]  # the tuple case is taken above
+                continue
+            connection, rid, _, record, offset, _, _, _ = item
+            if answer is True and record is not None:
+                counters.hits += 1
+                reply = (VALUE, rid, record[2] & PAYLOAD_RAW, record[offset:])
+            elif answer is None and record is None:
+                counters.misses += 1
+                reply = (MISS, rid, MissReason.NEVER_WRITTEN)
+            else:
+                counters.digest_mismatches += 1
+                self._operation(item).answered(self.target, answer)
+                continue
+            queue = sends.get(connection)
+            if queue is None:
+                sends[connection] = [reply]
+            else:
+                queue.append(reply)
+
+    def _unanswered(self, items: list[FastItem | ReadOperation]) -> None:
+        for item in items:
+            self._operation(item).unanswered(self.target)
+
+    def _operation(self, item: FastItem | ReadOperation) -> ReadOperation:
+        """Return the item as an operation that has heard this node's own answer and waits for the peer's."""
+        if isinstance(item, ReadOperation):
+            return item
+        connection, rid, key, record, _, partition, level, timeout_ms = item
+        operation = ReadOperation(
+            self.shared, self.asker, connection, rid, key, partition,
+            self.shared.routes.route(partition), level, timeout_ms,
+        )  # fmt: skip
+        operation.resume(self.shared.node_id, record, self.target)
+        return operation
+
+
+@attrs.define(eq=False)
+class Asker:
+    """The batches that this turn fills, and the hedging budget."""
+
+    shared: Shared
+    _batches: dict[tuple[ConnectionId, int], ReadBatch] = attrs.field(factory=dict)
+    _tokens: float = 100.0
+
+    def ask(self, target: Target, timeout_ms: int, key: bytes, prefix: bytes | None, item: Any) -> None:
+        """Add a question for one peer to this turn's batch."""
+        batch_key = (target.connection, timeout_ms)
+        batch = self._batches.get(batch_key)
+        if batch is None:
+            batch = self._batches[batch_key] = ReadBatch(self.shared, self, target, timeout_ms)
+        batch.items.append(item)
+        batch.payload.append(key)
+        batch.payload.append(prefix)
+        if len(batch.items) >= GROUP_LIMIT_KEYS:
+            del self._batches[batch_key]
+            batch.start()
+
+    def may_hedge(self) -> bool:
+        """Spend one hedged read of the budget, if there is one."""
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        self.shared.counters.hedged_reads += 1
+        return True
+
+    def earn(self, reads: int) -> None:
+        """Let ``reads`` reads add their share to the hedging budget."""
+        self._tokens = min(100.0, self._tokens + reads * self.shared.settings.hedge_budget)
+
+    def flush(self) -> None:
+        """Send the batches that this turn filled."""
+        if self._batches:
+            batches, self._batches = self._batches, {}
+            for batch in batches.values():
+                batch.start()

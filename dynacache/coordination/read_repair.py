@@ -1,0 +1,107 @@
+"""Read repair: the merged version goes to those who answered with less.
+
+What: ``repair_targets`` names who is older (found an older version, or absent) and who is unfilled (unknown, because
+its memory is incomplete); ``RepairGroup`` sends the record and, for a blocking repair, counts until enough hold it.
+
+Invariant: a replica that evicted the key is left alone, otherwise repair would pour back what memory pressure threw
+out. A repair only ever merges.
+
+Why: brief rules R5.8 and R1.13; monotonic quorum reads need the blocking form.
+"""
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from dynacache.coordination.ports import Repaired
+from dynacache.coordination.routes import Target
+from dynacache.coordination.shared import Shared
+from dynacache.coordination.timeline import timeout_class_ms
+from dynacache.events import ConnectionId, Message
+from dynacache.wire.messages import WRITE
+
+if TYPE_CHECKING:
+    from dynacache.coordination.read_operation import ReadOperation
+
+__all__ = ["RepairGroup", "repair_targets"]
+
+
+def repair_targets(operation: "ReadOperation") -> tuple[list[Target], list[Target]]:
+    """Return (machines that hold less than the merged version, machines whose memory is incomplete)."""
+    own = operation.shared.node_id
+    older = [node for node, record in operation.records.items() if record != operation.merged and node != own]
+    older += [node for node in operation.absent if node != own]
+    unfilled = [node for node in operation.unknown if node != own]
+    asked = operation.asked
+    owners = set(operation.route.owners)
+    return (
+        [asked[node] for node in older if node in asked],
+        [asked[node] for node in unfilled if node in asked and node in owners],
+    )
+
+
+@attrs.define(eq=False)
+class RepairGroup:
+    """One record on its way to the replicas that lack it."""
+
+    shared: Shared
+    partition: int
+    key: bytes
+    record: bytes
+    targets: list[Target]
+    timeout_ms: int
+    operation: Repaired | None = None
+    needed: int = 0
+    waiting: dict[ConnectionId, Target] = attrs.field(factory=dict)
+    _request_id: int = 0
+
+    def start(self) -> None:
+        """Send the record to every target."""
+        shared = self.shared
+        self._request_id = shared.new_request(self, timeout_class_ms(self.timeout_ms), self.timeout_ms)
+        for target in self.targets:
+            connection = shared.links.link(target.node_id).connection
+            if connection:
+                self.waiting[connection] = target
+                self._send(connection, target)
+        if not self.waiting:
+            self.overdue()
+            del shared.pending[self._request_id]
+
+    def replied(self, connection: ConnectionId, message: Message) -> bool:
+        """Count an acknowledgement without exceptions."""
+        if self.waiting.pop(connection, None) is not None and not (len(message) > 3 and message[3]):
+            self.needed -= 1
+            if self.needed == 0 and self.operation is not None:
+                self.operation.repaired(True)
+        return self._finished()
+
+    def lost(self, connection: ConnectionId) -> bool:
+        """A link ended."""
+        self.waiting.pop(connection, None)
+        return self._finished()
+
+    def slow(self) -> None:
+        """Nothing to do: a repair has no second choice."""
+
+    def overdue(self) -> None:
+        """The deadline has passed."""
+        if self.operation is not None and self.needed > 0:
+            self.operation.repaired(False)
+
+    def refused(self, connection: ConnectionId) -> bool:
+        """A repair refused for a stale table is left to the next read."""
+        return False
+
+    def _send(self, connection: ConnectionId, target: Target) -> None:
+        shared = self.shared
+        hint_for = None if target.stands_for == target.node_id else target.stands_for
+        payload = [self.key, self.record]
+        clock, digest = shared.clock.last, shared.digest
+        shared.effects.send(connection, (WRITE, self._request_id, clock, digest, self.timeout_ms, hint_for, payload))
+
+    def _finished(self) -> bool:
+        if self.waiting:
+            return False
+        self.overdue()
+        return True

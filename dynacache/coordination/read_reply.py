@@ -1,0 +1,110 @@
+"""What a read tells the client: value or miss with its reason, metadata, siblings, receipt.
+
+What: ``reply_to_read`` turns an operation's outcome into one message.
+
+Invariant: a miss always has a reason; a receipt says who was asked, who answered, and what is weaker than the level's
+full promise (a fallback stood in, repair not confirmed, fewer complete replicas than asked for).
+
+Why apart: the operation decides, this module only words it (promise P9).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from dynacache.datatypes.reading import View, read
+from dynacache.errors import DynacacheError
+from dynacache.events import Message
+from dynacache.placement.partitions import fingerprint
+from dynacache.types import MissReason
+from dynacache.versioning.context import make_context
+from dynacache.versioning.hybrid_clock import milliseconds
+from dynacache.wire.messages import (
+    FLAG_METADATA,
+    FLAG_NO_PAYLOAD,
+    FLAG_RECEIPT,
+    FLAG_SIBLINGS,
+    MISS,
+    PAYLOAD_RAW,
+    VALUE,
+)
+
+if TYPE_CHECKING:
+    from dynacache.coordination.read_operation import ReadOperation
+
+__all__ = ["Concluded", "metadata_of", "miss_reason", "reply_to_read"]
+
+
+@attrs.frozen
+class Concluded:
+    """What a read found: the merged record (None for none), the reason if it is a miss, and the promise kept."""
+
+    record: bytes | None
+    reason: MissReason
+    unrepaired: bool = False
+    degraded: bool = False
+    error: DynacacheError | None = None
+
+
+def reply_to_read(operation: "ReadOperation", outcome: Concluded) -> None:
+    """Send the client its value or miss."""
+    shared = operation.shared
+    view = read(outcome.record, shared.now_ms) if outcome.record is not None else None
+    metadata = _metadata(operation, outcome, view)
+    message: Message
+    if view is not None and view.found:
+        shared.counters.hits += 1
+        shared.counters.conflicts_seen += int(view.sibling_count > 1)
+        payload = b"" if operation.flags & FLAG_NO_PAYLOAD else view.payload
+        message = (VALUE, operation.rid, view.flags & PAYLOAD_RAW, payload)
+    else:
+        shared.counters.misses += 1
+        message = (MISS, operation.rid, miss_reason(outcome, view))
+    shared.effects.send(operation.connection, message if metadata is None else (*message, metadata))
+
+
+def miss_reason(outcome: Concluded, view: View | None) -> MissReason:
+    """Return why there is no value to show."""
+    if view is None:
+        return outcome.reason
+    return MissReason.DELETED if view.tombstone else MissReason.EXPIRED
+
+
+def metadata_of(record: bytes, view: View, key: bytes) -> dict[str, Any]:
+    """Return context, timestamps (ms), expiry (ms) of a record."""
+    return {
+        "c": make_context(record, fingerprint(key)),
+        "t": milliseconds(view.time),
+        "b": view.created_ms,
+        "e": view.expire_ms,
+    }
+
+
+def _metadata(operation: "ReadOperation", outcome: Concluded, view: View | None) -> dict[str, Any] | None:
+    flags = operation.flags
+    if not flags & (FLAG_METADATA | FLAG_RECEIPT | FLAG_SIBLINGS):
+        return None
+    metadata: dict[str, Any] = {}
+    if outcome.record is not None and view is not None and flags & FLAG_METADATA:
+        metadata = metadata_of(outcome.record, view, operation.key)
+    if view is not None and flags & FLAG_SIBLINGS:
+        metadata["s"] = [[each.flags & PAYLOAD_RAW, each.payload, milliseconds(each.time)] for each in view.siblings]
+    if flags & FLAG_RECEIPT:
+        metadata["r"] = _receipt(operation, outcome)
+    return metadata
+
+
+def _receipt(operation: "ReadOperation", outcome: Concluded) -> dict[str, Any]:
+    own = operation.shared.node_id
+    complete = [*operation.records, *operation.absent, *operation.evicted]
+    stood_in = [each.stands_for for each in operation.asked.values() if each.stands_for != each.node_id]
+    return {
+        "asked": [own, *operation.asked],
+        "answered": complete,
+        "unknown": operation.unknown,
+        "stood_in": stood_in,
+        "level": operation.level,
+        "coordinator": own,
+        "unrepaired": outcome.unrepaired,
+        "degraded": outcome.degraded,
+    }

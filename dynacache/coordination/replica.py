@@ -1,0 +1,131 @@
+"""The replica's side: merge what coordinators send, answer what they ask.
+
+What: ``WRITE`` merges every record of a group into the store (or, as a fallback, into the hints of the owner named)
+and acknowledges the group with one message; ``READ`` answers every key with the shortest true answer.
+
+Invariant: a sender with another member table is corrected before it is served. A message from the future (beyond the
+allowed skew) or too old is not merged and not acknowledged. A malformed record is refused by position; the rest counts.
+
+Why one acknowledgement: a group's keys share their fate on this node, and naming the exceptions is cheaper than
+confirming the rule (DESIGN section 3, rule 3; brief R2.5 for the age).
+"""
+
+from typing import Any
+
+import attrs
+
+from dynacache.coordination.shared import Shared
+from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, OutOfMemory, Overloaded
+from dynacache.events import ConnectionId, Message
+from dynacache.placement.partitions import key_hash
+from dynacache.types import NodeId
+from dynacache.versioning import packed
+from dynacache.wire.messages import KEY_LIMIT_BYTES, READ_REPLY, WRITE_ACK
+
+__all__ = ["Replica"]
+
+_WHOLE_GROUP = -1
+
+
+@attrs.define(eq=False)
+class Replica:
+    """Serves other coordinators."""
+
+    shared: Shared
+
+    def write(self, connection: ConnectionId, message: Message) -> None:
+        """Merge a group of records and acknowledge it. The caller has checked the table digest."""
+        shared = self.shared
+        _, request_id, clock, _, _, hint_for, payload = message[:7]
+        if not self._clock_accepted(clock):
+            self._refuse_group(connection, request_id, ClockUnsafe)
+            return
+        if (shared.clock.last >> 16) - (clock >> 16) > shared.settings.max_message_age_ms:
+            shared.counters.old_messages += 1
+            return
+        if type(payload) is not list or len(payload) & 1:
+            self._refuse_group(connection, request_id, InvalidRequest)
+            return
+        exceptions = self._merge(payload) if hint_for is None else self._keep_hints(hint_for, payload)
+        shared.counters.replica_writes += len(payload) >> 1
+        shared.effects.send(connection, (WRITE_ACK, request_id, shared.clock.last, exceptions))
+
+    def read(self, connection: ConnectionId, message: Message) -> None:
+        """Answer a group of keys. The caller has checked the table digest."""
+        shared = self.shared
+        _, request_id, clock, _, _, payload = message[:6]
+        self._clock_accepted(clock)
+        answers: list[Any] = []
+        if type(payload) is list and not len(payload) & 1:
+            shared.counters.replica_reads += len(payload) >> 1
+            answer = self._answer
+            answers = [answer(payload[index], payload[index + 1]) for index in range(0, len(payload), 2)]
+        shared.effects.send(connection, (READ_REPLY, request_id, shared.clock.last, answers))
+
+    def _merge(self, payload: list[Any]) -> list[list[int]] | None:
+        """Merge records into the store; returns the positions refused, None when all were taken."""
+        shared = self.shared
+        store, shift, now_ms = shared.store, shared.partition_shift, shared.now_ms
+        merge, is_well_formed = store.merge, packed.is_well_formed
+        refused: list[list[int]] | None = None
+        for index in range(0, len(payload), 2):
+            key, record = payload[index], payload[index + 1]
+            try:
+                if type(key) is not bytes or not 0 < len(key) <= KEY_LIMIT_BYTES or not is_well_formed(record):
+                    raise InvalidRequest("malformed record")
+                merge(key_hash(key) >> shift, key, record, now_ms)
+            except (InvalidRequest, OutOfMemory) as error:
+                refused = _except(refused, index, error)
+        return refused
+
+    def _keep_hints(self, hint_for: NodeId, payload: list[Any]) -> list[list[int]] | None:
+        """Keep records for an absent owner; what the budget refuses is excepted, never acknowledged and dropped."""
+        shared = self.shared
+        refused: list[list[int]] | None = None
+        for index in range(0, len(payload), 2):
+            key, record = payload[index], payload[index + 1]
+            try:
+                if type(key) is not bytes or type(hint_for) is not str or not packed.is_well_formed(record):
+                    raise InvalidRequest("malformed hint")
+                partition = key_hash(key) >> shared.partition_shift
+                if not shared.hints.add(hint_for, partition, key, record, shared.now_ms, counted=True):
+                    raise Overloaded("hint budget")
+                shared.counters.hints_stored += 1
+            except (InvalidRequest, Overloaded) as error:
+                refused = _except(refused, index, error)
+        return refused
+
+    def _answer(self, key: Any, prefix: Any) -> Any:
+        shared = self.shared
+        if type(key) is not bytes:
+            return False
+        partition = key_hash(key) >> shared.partition_shift
+        route = shared.routes.table[partition] or shared.routes.route(partition)
+        if not route.is_owner:
+            return shared.hints.find(key) or False
+        record = shared.store.get(partition, key, shared.now_ms)
+        if record is not None:
+            if prefix is not None and packed.matches_prefix(record, prefix):
+                return True
+            return packed.strip_local(record)
+        if partition in shared.store.warming:
+            return False
+        return shared.store.missing(partition, key)
+
+    def _clock_accepted(self, clock: Any) -> bool:
+        """Merge the sender's clock; False for one too far ahead or malformed."""
+        if type(clock) is int and self.shared.clock.observe(clock, self.shared.now_ms):
+            return True
+        self.shared.counters.skewed_messages += 1
+        return False
+
+    def _refuse_group(self, connection: ConnectionId, request_id: int, error: type[DynacacheError]) -> None:
+        shared = self.shared
+        exceptions = [[_WHOLE_GROUP, error.code]]
+        shared.effects.send(connection, (WRITE_ACK, request_id, shared.clock.last, exceptions))
+
+
+def _except(refused: list[list[int]] | None, index: int, error: DynacacheError) -> list[list[int]]:
+    refused = refused or []
+    refused.append([index >> 1, error.code])
+    return refused

@@ -1,0 +1,110 @@
+"""What every part of the coordinator works on during one turn.
+
+What: the node's clocks, store, routes, links, tables of requests in flight, and the effects being filled. ``begin``
+sets the turn's time once; replies are appended to the connection's list as plain tuples.
+
+Invariant: all parts see one instant per turn; a request in ``pending`` is answered exactly once. A negative connection
+is a forwarded request's way back: its replies travel to that peer inside ``FORWARD_REPLY``.
+
+Why one object: the parts (write, read, replica, forward) are separate modules with one shared state of the node, and
+handing them eleven arguments each would hide that.
+"""
+
+from random import Random
+from typing import Protocol
+
+import attrs
+
+from dynacache.config.coordination import CoordinationConfig
+from dynacache.coordination.links import Links
+from dynacache.coordination.ports import HintPort, StorePort
+from dynacache.coordination.routes import Routes
+from dynacache.coordination.timeline import Timeline
+from dynacache.errors import DynacacheError, NotEnoughReplicas, TimedOut
+from dynacache.events import ConnectionId, Effects, Message, Note
+from dynacache.observability.counters import Counters
+from dynacache.types import Level, NodeId
+from dynacache.versioning.actors import ActorIssuer
+from dynacache.versioning.hybrid_clock import HybridClock
+from dynacache.wire.messages import ERROR
+
+__all__ = ["Pending", "Shared"]
+
+
+class Pending(Protocol):
+    """A request to other nodes that waits for their replies."""
+
+    def replied(self, connection: ConnectionId, message: Message) -> bool:
+        """Take one node's reply; True when nothing more is waited for."""
+        ...
+
+    def lost(self, connection: ConnectionId) -> bool:
+        """Take note that a connection's reply will not come; True when nothing more is waited for."""
+        ...
+
+    def slow(self) -> None:
+        """Act on a replica that stayed silent for its timeout (hedge, or ask a fallback)."""
+        ...
+
+    def overdue(self) -> None:
+        """End: the deadline has passed."""
+        ...
+
+    def refused(self, connection: ConnectionId) -> bool:
+        """Send again to a node that refused a stale table; False when that has been tried often enough."""
+        ...
+
+
+@attrs.define(eq=False)
+class Shared:
+    """State shared by the parts of one node's coordinator."""
+
+    node_id: NodeId
+    settings: CoordinationConfig
+    store: StorePort
+    hints: HintPort
+    clock: HybridClock
+    issuer: ActorIssuer
+    links: Links
+    routes: Routes
+    random: Random
+    counters: Counters
+    partition_shift: int
+    digest: int = 0
+    effects: Effects = attrs.field(factory=Effects)
+    now_s: float = 0.0
+    now_ms: int = 0
+    pending: dict[int, Pending] = attrs.field(factory=dict)
+    deadlines: Timeline = attrs.field(factory=Timeline)
+    attention: Timeline = attrs.field(factory=Timeline)
+    _next_request_id: int = 0
+
+    def new_request(self, request: Pending, timeout_ms: int, attention_ms: int) -> int:
+        """Register a request in flight; returns its id."""
+        self._next_request_id = request_id = self._next_request_id + 1
+        self.pending[request_id] = request
+        self.deadlines.add(self.now_s, timeout_ms, request_id)
+        if attention_ms < timeout_ms:
+            self.attention.add(self.now_s, attention_ms, request_id)
+        return request_id
+
+    def fail(self, connection: ConnectionId, rid: int, error: DynacacheError) -> None:
+        """Answer a client with an error."""
+        self.counters.errors += 1
+        self.effects.send(connection, (ERROR, rid, error.code, str(error)))
+
+    def note(self, event: str, level: str = "info", **fields: object) -> None:
+        """Emit a note for logs and traces."""
+        self.effects.others.append(Note(event, dict(fields), level))
+
+    def unreachable(self, connection: ConnectionId, rid: int, level: int) -> None:
+        """Answer that the level cannot be reached; nothing was changed."""
+        self.counters.unavailable += 1
+        text = f"level {Level(level).name.lower()} cannot be reached now: too few replicas are connected"
+        self.fail(connection, rid, NotEnoughReplicas(text))
+
+    def timed_out(self, connection: ConnectionId, rid: int, what: str, answered: int, needed: int) -> None:
+        """Answer that the deadline passed; a write may have been applied."""
+        self.counters.timeouts += 1
+        text = f"{what} timed out: {answered} of {needed} further replicas answered"
+        self.fail(connection, rid, TimedOut(text))

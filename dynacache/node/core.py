@@ -1,0 +1,397 @@
+"""One node, sans-IO: every core composed, one call a turn, dispatch by table.
+
+What: ``handle`` takes everything that arrived in one turn of the loop and returns everything to do. It sets the turn's
+time, takes inputs (connections, datagrams), then messages by connection, then whatever is due, and last starts the
+groups and batches that the turn filled.
+
+Invariant: the node acts only through the effects it returns, knows no clock but its arguments and no randomness but
+the generator it was given; so the simulator and the server run the same node. Whatever bytes a connection carries, the
+answer is an error message or a closed connection, never an exception.
+
+Why a turn and not a request: many requests share one decode, one tally, one encode and one send (DESIGN sections 2, 3).
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+import attrs
+from pyroaring import BitMap
+
+from dynacache.config import Config
+from dynacache.coordination.conditional import Conditional
+from dynacache.coordination.forward import Forwarder
+from dynacache.coordination.gate import Gate
+from dynacache.coordination.hint_replay import HintReplay
+from dynacache.coordination.links import Links
+from dynacache.coordination.operation_ids import OperationIds
+from dynacache.coordination.read import Reader
+from dynacache.coordination.read_batch import Asker
+from dynacache.coordination.replica import Replica
+from dynacache.coordination.routes import Routes
+from dynacache.coordination.shared import Shared
+from dynacache.coordination.write import Writer
+from dynacache.events import (
+    Blocked,
+    Close,
+    Connected,
+    ConnectionId,
+    DatagramReceived,
+    Disconnected,
+    Effects,
+    Input,
+    LoopLag,
+    Message,
+    Received,
+    Stopped,
+    StopRequested,
+    Writable,
+)
+from dynacache.membership.birth import Birth
+from dynacache.membership.state import Member
+from dynacache.membership.swim import Swim
+from dynacache.node.members import Members
+from dynacache.node.reports import Reports
+from dynacache.observability.counters import Counters
+from dynacache.placement.partitions import partition_shift
+from dynacache.placement.placement import Placement
+from dynacache.placement.table import MemberTable
+from dynacache.repair.hints import HintStore
+from dynacache.storage.engine import Engine
+from dynacache.types import Instant, NodeId, Role
+from dynacache.versioning.actors import ActorIssuer
+from dynacache.versioning.hybrid_clock import HybridClock
+from dynacache.wire.messages import (
+    BIRTH,
+    FORWARD,
+    FORWARD_REPLY,
+    MEMBERSHIP,
+    READ,
+    READ_REPLY,
+    REPORT,
+    STALE_TABLE,
+    TABLE,
+    WRITE,
+    WRITE_ACK,
+)
+
+__all__ = ["Node"]
+
+_TICK_S = 0.05
+"""Housekeeping (links, hints, clean-up, operation ids) runs at most this often."""
+
+
+@attrs.define(eq=False)
+class _Peer:
+    """One connection to or from a peer."""
+
+    node_id: NodeId
+    role: Role
+    outbound: bool
+
+
+class Node:
+    """A node of the cluster.
+
+    ``birth`` has had its outcome; ``table`` is the member table with this node's own entry; ``complete`` says whether
+    this node's (empty) memory is complete, which is so for the founders' first start only.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        node_id: NodeId,
+        incarnation: int,
+        birth: Birth,
+        table: MemberTable,
+        complete: bool,
+        random: Random,
+        now: Instant,
+    ) -> None:
+        self.config = config
+        self.node_id = node_id
+        settings = config.coordination
+        self.engine = Engine(config.storage, table.partition_count, random)
+        if not complete:
+            self.engine.warming = BitMap(range(table.partition_count))
+        self.hints = HintStore(config.hints)
+        self.links = Links(settings)
+        self.counters = Counters()
+        clock = HybridClock(settings.max_clock_skew_ms)
+        clock.tick(now.wall_ms)
+        self.shared = shared = Shared(
+            node_id=node_id,
+            settings=settings,
+            store=self.engine,
+            hints=self.hints,
+            clock=clock,
+            issuer=ActorIssuer(incarnation),
+            links=self.links,
+            routes=Routes(node_id, Placement.from_table(table), self.links),
+            random=random,
+            counters=self.counters,
+            partition_shift=partition_shift(table.partition_count),
+            now_s=now.monotonic_s,
+            now_ms=now.wall_ms,
+        )
+        self.members = Members(shared, table, self._swim(table, random), birth, random)
+        self.operations = OperationIds(settings.operation_id_limit, settings.operation_id_lifetime_s)
+        self.asker = Asker(shared)
+        self.reader = Reader(shared, self.asker)
+        self.writer = Writer(shared, self.operations)
+        self.forwarder = Forwarder(shared)
+        conditional = Conditional(shared, self.reader, self.writer)
+        self.gate = Gate(shared, self.reader, self.writer, conditional, self.forwarder)
+        self.replica = Replica(shared)
+        self.replay = HintReplay(shared, config.hints, self.hints)
+        self.reports = Reports(self)
+        self._peers: dict[ConnectionId, _Peer] = {}
+        self._started = False
+        self._stop_deadline_s: float | None = None
+        self._announced = False
+        self._next_tick_s = now.monotonic_s
+        self._on_input: dict[type, Callable[[Input, Instant], None]] = {
+            Connected: self._connected,
+            Disconnected: self._disconnected,
+            Blocked: self._blocked,
+            Writable: self._writable,
+            DatagramReceived: self._datagram,
+            LoopLag: self._loop_lag,
+            StopRequested: self._stop_requested,
+        }
+        self._on_message: dict[int, Callable[[ConnectionId, Message, Instant], None]] = {
+            WRITE: self._write,
+            WRITE_ACK: self._reply,
+            READ: self._read,
+            READ_REPLY: self._reply,
+            FORWARD: self._forward,
+            FORWARD_REPLY: self._forward_reply,
+            STALE_TABLE: self._stale_table,
+            TABLE: self._table,
+            MEMBERSHIP: self._membership,
+            BIRTH: self._birth,
+        }
+
+    def handle(self, now: Instant, received: Sequence[Received], inputs: Sequence[Input] = ()) -> Effects:
+        """Take one turn's inputs and messages; return what to do. ``now`` never goes back on the monotonic clock."""
+        shared = self.shared
+        shared.effects = effects = Effects()
+        shared.now_s = now.monotonic_s
+        clock = shared.clock
+        clock.tick(now.wall_ms)
+        shared.now_ms = clock.last >> 16
+        if not self._started:
+            self._started = True
+            self.members.start(now)
+        for each in inputs:
+            self._on_input[type(each)](each, now)
+        shared.routes.refresh()
+        self.reader.begin_turn()
+        peers = self._peers
+        for connection, messages in received:
+            if connection in peers:
+                self._serve_peer(connection, messages, now)
+            else:
+                self._serve_client(connection, messages)
+        self._act_on_time(now)
+        self.writer.flush()
+        self.asker.flush()
+        self.forwarder.flush()
+        self.members.push_topology()
+        self._wrap_forward_replies(effects)
+        return effects
+
+    def next_deadline(self) -> float:
+        """Return the monotonic second at which ``handle`` must be called even if nothing arrives."""
+        shared = self.shared
+        return min(
+            shared.deadlines.next_due(), shared.attention.next_due(), self.members.swim.next_deadline(),
+            self._next_tick_s,
+        )  # fmt: skip
+
+    def statistics(self) -> dict[str, object]:
+        """Return counters and gauges by name."""
+        return self.reports.statistics()
+
+    # Inputs
+
+    def _connected(self, item: Input, now: Instant) -> None:
+        assert isinstance(item, Connected)
+        if item.role == Role.CLIENT:
+            self.members.clients.add(item.connection)
+            self.shared.effects.send(item.connection, self.members.topology_message())
+            return
+        node_id = item.node_id or ""
+        self._peers[item.connection] = _Peer(node_id, item.role, item.outbound)
+        if item.outbound:
+            bulk = item.role == Role.BULK
+            self.links.connected(node_id, item.connection, bulk=bulk, now_s=now.monotonic_s)
+            if not bulk:
+                self.shared.effects.send(item.connection, self.members.table_message())
+
+    def _disconnected(self, item: Input, now: Instant) -> None:
+        assert isinstance(item, Disconnected)
+        self.members.clients.discard(item.connection)
+        self._peers.pop(item.connection, None)
+        if self.links.disconnected(item.connection) is None:
+            return
+        self.shared.routes.refresh()
+        pending = self.shared.pending
+        for request_id, request in list(pending.items()):
+            if request.lost(item.connection):
+                pending.pop(request_id, None)
+
+    def _blocked(self, item: Input, now: Instant) -> None:
+        assert isinstance(item, Blocked)
+        self.links.set_blocked(item.connection, True)
+
+    def _writable(self, item: Input, now: Instant) -> None:
+        assert isinstance(item, Writable)
+        self.links.set_blocked(item.connection, False)
+
+    def _datagram(self, item: Input, now: Instant) -> None:
+        assert isinstance(item, DatagramReceived)
+        self.members.handle_datagram(item.payload, item.address, now)
+
+    def _loop_lag(self, item: Input, now: Instant) -> None:
+        assert isinstance(item, LoopLag)
+        self.members.swim.note_loop_lag(item.seconds)
+
+    def _stop_requested(self, item: Input, now: Instant) -> None:
+        assert isinstance(item, StopRequested)
+        self._stop_deadline_s = item.deadline_s
+        self.gate.stopping = True
+
+    # Messages
+
+    def _serve_client(self, connection: ConnectionId, messages: list[Message]) -> None:
+        if any(message[0] == REPORT for message in messages):
+            reports = [message for message in messages if message[0] == REPORT]
+            messages = [message for message in messages if message[0] != REPORT]
+            for message in reports:
+                self.reports.answer(connection, message)
+        self.gate.serve(connection, messages)
+
+    def _serve_peer(self, connection: ConnectionId, messages: list[Message], now: Instant) -> None:
+        for message in messages:
+            handler = self._on_message.get(message[0])
+            try:
+                if handler is None:
+                    raise ValueError(f"message kind {message[0]!r} from a peer")
+                handler(connection, message, now)
+            except (IndexError, TypeError, ValueError, AttributeError) as error:
+                self.counters.malformed_messages += 1
+                peer = self._peers[connection].node_id
+                self.shared.note("malformed_message", "warning", peer=peer, kind=str(message[0]), reason=str(error))
+                self.shared.effects.others.append(Close(connection, "a malformed message"))
+                return
+
+    def _write(self, connection: ConnectionId, message: Message, now: Instant) -> None:
+        if message[3] != self.shared.digest:
+            self._refuse_stale(connection, message[1])
+        else:
+            self.replica.write(connection, message)
+
+    def _read(self, connection: ConnectionId, message: Message, now: Instant) -> None:
+        if message[3] != self.shared.digest:
+            self._refuse_stale(connection, message[1])
+        else:
+            self.replica.read(connection, message)
+
+    def _reply(self, connection: ConnectionId, message: Message, now: Instant) -> None:
+        request_id = message[1]
+        request = self.shared.pending.get(request_id)
+        self.shared.clock.observe(message[2], self.shared.now_ms)
+        if request is not None and request.replied(connection, message):
+            self.shared.pending.pop(request_id, None)
+
+    def _forward(self, connection: ConnectionId, message: Message, now: Instant) -> None:
+        _, clock, digest, hops, requests = message[:5]
+        self.shared.clock.observe(clock, self.shared.now_ms)
+        if digest != self.shared.digest:
+            for request in requests:
+                self._refuse_stale(connection, request[1])
+        else:
+            self.gate.serve(-connection, requests, hops)
+
+    def _forward_reply(self, connection: ConnectionId, message: Message, now: Instant) -> None:
+        self.shared.clock.observe(message[1], self.shared.now_ms)
+        for reply in message[2]:
+            request = self.shared.pending.pop(reply[1], None)
+            if request is not None:
+                request.replied(connection, reply)
+
+    def _stale_table(self, connection: ConnectionId, message: Message, now: Instant) -> None:
+        self.members.merge_table(message[3], connection)
+        self.shared.routes.refresh()
+        request = self.shared.pending.get(message[1])
+        if request is not None and not request.refused(connection) and request.lost(connection):
+            self.shared.pending.pop(message[1], None)
+
+    def _table(self, connection: ConnectionId, message: Message, now: Instant) -> None:
+        self.members.merge_table(message[2], connection)
+        self.shared.routes.refresh()
+
+    def _membership(self, connection: ConnectionId, message: Message, now: Instant) -> None:
+        self.members.handle_stream(connection, self._peers[connection].node_id, message[1], now)
+
+    def _birth(self, connection: ConnectionId, message: Message, now: Instant) -> None:
+        self.members.answer_birth(connection, message[1], now)
+
+    def _refuse_stale(self, connection: ConnectionId, request_id: int) -> None:
+        shared = self.shared
+        shared.counters.stale_tables += 1
+        table = self.members.table.to_wire()
+        shared.effects.send(connection, (STALE_TABLE, request_id, shared.clock.last, table))
+
+    # Time
+
+    def _act_on_time(self, now: Instant) -> None:
+        shared = self.shared
+        pending = shared.pending
+        for request_id in shared.attention.due(now.monotonic_s):
+            request = pending.get(request_id)
+            if request is not None:
+                request.slow()
+        for request_id in shared.deadlines.due(now.monotonic_s):
+            request = pending.pop(request_id, None)
+            if request is not None:
+                request.overdue()
+        self.members.tick(now)
+        if now.monotonic_s < self._next_tick_s:
+            return
+        self._next_tick_s = now.monotonic_s + _TICK_S
+        self.links.tick(now.monotonic_s)
+        self.operations.tick(now.monotonic_s)
+        self.engine.collect(shared.now_ms, self.config.storage.collect_count)
+        if self._stop_deadline_s is None:
+            self.replay.tick()
+        else:
+            self._stop_step(now)
+
+    def _stop_step(self, now: Instant) -> None:
+        """Stopping: finish what is in flight, hand hints over, announce, and report."""
+        shared = self.shared
+        assert self._stop_deadline_s is not None
+        late = now.monotonic_s >= self._stop_deadline_s
+        if not self._announced and (late or (self.replay.hand_over() and not shared.pending)):
+            self._announced = True
+            self.members.stop(now)
+        if self._announced and (late or self.members.swim.is_announced):
+            shared.effects.others.append(Stopped())
+
+    # Parts
+
+    def _swim(self, table: MemberTable, random: Random) -> Swim:
+        entry = table.entries[self.node_id]
+        member = Member(entry.node_id, entry.host, entry.port, entry.generation, zone=entry.zone, weight=entry.weight)
+        secret = self.config.network.secret
+        keyring = [secret.encode()] if secret else []
+        return Swim(self.config.membership, member, random, keyring, table.cluster_id)
+
+    def _wrap_forward_replies(self, effects: Effects) -> None:
+        """Replies to forwarded requests were collected under the negative connection; send them as one message."""
+        wrapped = [connection for connection in effects.sends if connection < 0]
+        for connection in wrapped:
+            replies = effects.sends.pop(connection)
+            if -connection in self._peers:
+                effects.send(-connection, (FORWARD_REPLY, self.shared.clock.last, replies))

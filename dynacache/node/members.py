@@ -1,0 +1,205 @@
+"""The node's view of the cluster: who belongs to it, who is alive, and who must be told.
+
+What: ``Members`` joins the three sources of that view: the member table (placement), SWIM (liveness) and the birth
+machine (what strangers are answered). It turns their effects into the node's: datagrams, stream messages, links to
+keep, tables to send, the topology for clients.
+
+Invariant: the table only grows (merges); routes and digest always follow the table that is current; every member that
+keeps a place has a link and is known to SWIM as one to contact for ever.
+
+Why apart from the data path: nothing here happens per request (DESIGN sections 5 and 6).
+"""
+
+from hashlib import blake2b
+from random import Random
+
+import attrs
+import msgpack
+
+from dynacache.coordination.shared import Shared
+from dynacache.errors import DynacacheError
+from dynacache.events import Address, Connect, ConnectionId, Disconnect, Effects, Halt, Note
+from dynacache.membership import effects as swim_effects
+from dynacache.membership.birth import Birth
+from dynacache.membership.state import Member, NodeState
+from dynacache.membership.swim import Swim
+from dynacache.placement.placement import Placement
+from dynacache.placement.table import MemberEntry, MemberState, MemberTable
+from dynacache.types import Instant, NodeId
+from dynacache.wire.messages import BIRTH, MEMBERSHIP, TABLE, TOPOLOGY
+
+__all__ = ["Members"]
+
+_GONE = frozenset({MemberState.LEFT, MemberState.REMOVED})
+_NAME_TAKEN_EXIT_CODE = 10
+
+
+@attrs.define(eq=False)
+class Members:
+    """Cluster membership as one node sees it."""
+
+    shared: Shared
+    table: MemberTable
+    swim: Swim
+    birth: Birth
+    random: Random
+    placement: Placement = attrs.field(init=False)
+    peers: dict[NodeId, Address] = attrs.field(factory=dict)
+    clients: set[ConnectionId] = attrs.field(factory=set)
+    inbound: dict[NodeId, ConnectionId] = attrs.field(factory=dict)
+    topology_changed: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        """Derive the placement from the first table."""
+        self.placement = Placement.from_table(self.table)
+        self.shared.routes.replace(self.placement)
+        self.shared.digest = _placement_digest(self.table)
+
+    def start(self, now: Instant) -> None:
+        """Ask for links to every member and tell SWIM about them."""
+        self._follow_table()
+        known = [entry for entry in self._others() if entry.state not in _GONE]
+        self._perform(self.swim.join(now.monotonic_s, now.wall_ms, [(entry.host, entry.port) for entry in known]))
+
+    def merge_table(self, wire: object, connection: ConnectionId) -> None:
+        """Take another node's table; answer with ours where it knows less, tell everyone what is new."""
+        try:
+            theirs = MemberTable.from_wire(wire)
+            merged = self.table.merge(theirs)
+        except DynacacheError as error:
+            self.shared.counters.malformed_messages += 1
+            self.shared.note("table_refused", "warning", reason=str(error))
+            return
+        if merged is not self.table:
+            self._set_table(merged)
+        if theirs.digest != self.table.digest:
+            self.shared.effects.send(connection, (TABLE, self.shared.clock.last, self.table.to_wire()))
+
+    def table_message(self) -> tuple[int, int, object]:
+        """Return the message that carries our table."""
+        return (TABLE, self.shared.clock.last, self.table.to_wire())
+
+    def answer_birth(self, connection: ConnectionId, message: object, now: Instant) -> None:
+        """Answer a node that is not part of the cluster yet."""
+        reply = self.birth.handle_request(now.monotonic_s, message)
+        self.shared.effects.send(connection, (BIRTH, reply))
+
+    def handle_stream(self, connection: ConnectionId, sender: NodeId, payload: object, now: Instant) -> None:
+        """Hand a membership message that came over a connection to SWIM."""
+        self.inbound[sender] = connection
+        self._perform(self.swim.handle_stream(now.monotonic_s, now.wall_ms, sender, payload))
+
+    def handle_datagram(self, payload: bytes, address: Address, now: Instant) -> None:
+        """Hand a datagram to SWIM."""
+        self._perform(self.swim.handle_datagram(now.monotonic_s, now.wall_ms, payload, address))
+
+    def tick(self, now: Instant) -> None:
+        """Let SWIM act when it is due."""
+        if self.swim.next_deadline() <= now.monotonic_s:
+            self._perform(self.swim.tick(now.monotonic_s, now.wall_ms))
+
+    def stop(self, now: Instant) -> None:
+        """Announce that this node stops and keeps its place."""
+        self._perform(self.swim.stop(now.monotonic_s, now.wall_ms))
+
+    def push_topology(self) -> None:
+        """Tell every client who owns what and who is alive, if that changed since they were told."""
+        if not self.topology_changed:
+            return
+        self.topology_changed = False
+        if self.clients:
+            self.shared.effects.shared.append((tuple(sorted(self.clients)), self.topology_message()))
+
+    def topology_message(self) -> tuple[int, int, object, dict[NodeId, int]]:
+        """Return the message that tells a client the table and the states."""
+        return (TOPOLOGY, 0, self.table.to_wire(), self.states())
+
+    def states(self) -> dict[NodeId, int]:
+        """Return the liveness of every member of the table; a member SWIM does not know counts as dead."""
+        states = {}
+        for node_id in self.table.entries:
+            member = self.swim.member(node_id)
+            states[node_id] = int(NodeState.DEAD if member is None else member.state)
+        return states
+
+    def _set_table(self, table: MemberTable) -> None:
+        before = self.table
+        self.table = table
+        self.shared.digest = _placement_digest(table)
+        self.birth.set_table(table)
+        if _placement_digest(before) != self.shared.digest:
+            self.placement = Placement.from_table(table)
+            self.shared.routes.replace(self.placement)
+            self.shared.routes.refresh()
+        self.topology_changed = True
+        self._follow_table()
+        links = self.shared.links.by_node.values()
+        connections = tuple(link.connection for link in links if link.connection)
+        if connections:
+            self.shared.effects.shared.append((connections, self.table_message()))
+
+    def _others(self) -> list[MemberEntry]:
+        return [entry for entry in self.table.entries.values() if entry.node_id != self.shared.node_id]
+
+    def _follow_table(self) -> None:
+        """Keep links to exactly the members of the table."""
+        effects = self.shared.effects.others
+        wanted = {entry.node_id: (entry.host, entry.port) for entry in self._others() if entry.state not in _GONE}
+        for node_id in [node_id for node_id, address in self.peers.items() if wanted.get(node_id) != address]:
+            del self.peers[node_id]
+            effects.append(Disconnect(node_id))
+        for node_id, address in wanted.items():
+            if node_id not in self.peers:
+                self.peers[node_id] = address
+                effects.append(Connect(node_id, address))
+        self.swim.set_ring_members([entry.node_id for entry in self._others() if entry.state != MemberState.OUTSIDE])
+
+    def _perform(self, asked: list[swim_effects.Effect]) -> None:
+        effects: Effects = self.shared.effects
+        for effect in asked:
+            if isinstance(effect, swim_effects.SendDatagram):
+                effects.datagrams.append((effect.payload, effect.address))
+            elif isinstance(effect, swim_effects.SendStream):
+                self._send_stream(effect)
+            elif isinstance(effect, swim_effects.MemberChanged):
+                self._member_changed(effect.member, effect.previous_state)
+            elif isinstance(effect, swim_effects.NameConflict):
+                reason = f"the name {effect.winner.node_id} is used by another process at {effect.winner.address}"
+                effects.others.append(Halt(reason, _NAME_TAKEN_EXIT_CODE))
+            else:
+                effects.others.append(
+                    Note(effect.kind.value, {"subject": effect.subject, "detail": effect.detail}, "debug")
+                )
+
+    def _send_stream(self, effect: swim_effects.SendStream) -> None:
+        """Send a membership message over the link to the peer, or back over the connection it asked on."""
+        node_id = effect.node_id or self._node_at(effect.address)
+        if node_id is None:
+            return
+        connection = self.shared.links.link(node_id).connection or self.inbound.get(node_id, 0)
+        if connection:
+            self.shared.effects.send(connection, (MEMBERSHIP, effect.payload))
+
+    def _node_at(self, address: Address | None) -> NodeId | None:
+        return next((node_id for node_id, at in self.peers.items() if at == address), None)
+
+    def _member_changed(self, member: Member, previous: NodeState | None) -> None:
+        if member.node_id == self.shared.node_id:
+            return
+        down = member.state in (NodeState.DEAD, NodeState.LEFT)
+        self.shared.links.set_down(member.node_id, down)
+        self.topology_changed = True
+        fields = {"node": member.node_id, "state": member.state.name.lower(), "stopped": member.stopped}
+        before = "unknown" if previous is None else previous.name.lower()
+        self.shared.effects.others.append(Note("member_changed", {**fields, "before": before}))
+
+
+def _placement_digest(table: MemberTable) -> int:
+    """Return 64 bits of what the owners depend on. A restart or a node that owns nothing changes the table, but it
+    moves no partition and need not make nodes refuse each other's requests."""
+    inputs = [
+        [entry.node_id, int(entry.state), entry.zone, entry.weight]
+        for entry in table.entries.values()
+        if entry.state not in _GONE and entry.state != MemberState.OUTSIDE
+    ]
+    return int.from_bytes(blake2b(msgpack.packb(inputs), digest_size=8).digest(), "big")

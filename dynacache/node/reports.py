@@ -1,0 +1,111 @@
+"""What a node tells its operator: status, owners of a key, readiness, counters.
+
+What: ``Reports.answer`` serves the ``REPORT`` message; each topic is one method that returns a plain map.
+
+Invariant: a report changes nothing and costs no more than the cluster has members (or the store has partitions).
+
+Why over the client protocol: the command line and the demo need no second port and no second way to prove a secret.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from dynacache.errors import InvalidRequest
+from dynacache.events import ConnectionId, Message
+from dynacache.membership.state import NodeState
+from dynacache.placement.partitions import key_hash
+from dynacache.wire.messages import KEY_LIMIT_BYTES, REPORTED
+
+if TYPE_CHECKING:
+    from dynacache.node.core import Node
+
+__all__ = ["Reports"]
+
+
+@attrs.define(eq=False)
+class Reports:
+    """Answers operators' questions about one node."""
+
+    node: "Node"
+
+    def answer(self, connection: ConnectionId, message: Message) -> None:
+        """Send the report a message asks for, or an error naming the topics there are."""
+        shared = self.node.shared
+        topics = {"status": self.status, "owners": self.owners, "ready": self.ready, "statistics": self.statistics}
+        rid, topic = (message[1], message[2]) if len(message) > 2 else (0, None)
+        if type(rid) is not int:
+            rid = 0
+        try:
+            report = topics.get(topic) if isinstance(topic, str) else None
+            if report is None:
+                raise InvalidRequest(f"report topic: got {topic!r}, expected one of {', '.join(sorted(topics))}")
+            if topic == "owners":
+                result: dict[str, Any] = self.owners(message[3] if len(message) > 3 else None)
+            else:
+                result = report()
+        except InvalidRequest as error:
+            shared.fail(connection, rid, error)
+            return
+        shared.effects.send(connection, (REPORTED, rid, result))
+
+    def status(self) -> dict[str, Any]:
+        """Return the cluster as this node sees it: one row per member, and this node's own figures."""
+        node = self.node
+        members = []
+        states = node.members.states()
+        for entry in node.members.table.entries.values():
+            link = node.links.by_node.get(entry.node_id)
+            members.append(
+                {
+                    "node": entry.node_id,
+                    "address": f"{entry.host}:{entry.port}",
+                    "state": NodeState(states[entry.node_id]).name.lower(),
+                    "place": entry.state.name.lower(),
+                    "zone": entry.zone,
+                    "weight": entry.weight,
+                    "partitions": len(node.members.placement.owned_by(entry.node_id)),
+                    "linked": entry.node_id == node.node_id or (link is not None and link.usable()),
+                    "hints": node.hints.counts().get(entry.node_id, 0),
+                }
+            )
+        return {
+            "node": node.node_id,
+            "cluster": node.members.table.cluster_id.hex(),
+            "partition_count": node.members.table.partition_count,
+            "replication_factor": node.members.table.replication_factor,
+            "zone_violation": node.members.placement.zone_violation,
+            "members": members,
+            **self.ready(),
+        }
+
+    def owners(self, key: Any = None) -> dict[str, Any]:
+        """Return the partition, owners and fallbacks of a key."""
+        if type(key) is not bytes or not 0 < len(key) <= KEY_LIMIT_BYTES:
+            raise InvalidRequest(f"owners: got {key!r:.80}, expected a key of 1 to {KEY_LIMIT_BYTES} bytes")
+        node = self.node
+        partition = key_hash(key) >> node.shared.partition_shift
+        placement = node.members.placement
+        owners = placement.owners(partition)
+        preference = placement.preference(partition)
+        return {"partition": partition, "owners": list(owners), "fallbacks": list(preference[len(owners) :])}
+
+    def ready(self) -> dict[str, Any]:
+        """Return whether this node serves, and how many of its partitions are still incomplete."""
+        node = self.node
+        warming = len(node.engine.warming & node.members.placement.owned_by(node.node_id))
+        return {"ready": not node.gate.stopping, "warming_partitions": warming}
+
+    def statistics(self) -> dict[str, Any]:
+        """Return every counter and gauge of this node."""
+        node = self.node
+        storage = {f"storage_{name}": value for name, value in attrs.asdict(node.engine.statistics()).items()}
+        return {
+            **node.counters.snapshot(),
+            **storage,
+            "hints": node.hints.counts(),
+            "hint_bytes": node.hints.total_bytes,
+            "pending": len(node.shared.pending),
+            "clients": len(node.members.clients),
+            "operation_ids": len(node.operations),
+        }

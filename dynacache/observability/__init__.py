@@ -1,0 +1,1 @@
+"""Observability: counters that the hot path may afford, and the reports made of them."""

@@ -1,0 +1,139 @@
+"""Hints: records kept for owners that are away.
+
+What: target -> key -> hint, coalesced by merging, bounded in bytes and count per target and in bytes per node.
+
+Invariant: a hint is kept or refused, never taken and dropped. A counted hint (one that stood for an acknowledgement)
+ends only when it was delivered or offered; whoever removes it says how. Accounting equals a recount at all times.
+
+Why a store of its own: a fallback does not own the partition, so a hinted record must not be found by repair, count
+for placement or be evicted; it is still found by reads while it exists (Dynamo section 4.6; brief R5.3, R5.6).
+"""
+
+from collections.abc import Iterator
+
+import attrs
+
+from dynacache.config.hints import HintConfig
+from dynacache.types import NodeId
+from dynacache.versioning import packed
+
+__all__ = ["HINT_OVERHEAD_BYTES", "Hint", "HintStore"]
+
+HINT_OVERHEAD_BYTES = 200
+"""What a hint costs beyond its key and record: its own object, the dictionary entry, two byte-string headers."""
+
+
+@attrs.define(eq=False)
+class Hint:
+    """One record for one absent owner."""
+
+    partition: int
+    record: bytes
+    stored_ms: int
+    counted: bool
+
+
+@attrs.define(eq=False)
+class HintStore:
+    """Hints by target."""
+
+    settings: HintConfig
+    _by_target: dict[NodeId, dict[bytes, Hint]] = attrs.field(factory=dict)
+    _bytes_by_target: dict[NodeId, int] = attrs.field(factory=dict)
+    total_bytes: int = 0
+
+    def add(self, target: NodeId, partition: int, key: bytes, record: bytes, now_ms: int, *, counted: bool) -> bool:
+        """Keep a record for ``target``, merged with what is there; False when the budget refuses it."""
+        hints = self._by_target.setdefault(target, {})
+        known = hints.get(key)
+        merged = record if known is None else packed.merge(known.record, record)
+        grown = len(merged) - len(known.record) if known else len(key) + len(merged) + HINT_OVERHEAD_BYTES
+        if grown > 0 and not self._room(target, grown, known is None):
+            if not hints:
+                del self._by_target[target]
+            return False
+        if known is None:
+            hints[key] = Hint(partition, merged, now_ms, counted)
+        else:
+            known.record = merged
+            known.counted = known.counted or counted
+        self._account(target, grown)
+        return True
+
+    def find(self, key: bytes) -> bytes | None:
+        """Return the record held for whichever absent owner of ``key``, None when there is none."""
+        for hints in self._by_target.values():
+            hint = hints.get(key)
+            if hint is not None:
+                return hint.record
+        return None
+
+    def batch(self, target: NodeId, count: int, size_bytes: int) -> list[tuple[bytes, Hint]]:
+        """Return the oldest hints for ``target``: at most ``count``, about ``size_bytes``, at least one if any."""
+        found: list[tuple[bytes, Hint]] = []
+        for key, hint in self._by_target.get(target, {}).items():
+            found.append((key, hint))
+            size_bytes -= len(hint.record)
+            if len(found) >= count or size_bytes <= 0:
+                break
+        return found
+
+    def delivered(self, target: NodeId, key: bytes, record: bytes) -> bool:
+        """Remove a hint if it still is the record that was delivered; returns whether it was removed."""
+        hint = self._by_target.get(target, {}).get(key)
+        if hint is None or hint.record != record:
+            return False
+        self.remove(target, key)
+        return True
+
+    def remove(self, target: NodeId, key: bytes) -> None:
+        """Remove a hint; removing what is not there changes nothing."""
+        hints = self._by_target.get(target, {})
+        hint = hints.pop(key, None)
+        if hint is None:
+            return
+        self._account(target, -(len(key) + len(hint.record) + HINT_OVERHEAD_BYTES))
+        if not hints:
+            del self._by_target[target]
+            del self._bytes_by_target[target]
+
+    def expired(self, now_ms: int, count: int) -> list[tuple[NodeId, bytes, Hint]]:
+        """Return up to ``count`` hints that have lived their time, oldest of each target first."""
+        found: list[tuple[NodeId, bytes, Hint]] = []
+        for target, hints in self._by_target.items():
+            for key, hint in hints.items():
+                if len(found) >= count:
+                    return found
+                if hint.stored_ms + self.settings.lifetime_ms > now_ms:
+                    break
+                found.append((target, key, hint))
+        return found
+
+    def targets(self) -> list[NodeId]:
+        """Return the owners for whom hints are kept."""
+        return list(self._by_target)
+
+    def counts(self) -> dict[NodeId, int]:
+        """Return the number of hints for each absent owner."""
+        return {target: len(hints) for target, hints in self._by_target.items()}
+
+    def items(self) -> Iterator[tuple[NodeId, bytes, Hint]]:
+        """Yield every hint."""
+        for target, hints in self._by_target.items():
+            for key, hint in hints.items():
+                yield target, key, hint
+
+    def recount_bytes(self) -> int:
+        """Return what ``total_bytes`` must be, computed afresh."""
+        return sum(len(key) + len(hint.record) + HINT_OVERHEAD_BYTES for _, key, hint in self.items())
+
+    def _room(self, target: NodeId, grown: int, is_new: bool) -> bool:
+        settings = self.settings
+        if is_new and len(self._by_target[target]) >= settings.target_limit_count:
+            return False
+        within_target = self._bytes_by_target.get(target, 0) + grown <= settings.target_limit_bytes
+        return within_target and self.total_bytes + grown <= settings.limit_bytes
+
+    def _account(self, target: NodeId, grown: int) -> None:
+        self._bytes_by_target[target] = self._bytes_by_target.get(target, 0) + grown
+        self.total_bytes += grown
