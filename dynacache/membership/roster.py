@@ -91,12 +91,13 @@ class Roster:
             return
         if member.is_live:
             self._down_since_s.pop(node_id, None)
-            self._add_contact(node_id)
         elif node_id not in self._down_since_s:
             self._down_since_s[node_id] = now_s
             self._to_forget.append((now_s + self._config.forget_after_s, node_id))
         if member.state is NodeState.LEFT:
             self._remove_contact(node_id)
+        else:
+            self._add_contact(node_id)
 
     def draw(self, random_source: random.Random, count: int, now_s: float) -> list[Member]:
         """Up to `count` different random members that gossip goes to."""

@@ -131,6 +131,8 @@ class Network:
     nodes: dict[str, Node] = attrs.field(factory=dict)
     changes: list[Change] = attrs.field(factory=list)
     packet_sizes: list[int] = attrs.field(factory=list)
+    taps: list[Callable[[bytes], None]] = attrs.field(factory=list)
+    cut: set[tuple[str, str]] = attrs.field(factory=set)
     datagrams: int = 0
     _random: random.Random = attrs.field(init=False)
     _heap: list[tuple[float, int, int, Callable[[], None]]] = attrs.field(factory=list)
@@ -255,6 +257,8 @@ class Network:
     def _send_datagram(self, sender: Node, effect: SendDatagram) -> None:
         self.datagrams += 1
         self.packet_sizes.append(len(effect.payload))
+        for tap in self.taps:
+            tap(effect.payload)
         delay_s = self._random.uniform(*self.delay_s)
         if self._random.random() < self.loss:
             return
@@ -312,9 +316,10 @@ class Network:
         return self.now_s < node.paused_until_s
 
     def _connected(self, sender: Node, target: Node) -> bool:
-        if not sender.is_running:
+        pair = (sender.swim.own.node_id, target.swim.own.node_id)
+        if not sender.is_running or pair in self.cut:
             return False
-        return self._sides.get(sender.swim.own.node_id) == self._sides.get(target.swim.own.node_id)
+        return self._sides.get(pair[0]) == self._sides.get(pair[1])
 
     def _push(self, time_s: float, priority: int, action: Callable[[], None]) -> None:
         self._counter += 1

@@ -1,0 +1,184 @@
+"""One probe at a time: direct, then with help and over TCP, then an accusation; and our part in probes of others."""
+
+import pytest
+
+from dynacache.config.membership import MembershipConfig
+from dynacache.membership.effects import Effect, Note, NoteKind, SendStream
+from dynacache.membership.messages import ACK, NACK, PING, PING_REQUEST, Ack, Nack, Ping, PingRequest
+from dynacache.membership.state import Claim, Member, NodeState
+from tests.membership.harness import Bench
+
+A = Member("a", "10.0.0.2", 7000, 1)
+OTHERS = [Member(name, f"10.0.1.{number}", 7000, 1) for number, name in enumerate("bcde")]
+ASKER = ("10.8.8.8", 7000)
+
+
+def bench(*members: Member, **changes: float) -> Bench:
+    """A bench that knows these members and has told all its rumours."""
+    under_test = Bench(MembershipConfig(**changes))  # type: ignore[arg-type]
+    under_test.hear_of(*members)
+    return under_test
+
+
+def until_probe(under_test: Bench) -> tuple[Ping, Member]:
+    """Let time pass until a probe begins: its ping and whom it is for."""
+    for _ in range(200):
+        effects = under_test.tick(0.01)
+        for message in under_test.sent(effects):
+            if isinstance(message, Ping):
+                target = under_test.swim.member(message.target_id)
+                assert target is not None
+                return message, target
+    raise AssertionError("no probe began")
+
+
+def state_of(under_test: Bench, node_id: str) -> NodeState:
+    member = under_test.swim.member(node_id)
+    assert member is not None
+    return member.state
+
+
+def kinds(under_test: Bench, effects: list[Effect], kind: type) -> list[object]:
+    return [message for message in under_test.sent(effects) if isinstance(message, kind)]
+
+
+def test_an_answered_probe_leaves_everything_as_it_is() -> None:
+    under_test = bench(A)
+    ping, target = until_probe(under_test)
+    under_test.hear("a", [ACK, ping.sequence], at=target.address)
+    under_test.tick(0.9)
+    statistics = under_test.swim.statistics()
+    assert (statistics.counters.probes, statistics.counters.probes_failed, statistics.suspect) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(("sender", "offset"), [("b", 0), ("a", 1)])
+def test_an_answer_of_another_or_to_another_probe_does_not_count(sender: str, offset: int) -> None:
+    under_test = bench(A)
+    ping, _ = until_probe(under_test)
+    under_test.hear(sender, [ACK, ping.sequence + offset])
+    under_test.tick(1.0)
+    assert state_of(under_test, "a") is NodeState.SUSPECT
+
+
+def test_a_silent_member_is_probed_through_three_others_and_over_tcp_and_then_suspected() -> None:
+    under_test = bench(A, *OTHERS)
+    ping, target = until_probe(under_test)
+    effects = under_test.tick(0.5)
+    requests = [m for m in under_test.sent(effects) if isinstance(m, PingRequest)]
+    assert requests == [PingRequest(ping.sequence, target.node_id, target.host, 7000)] * 3
+    assert SendStream(target.node_id, target.address, [PING, ping.sequence, target.node_id]) in effects
+    effects = under_test.tick(0.5)
+    assert Note(NoteKind.PROBE_FAILED, target.node_id) in effects
+    assert state_of(under_test, target.node_id) is NodeState.SUSPECT
+
+
+def helpers_of(under_test: Bench, effects: list[Effect]) -> list[Member]:
+    return [
+        member
+        for member in under_test.swim.members()
+        if any(isinstance(message, PingRequest) for message in under_test.sent(effects, member.address))
+    ]
+
+
+@pytest.mark.parametrize("way", ["relayed", "stream"])
+def test_an_answer_by_another_way_counts(way: str) -> None:
+    under_test = bench(A, *OTHERS)
+    ping, target = until_probe(under_test)
+    helper = helpers_of(under_test, under_test.tick(0.5))[0]
+    if way == "relayed":
+        under_test.hear(helper.node_id, [ACK, ping.sequence], at=helper.address)
+    else:
+        effects = under_test.stream(target.node_id, [ACK, ping.sequence])
+        assert Note(NoteKind.STREAM_ONLY, target.node_id, "answers over TCP but not over UDP") in effects
+    under_test.tick(0.49)
+    assert state_of(under_test, target.node_id) is NodeState.ALIVE
+    assert under_test.swim.statistics().local_health == 0
+
+
+@pytest.mark.parametrize("nacks", [0, 1, 3])
+def test_missing_nacks_speak_against_ourselves(nacks: int) -> None:
+    under_test = bench(A, *OTHERS)
+    ping, _ = until_probe(under_test)
+    helpers = helpers_of(under_test, under_test.tick(0.5))
+    for helper in helpers[:nacks]:
+        under_test.hear(helper.node_id, [NACK, ping.sequence], at=helper.address)
+    under_test.hear("stranger", [NACK, ping.sequence])
+    under_test.tick(0.5)
+    assert under_test.swim.statistics().local_health == 1 + 3 - nacks
+
+
+def test_bad_health_slows_probes() -> None:
+    under_test = bench(A)
+    for _ in range(3):
+        under_test.swim.note_loop_lag(0.2)
+    until_probe(under_test)
+    began_s = under_test.now_s
+    until_probe_again = under_test.tick(3.9)
+    assert kinds(under_test, until_probe_again, Ping) == []
+    under_test.tick(0.2)
+    assert state_of(under_test, "a") is NodeState.SUSPECT
+    assert under_test.now_s - began_s == pytest.approx(4.1)
+
+
+def test_a_suspect_is_pinged_with_the_suspicion_against_it() -> None:
+    under_test = bench(A)
+    under_test.hear_of(A.in_state(NodeState.SUSPECT), source="x")
+    for _ in range(100):
+        messages = under_test.sent(under_test.tick(0.01), A.address)
+        if messages and isinstance(messages[0], Ping):
+            assert messages[1] == Claim(A.in_state(NodeState.SUSPECT), "x")
+            return
+    raise AssertionError("no probe began")
+
+
+def test_a_contradiction_during_the_probe_makes_its_accusation_stale() -> None:
+    under_test = bench(A)
+    until_probe(under_test)
+    under_test.hear_of(Member("a", "10.0.0.2", 7000, 1, incarnation=1))
+    under_test.tick(1.0)
+    assert state_of(under_test, "a") is NodeState.ALIVE
+
+
+def test_pings_for_another_name_are_left_unanswered() -> None:
+    under_test = bench()
+    assert under_test.hear("peer", [PING, 3, "somebody else"]) == []
+    assert Ack(3) in under_test.sent(under_test.hear("peer", [PING, 3, "self"]))
+    assert under_test.stream("peer", [PING, 3, "somebody else"]) == []
+    assert under_test.stream("peer", [PING, 3, "self"]) == [SendStream("peer", None, [ACK, 3])]
+
+
+def test_a_probe_for_another_ends_in_its_ack() -> None:
+    under_test = bench()
+    effects = under_test.hear("asker", [PING_REQUEST, 9, "a", *A.address], at=ASKER)
+    ping = next(message for message in under_test.sent(effects, A.address) if isinstance(message, Ping))
+    assert ping.target_id == "a"
+    assert Ack(9) in under_test.sent(under_test.hear("a", [ACK, ping.sequence], at=A.address), ASKER)
+    assert Nack(9) not in under_test.sent(under_test.tick(2.0))
+
+
+def test_a_probe_for_another_without_answer_ends_in_a_nack() -> None:
+    under_test = bench()
+    under_test.hear("asker", [PING_REQUEST, 9, "a", *A.address], at=ASKER)
+    assert under_test.sent(under_test.tick(0.39), ASKER) == []
+    assert Nack(9) in under_test.sent(under_test.tick(0.02), ASKER)
+
+
+def test_probes_for_others_are_bounded() -> None:
+    under_test = bench(relay_limit=2)
+    for sequence in range(3):
+        effects = under_test.hear("asker", [PING_REQUEST, sequence, "a", *A.address], at=ASKER)
+    assert Nack(2) in under_test.sent(effects, ASKER)
+    assert kinds(under_test, effects, Ping) == []
+    assert under_test.swim.statistics().counters.relays_refused == 1
+
+
+def test_after_a_pause_the_probe_under_way_gets_one_more_timeout() -> None:
+    under_test = bench(A)
+    ping, target = until_probe(under_test)
+    under_test.now_s += 5.0
+    effects = under_test.swim.tick(under_test.now_s, under_test.wall_ms)
+    assert any(isinstance(effect, Note) and effect.kind is NoteKind.PAUSED for effect in effects)
+    assert state_of(under_test, "a") is NodeState.ALIVE
+    under_test.hear("a", [ACK, ping.sequence], at=target.address)
+    under_test.tick(1.5)
+    assert under_test.swim.statistics().counters.probes_failed == 0
