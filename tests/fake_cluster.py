@@ -59,7 +59,7 @@ class FakeCluster:
     paused: set[str] = attrs.field(factory=set)
     replies: dict[int, list[Any]] = attrs.field(factory=dict)
     pushed: list[Any] = attrs.field(factory=list)
-    seen: list[tuple[str, str, Any]] = attrs.field(factory=list)
+    seen: list[tuple[str, str, int, Any]] = attrs.field(factory=list)
     wall_offset_ms: dict[str, int] = attrs.field(factory=dict)
     _wire: deque[tuple[float, str, str, int, Any]] = attrs.field(factory=deque)
     _links: dict[tuple[str, int], tuple[str, int]] = attrs.field(factory=dict)
@@ -239,7 +239,7 @@ class FakeCluster:
             elif connection == -1:
                 self._turn(target, [], [DatagramReceived(content, (source, 1))])
             elif (target, connection) in self._links:
-                self.seen.append((source, target, content))
+                self.seen.append((source, target, self._links[target, connection][1], content))
                 self._turn(target, [(connection, [content])], [])
         self._wire.extend(held)
         if held:

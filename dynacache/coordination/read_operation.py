@@ -125,7 +125,7 @@ class ReadOperation:
             self.shared.links.link(node_id).incomplete_until_s = self.shared.now_s + 1.0
         elif type(answer) is int:
             self.evicted[node_id] = answer
-        elif type(answer) is bytes and packed.is_well_formed(answer):
+        elif node_id == self.shared.node_id or packed.is_well_formed(answer):
             record = packed.strip_local(answer)
             self.records[node_id] = record
             self.merged = record if self.merged is None else packed.merge(self.merged, record)
