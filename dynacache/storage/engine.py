@@ -1,0 +1,197 @@
+"""The engine: get, put, merge and forget packed records, within a limit in bytes.
+
+What: the calls that the node makes, over ``holdings``. Time is an argument; ``put`` has none, because what it stores
+was made at a time that an earlier call has told.
+
+Invariants: ``usage() == recount()``. The total exceeds the limit by no more than one entry, after every call. A
+record whose expiry has come is never returned: what ``packed.clean`` leaves of it is, a tombstone or nothing.
+Tombstones are dropped by age alone, never in a partition that is ``warming`` or ``stale``. A key that is stored has
+no ghost.
+
+Why hot calls repeat lines of each other: a call to a helper costs a fifth of a whole read. DESIGN sections 4 and 8.
+"""
+
+import struct
+
+import attrs
+
+from dynacache.storage.accounting import Usage
+from dynacache.storage.holdings import Holdings
+from dynacache.storage.records import is_tombstone
+from dynacache.storage.statistics import StorageStatistics
+from dynacache.versioning import packed
+
+__all__ = ["Engine"]
+
+_VALUE = packed.VALUE
+_unpack_expiry = struct.Struct(">13xQ").unpack_from
+_merge = packed.merge
+_clean = packed.clean
+
+
+@attrs.define(eq=False)
+class Engine(Holdings):
+    """The store of one node. ``partition`` counts from 0 below ``partition_count``, ``namespace`` from 0.
+
+    ``warming`` and ``stale`` (partitions that must not reap) and ``dirty`` (those that repair visits first) are the
+    caller's to set. Raises InvalidOption if the limit does not hold the empty store twice over.
+    """
+
+    # Hot calls. They repeat a line or two of each other rather than call a helper.
+
+    def get(self, partition: int, key: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
+        """Return the record, live or tombstone, and mark it as used; None if there is none."""
+        shard = self._shard(partition, namespace) if namespace else partition
+        record = self._tables[shard].entries.get(key)
+        if record is None:
+            self.misses += 1
+            return self._tombstones.tables[shard].entries.get(key)
+        (expire_ms,) = _unpack_expiry(record)
+        if 0 < expire_ms <= now_ms:
+            self.misses += 1
+            return self._meet_expired(shard, key, record, now_ms)
+        self.hits += 1
+        self._policy_read(shard, key)
+        return record
+
+    def peek(self, partition: int, key: bytes, namespace: int = 0) -> bytes | None:
+        """Return the record as it is held, expired or not, without marking it as used."""
+        shard = self._shard(partition, namespace) if namespace else partition
+        record = self._tables[shard].entries.get(key)
+        return self._tombstones.tables[shard].entries.get(key) if record is None else record
+
+    def put(self, partition: int, key: bytes, record: bytes, namespace: int = 0) -> None:
+        """Store a record in place of whatever is held.
+
+        Raises OutOfMemory if there is no room and nothing may be evicted for it, InvalidRequest if the value is too
+        large; then the key is as it was.
+        """
+        shard = self._shard(partition, namespace) if namespace else partition
+        if record[1] != _VALUE and is_tombstone(record):
+            return self._put_tombstone(shard, key, record)
+        old = self._tables[shard].entries.get(key)
+        if old is None:
+            return self._insert(shard, key, record)
+        return self._replace(shard, key, old, record)
+
+    def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
+        """Merge a record from elsewhere into what is held; return what is held then.
+
+        What has expired by ``now_ms``, on either side, counts as what it leaves: None if that is nothing at all. Raises
+        as ``put``; then the key is as it was.
+        """
+        shard = self._shard(partition, namespace) if namespace else partition
+        self._now_ms = now_ms
+        held = self._tables[shard].entries.get(key)
+        if held is not None:
+            (expire_ms,) = _unpack_expiry(held)
+            if 0 < expire_ms <= now_ms:
+                held = self._meet_expired(shard, key, held, now_ms)
+        if held is None:
+            held = self._tombstones.tables[shard].entries.get(key)
+        (expire_ms,) = _unpack_expiry(incoming)
+        if 0 < expire_ms <= now_ms:
+            left = _clean(incoming, now_ms)
+            if left is None:
+                return held
+            incoming = left
+        if held is None:
+            self.put(partition, key, incoming, namespace)
+            return incoming
+        merged = _merge(held, incoming)
+        if merged is not held:
+            if merged[1] == _VALUE and held[1] == _VALUE:
+                self._replace(shard, key, held, merged)
+            else:
+                self.put(partition, key, merged, namespace)
+        return merged
+
+    def missing(self, partition: int, key: bytes, namespace: int = 0) -> int | None:
+        """Return why a key is not held: None if it was never seen to be evicted, else the hybrid time of the version
+        that was, 0 if that is not remembered (this partition has forgotten some of its evictions)."""
+        shard = self._shard(partition, namespace) if namespace else partition
+        time = self._ghosts.find(shard, key, self._now_ms)
+        return 0 if time is None and shard in self._ghosts.forgot else time
+
+    def remove(self, partition: int, key: bytes, namespace: int = 0) -> bool:
+        """Drop the record without a trace, as for a partition that moved away; False if there was none."""
+        shard = self._shard(partition, namespace)
+        record = self._tables[shard].entries.get(key)
+        if record is not None:
+            self._drop_live(shard, key, record)
+        elif key in self._tombstones.tables[shard].entries:
+            self._drop_tombstone(shard, key)
+        else:
+            return False
+        return True
+
+    def items(self, partition: int, namespace: int = 0) -> list[tuple[bytes, bytes]]:
+        """Return every (key, record) of a partition, tombstones last: a copy, in the same order on every machine that
+        saw the same calls."""
+        shard = self._shard(partition, namespace)
+        return [*self._tables[shard].entries.items(), *self._tombstones.tables[shard].entries.items()]
+
+    def collect(self, now_ms: int, budget_count: int | None = None) -> int:
+        """Do a slice of clean-up: expire what is due, reap tombstones, evict down to a lowered limit.
+
+        Looks at about ``budget_count`` entries (``settings.collect_count`` by default) and returns how many it was;
+        fewer than the budget means that nothing is left to do before ``next_deadline_ms``.
+        """
+        budget = self.settings.collect_count if budget_count is None else budget_count
+        self._now_ms = now_ms
+        done = self._collect_expired(now_ms, budget)
+        if done < budget:
+            done += self._reap(now_ms, budget - done)
+        while done < budget and self._used_bytes > self._limit_bytes and self._evict(None):
+            done += 1
+        return done
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when ``collect`` will have work; None if nothing is foreseen."""
+        if self._used_bytes > self._limit_bytes and self._live.count:
+            return self._now_ms
+        instants = [instant for instant in (self._wheel.next_due_ms(), self._reaper.next_ms) if instant is not None]
+        return min(instants, default=None)
+
+    def set_limit(self, limit_bytes: int) -> None:
+        """Change the limit in force, as when resident memory does not follow the account; ``collect`` evicts down."""
+        self._limit_bytes = limit_bytes
+
+    def usage(self) -> Usage:
+        """Return the bytes in use by share, as counted along the way."""
+        return Usage(
+            base_bytes=self._base_bytes(),
+            entries_bytes=self._live_bytes + self._live.size_bytes,
+            tombstones_bytes=self._tombstone_bytes + self._tombstones.size_bytes,
+            expiry_bytes=self._wheel.size_bytes,
+            ghosts_bytes=self._ghosts.size_bytes,
+        )
+
+    def recount(self) -> Usage:
+        """Return the bytes in use by share, by visiting everything: slow, for checkers."""
+        return Usage(
+            base_bytes=self._base_bytes(),
+            entries_bytes=self._live.contents_bytes(),
+            tombstones_bytes=self._tombstones.contents_bytes(),
+            expiry_bytes=self._wheel.recount_bytes(),
+            ghosts_bytes=self._ghosts.recount_bytes(),
+        )
+
+    def statistics(self) -> StorageStatistics:
+        """Return counts, bytes and outcomes."""
+        return StorageStatistics(
+            entries=self._live.count,
+            tombstones=self._tombstones.count,
+            ghosts=self._ghosts.count,
+            expiring=self._wheel.count,
+            usage=self.usage(),
+            limit_bytes=self._limit_bytes,
+            tombstone_limit_bytes=self._tombstone_limit_bytes,
+            hits=self.hits,
+            misses=self.misses,
+            evicted=self.evicted,
+            expired=self.expired,
+            reaped=self.reaped,
+            refused=self.refused,
+            forgetful_partitions=len(self._ghosts.forgot),
+        )

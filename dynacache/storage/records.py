@@ -1,0 +1,65 @@
+"""What the store needs to know of a record, read from its bytes.
+
+What: whether it is a tombstone, when it was deleted, how large its value is, when its bucket is due.
+
+Invariant: nothing here decodes a record with a single version; the layout is that of ``versioning.layout``.
+
+Why apart: the rest of the store treats records as opaque bytes.
+"""
+
+import struct
+
+from dynacache.storage.expiry import due_second
+from dynacache.versioning.kernel import EXPIRED
+from dynacache.versioning.kernel import TOMBSTONE as TOMBSTONE_VERSION
+from dynacache.versioning.layout import ENTRY_BYTES, HEADER_BYTES, MANY, TOMBSTONE, VALUE, decode
+
+__all__ = ["deleted_ms", "due_of", "is_tombstone", "read_expiry", "read_times", "value_bytes"]
+
+_unpack_times = struct.Struct(">QQQ").unpack_from
+_TIMES_AT = 5
+_unpack_expiry = struct.Struct(">Q").unpack_from
+_EXPIRY_AT = 13
+
+
+def read_times(record: bytes) -> tuple[int, int]:
+    """Return (hybrid time, expiry in milliseconds or 0)."""
+    time, expire_ms, _ = _unpack_times(record, _TIMES_AT)
+    return time, expire_ms
+
+
+def read_expiry(record: bytes) -> int:
+    """Return the expiry in milliseconds, 0 for never."""
+    expire_ms: int = _unpack_expiry(record, _EXPIRY_AT)[0]
+    return expire_ms
+
+
+def due_of(record: bytes) -> int:
+    """Return the second of the record's bucket in the wheel, 0 if it has no expiry."""
+    time, expire_ms, _ = _unpack_times(record, _TIMES_AT)
+    return due_second(time, expire_ms) if expire_ms else 0
+
+
+def is_tombstone(record: bytes) -> bool:
+    """Return whether no version in the record is a value: the record is then never evicted."""
+    kind = record[1]
+    if kind != MANY:
+        return kind == TOMBSTONE
+    return all(version.kind == TOMBSTONE_VERSION for version in decode(record).dots.values())
+
+
+def deleted_ms(record: bytes) -> int:
+    """Return when a tombstone came to be: the delete, or the expiry that left it; the latest if there are several."""
+    if record[1] != MANY:
+        time, _, created_ms = _unpack_times(record, _TIMES_AT)
+        deleted: int = max(time >> 16, created_ms) if record[2] & EXPIRED else time >> 16
+        return deleted
+    latest_ms = 0
+    for version in decode(record).dots.values():
+        latest_ms = max(latest_ms, version.time >> 16, version.created_ms if version.flags & EXPIRED else 0)
+    return latest_ms
+
+
+def value_bytes(record: bytes) -> int:
+    """Return the length of a single value; 0 for anything else, whose parts were checked when they were single."""
+    return len(record) - HEADER_BYTES - ENTRY_BYTES * record[3] if record[1] == VALUE else 0
