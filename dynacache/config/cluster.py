@@ -65,3 +65,12 @@ class ClusterConfig:
 
     join_timeout_s: float = 10.0
     """Seconds a start waits for any seed to answer before it gives up."""
+
+    cluster_id: str = attrs.field(default="")
+    """Hexadecimal id of the only cluster this node may join; empty means any. Nothing is founded where it is given, so
+    a node of a known cluster can never end up in another."""
+
+    @cluster_id.validator
+    def _check_cluster_id(self, _: Any, value: str) -> None:
+        if value and (len(value) != 32 or any(letter not in "0123456789abcdef" for letter in value)):
+            raise InvalidOption(f"cluster.cluster_id: got {value!r}, expected 32 hexadecimal digits or nothing")
