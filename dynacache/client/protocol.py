@@ -21,7 +21,7 @@ from typing import Any, Final
 import attrs
 
 from dynacache.errors import DynacacheError, Overloaded, ProtocolError, error_from_code
-from dynacache.wire.codec import frame_of_messages, frame_of_packed, pack_message
+from dynacache.wire.codec import Message, frame_of_messages, frame_of_packed, pack_message
 from dynacache.wire.framing import FrameReader
 from dynacache.wire.handshake import HELLO_LIMIT_BYTES, Initiator
 from dynacache.wire.messages import ERROR, FRAME_LIMIT_BYTES, TOPOLOGY
@@ -112,7 +112,7 @@ class ClientProtocol:
         self._last_handed_id = self._last_id
         return data
 
-    def receive(self, data: bytes) -> list[tuple[Any, list[Any]]]:
+    def receive(self, data: bytes) -> list[tuple[Any, Message]]:
         """Take bytes that arrived; return the answered tokens with their replies.
 
         Raises ProtocolError, or what the node refused the hello with. After the hello, a refusal is left in `refusal`,
@@ -162,11 +162,11 @@ class ClientProtocol:
         unsent = [token for request_id, token in pending.items() if request_id > self._last_handed_id]
         return unknown, unsent
 
-    def _greet(self, message: list[Any]) -> None:
+    def _greet(self, message: Message) -> None:
         self._hello = frame_of_messages(self.initiator.receive(message))
         self._reader.limit_bytes = FRAME_LIMIT_BYTES
 
-    def _unasked(self, message: list[Any]) -> None:
+    def _unasked(self, message: Message) -> None:
         """A message under the id 0: a new topology, or why the node is about to close the connection."""
         if message[0] == TOPOLOGY and len(message) >= 4:
             self.topology = (message[2], message[3])

@@ -1,20 +1,19 @@
-"""One operation as a wire message, with what a retry and the decoding of its answer need.
+"""The operations, each written down once: arguments checked, wire message made, retry and decoding named.
 
-What: `Requests` builds a `Call` for each operation from the caller's arguments and the client's defaults. A call holds
-the message (its request id and timeout are filled in at each attempt) and then its own fate.
+What: `Requests` builds a `Call` for each operation from the caller's arguments and the client's defaults. The clients
+and pipelines take their methods, signatures and documentation from here (`runtime/clients`), so the docstrings speak to
+the application: where one says "returns", the asynchronous client returns it when awaited, the synchronous one at once,
+and a pipeline among its results.
 
-Invariant: arguments are checked here, so a call that exists can be sent. `repeatable` is true only for what may be
-applied twice without anyone noticing: reads, touch, and unconditional set and delete, which carry one operation id
-through all their attempts so that a coordinator that saw it reuses the version it minted. Increments, conditional
-writes and writes that return the previous value are never repeatable.
+Invariant: a call that exists can be sent; whatever is wrong with the arguments is an InvalidRequest here. Repeatable
+are reads, touch, and unconditional set and delete, which carry one operation id through all their attempts so that a
+coordinator that saw it reuses the version it minted. Increments, conditional writes and writes that return the previous
+value are never repeatable.
 
-Why: one mutable slotted object for a call's whole life costs a third of separate request, attempt and result objects;
-pipelines, batches and single operations are lists of it.
-
-What concurrent conditional writes promise: below level STRONG a condition is evaluated by one coordinator on what it
-can see. Two callers at different coordinators may both be told that ``only_if_absent``, the same expected ``version``
-or a ``get_and_set`` succeeded; both values are then kept as concurrent versions, and reads settle on the same winner
-everywhere. While no node is failing, all clients ask the same coordinator for a key, and one of the two is refused.
+What concurrent conditional writes promise: below level "strong" a condition is judged by one coordinator on what it can
+see. Two callers at different coordinators may both be told that ``only_if_absent``, the same expected ``version`` or a
+``get_and_set`` succeeded; both values are then kept as concurrent versions, and reads settle on the same winner
+everywhere. While no node fails, all clients ask the same coordinator for a key, and one of the two is refused.
 """
 
 import itertools
@@ -24,10 +23,12 @@ from typing import Any, Final
 import attrs
 
 from dynacache.client import results
-from dynacache.client.options import Options, ttl_ms_of
-from dynacache.client.results import Decoder
+from dynacache.client.addresses import parse_addresses
+from dynacache.client.calls import Call
+from dynacache.client.options import Options, checked_timeout_s, ttl_ms_of
+from dynacache.client.results import Decoder, Fetched, Written
 from dynacache.client.values import Key, encode_key, encode_value
-from dynacache.errors import DynacacheError, InvalidRequest
+from dynacache.errors import InvalidRequest
 from dynacache.types import Level, WriteCondition
 from dynacache.wire.messages import (
     DELETE,
@@ -44,11 +45,13 @@ from dynacache.wire.messages import (
     TOUCH,
 )
 
-__all__ = ["CLIENT_ID_BYTES", "DELTA_LIMIT", "Call", "Requests"]
+__all__ = ["CLIENT_ID_BYTES", "DELTA_LIMIT", "LevelName", "Requests"]
 
 CLIENT_ID_BYTES: Final = 8
 DELTA_LIMIT: Final = 2**63 - 1
 """Largest step of an increment, either way."""
+LevelName = Level | str
+"""A `Level`, or its name: one, quorum, strict_quorum, all, strong."""
 
 _NO_TIMEOUT: Final = 0
 _GET_TIMEOUT: Final = 4
@@ -58,43 +61,7 @@ _TOUCH_TIMEOUT: Final = 5
 _INCREMENT_TIMEOUT: Final = 5
 
 
-@attrs.define(eq=False)
-class Call:
-    """One operation from the caller to its end. Fields after ``default`` are its fate, kept by retries and shells."""
-
-    message: list[Any]
-    timeout_position: int
-    """Where the message carries its timeout; 0 for messages without one."""
-    key: bytes | None
-    """Decides which nodes are asked first; None for whichever node."""
-    decode: Decoder
-    repeatable: bool
-    changes: bool
-    """Whether it may change anything; an unknown fate of one that does must be told."""
-    spread: bool = False
-    """Any owner will do."""
-    default: Any = None
-
-    attempts: int = 0
-    tried: tuple[Any, ...] = ()
-    """Endpoints that failed this call; others are preferred."""
-    endpoint: Any = None
-    reply: list[Any] | None = None
-    error: DynacacheError | None = None
-    uncertain: DynacacheError | None = None
-    """The first attempt of unknown fate: if no later one succeeds, this is what the caller must hear."""
-    batch: Any = None
-    """What the shell waits on."""
-
-    def result(self, wall_ms: int) -> Any:
-        """The decoded answer; raises what the call ended with."""
-        if self.error is not None:
-            raise self.error
-        assert self.reply is not None
-        return self.decode(self.reply, self.default, wall_ms)
-
-
-def _condition(only_if_absent: bool, only_if_present: bool, version: bytes | None) -> WriteCondition:
+def _condition(only_if_absent: bool, only_if_present: bool, version: object) -> WriteCondition:
     if only_if_absent + only_if_present + (version is not None) > 1:
         raise InvalidRequest("only one of only_if_absent, only_if_present and version can be demanded")
     if only_if_absent:
@@ -114,6 +81,10 @@ def _checked_delta(delta: object) -> int:
     return int(delta)
 
 
+def _timeout_s(timeout: float | None) -> float | None:
+    return None if timeout is None else checked_timeout_s(timeout)
+
+
 @attrs.define(eq=False)
 class Requests:
     """Builds calls for one client. ``client_id`` (8 random bytes) makes its operation ids its own."""
@@ -131,27 +102,50 @@ class Requests:
         flags: int,
         decode: Decoder,
         default: Any,
-        level: Level | str | None,
+        level: LevelName | None,
+        timeout: float | None,
         max_staleness: float | None,
-    ) -> Call:
+    ) -> Call[Any]:
         encoded = encode_key(key)
         wire_level, spread = self.options.read(level, max_staleness)
+        timeout_s = None if timeout is None else checked_timeout_s(timeout)
         message = [GET, 0, encoded, wire_level, 0, flags]
-        return Call(message, _GET_TIMEOUT, encoded, decode, True, False, spread, default)
+        return Call(message, _GET_TIMEOUT, encoded, decode, True, False, timeout_s, spread, default)
 
     def get(
-        self, key: Key, default: Any = None, *, level: Level | str | None = None, max_staleness: float | None = None
-    ) -> Call:
-        """Read a value."""
-        return self._read(key, 0, results.read_value, default, level, max_staleness)
+        self,
+        key: Key,
+        default: Any = None,
+        *,
+        level: LevelName | None = None,
+        timeout: float | None = None,
+        max_staleness: float | None = None,
+    ) -> Call[Any]:
+        """Return the value of a key, or ``default`` when there is none; `fetch` tells why there is none."""
+        return self._read(key, 0, results.read_value, default, level, timeout, max_staleness)
 
-    def exists(self, key: Key, *, level: Level | str | None = None, max_staleness: float | None = None) -> Call:
-        """Ask whether there is a value."""
-        return self._read(key, FLAG_NO_PAYLOAD, results.read_found, None, level, max_staleness)
+    def exists(
+        self,
+        key: Key,
+        *,
+        level: LevelName | None = None,
+        timeout: float | None = None,
+        max_staleness: float | None = None,
+    ) -> Call[bool]:
+        """Return whether the key has a value."""
+        return self._read(key, FLAG_NO_PAYLOAD, results.read_found, None, level, timeout, max_staleness)
 
-    def ttl(self, key: Key, *, level: Level | str | None = None, max_staleness: float | None = None) -> Call:
-        """Ask for the time to live."""
-        return self._read(key, FLAG_NO_PAYLOAD | FLAG_METADATA, results.read_ttl, None, level, max_staleness)
+    def ttl(
+        self,
+        key: Key,
+        *,
+        level: LevelName | None = None,
+        timeout: float | None = None,
+        max_staleness: float | None = None,
+    ) -> Call[float | None]:
+        """Return the seconds left to live: None when it never expires, 0.0 when the key has no value."""
+        flags = FLAG_NO_PAYLOAD | FLAG_METADATA
+        return self._read(key, flags, results.read_ttl, None, level, timeout, max_staleness)
 
     def fetch(
         self,
@@ -160,12 +154,16 @@ class Requests:
         *,
         siblings: bool = False,
         receipt: bool = False,
-        level: Level | str | None = None,
+        level: LevelName | None = None,
+        timeout: float | None = None,
         max_staleness: float | None = None,
-    ) -> Call:
-        """Read a value with all that is known about it."""
+    ) -> Call[Fetched]:
+        """Return the value with its version, times and time to live, or the reason of the miss.
+
+        On demand also every concurrent version (``siblings``) and what the cluster did to answer (``receipt``).
+        """
         flags = FLAG_METADATA | (FLAG_SIBLINGS if siblings else 0) | (FLAG_RECEIPT if receipt else 0)
-        return self._read(key, flags, results.read_fetched, default, level, max_staleness)
+        return self._read(key, flags, results.read_fetched, default, level, timeout, max_staleness)
 
     def set(
         self,
@@ -178,12 +176,23 @@ class Requests:
         version: bytes | None = None,
         previous: bool = False,
         receipt: bool = False,
-        level: Level | str | None = None,
-    ) -> Call:
-        """Write a value."""
+        level: LevelName | None = None,
+        timeout: float | None = None,
+    ) -> Call[Written]:
+        """Write a value, to live ``ttl`` seconds (None: for ever); return a `Written`, true when it was applied.
+
+        At most one condition: ``only_if_absent``, ``only_if_present``, or the ``version`` of an earlier answer. It is
+        judged by the node that coordinates the write, on what it can see. At every level below "strong", two callers
+        whose requests reach different coordinators (while a node fails or cannot be reached) may both be told that
+        ``only_if_absent`` or the same ``version`` was applied; both values are then kept as siblings, and all reads
+        settle on the same winner. ``receipt=True`` tells who coordinated, and at what level. ``previous=True`` returns
+        the value replaced.
+
+        An unconditional write is retried under one operation id. A conditional one, or one that asks for the previous
+        value, is not retried when its fate is unknown: it raises an UncertainError.
+        """
         encoded = encode_key(key)
         payload_flags, payload = encode_value(value)
-        wire_level = self.options.write(level)
         ttl_ms = 0 if ttl is None else ttl_ms_of(ttl)
         if only_if_absent or only_if_present or version is not None or previous:
             condition = _condition(only_if_absent, only_if_present, version)
@@ -194,8 +203,8 @@ class Requests:
             flags = FLAG_METADATA | FLAG_RECEIPT if receipt else 0
             tail = [ttl_ms, flags, 0, None, self._operation_id()]
             repeatable = True
-        message = [SET, 0, encoded, payload_flags, payload, wire_level, 0, *tail]
-        return Call(message, _SET_TIMEOUT, encoded, results.read_written, repeatable, True)
+        message = [SET, 0, encoded, payload_flags, payload, self.options.write(level), 0, *tail]
+        return Call(message, _SET_TIMEOUT, encoded, results.read_written, repeatable, True, _timeout_s(timeout))
 
     def get_and_set(
         self,
@@ -204,10 +213,15 @@ class Requests:
         default: Any = None,
         *,
         ttl: float | None = None,
-        level: Level | str | None = None,
-    ) -> Call:
-        """Write a value and return the one it replaced."""
-        call = self.set(key, value, ttl=ttl, previous=True, level=level)
+        level: LevelName | None = None,
+        timeout: float | None = None,
+    ) -> Call[Any]:
+        """Write a value and return the one it replaced, or ``default``.
+
+        Below level "strong", two callers at different coordinators may both be given the same previous value; both new
+        values are then kept as siblings. Use ``set(..., previous=True, receipt=True)`` to learn who coordinated.
+        """
+        call = self.set(key, value, ttl=ttl, previous=True, level=level, timeout=timeout)
         call.decode, call.default = results.read_previous, default
         return call
 
@@ -218,9 +232,13 @@ class Requests:
         version: bytes | None = None,
         previous: bool = False,
         receipt: bool = False,
-        level: Level | str | None = None,
-    ) -> Call:
-        """Delete a value."""
+        level: LevelName | None = None,
+        timeout: float | None = None,
+    ) -> Call[Written]:
+        """Delete a key; on demand only while it has the ``version`` of an earlier answer, judged as in `set`.
+
+        Returns a `Written` that is true when the delete was applied, also when there was nothing to delete.
+        """
         encoded = encode_key(key)
         condition = _condition(False, False, version)
         flags = FLAG_PREVIOUS if previous else 0
@@ -229,39 +247,74 @@ class Requests:
         repeatable = not condition and not previous
         tail = [flags, condition.value, version, self._operation_id() if repeatable else None]
         message = [DELETE, 0, encoded, self.options.write(level), 0, *tail]
-        return Call(message, _DELETE_TIMEOUT, encoded, results.read_written, repeatable, True)
+        return Call(message, _DELETE_TIMEOUT, encoded, results.read_written, repeatable, True, _timeout_s(timeout))
 
-    def get_and_delete(self, key: Key, default: Any = None, *, level: Level | str | None = None) -> Call:
-        """Delete a value and return it."""
-        call = self.delete(key, previous=True, level=level)
+    def get_and_delete(
+        self,
+        key: Key,
+        default: Any = None,
+        *,
+        level: LevelName | None = None,
+        timeout: float | None = None,
+    ) -> Call[Any]:
+        """Delete a key and return the value it had, or ``default``; two callers may both get it: see `get_and_set`."""
+        call = self.delete(key, previous=True, level=level, timeout=timeout)
         call.decode, call.default = results.read_previous, default
         return call
 
-    def touch(self, key: Key, ttl: float, *, level: Level | str | None = None) -> Call:
-        """Extend the time to live."""
+    def touch(
+        self, key: Key, ttl: float, *, level: LevelName | None = None, timeout: float | None = None
+    ) -> Call[bool]:
+        """Extend the time to live to at least ``ttl`` seconds from now; return False when the key has no value.
+
+        It never shortens a life, and never undoes another client's write.
+        """
         encoded = encode_key(key)
         if ttl is None:
             raise InvalidRequest("touch extends an expiry by seconds; to remove it, write the value without a ttl")
         message = [TOUCH, 0, encoded, ttl_ms_of(ttl), self.options.write(level), 0]
-        return Call(message, _TOUCH_TIMEOUT, encoded, results.read_applied, True, True)
+        return Call(message, _TOUCH_TIMEOUT, encoded, results.read_applied, True, True, _timeout_s(timeout))
 
     def increment(
-        self, key: Key, delta: int = 1, *, ttl: float | None = None, level: Level | str | None = None
-    ) -> Call:
-        """Add to a counter."""
+        self,
+        key: Key,
+        delta: int = 1,
+        *,
+        ttl: float | None = None,
+        level: LevelName | None = None,
+        timeout: float | None = None,
+    ) -> Call[int]:
+        """Add ``delta`` to a counter, which starts at 0; return its value as its coordinator sees it.
+
+        Concurrent increments all count, whoever coordinates them. One of unknown fate is never retried: it raises an
+        UncertainError, and the counter may or may not have moved. Raises WrongType for a key that holds a value.
+        """
         encoded = encode_key(key)
         message = [INCREMENT, 0, encoded, _checked_delta(delta), self.options.write(level), 0, ttl_ms_of(ttl)]
-        return Call(message, _INCREMENT_TIMEOUT, encoded, results.read_number, False, True)
+        return Call(message, _INCREMENT_TIMEOUT, encoded, results.read_number, False, True, _timeout_s(timeout))
 
-    def report(self, topic: str, argument: Any = None) -> Call:
-        """Ask whichever node answers for one of its reports."""
-        return Call([REPORT, 0, topic, argument], _NO_TIMEOUT, None, results.read_report, True, False)
-
-    def owners(self, key: Key) -> Call:
-        """Ask which nodes own a key."""
+    def owners(self, key: Key, *, timeout: float | None = None) -> Call[Any]:
+        """Return what a node reports of the owners of a key: a map of plain values."""
         encoded = encode_key(key)
-        return Call([REPORT, 0, "owners", encoded], _NO_TIMEOUT, encoded, results.read_report, True, False)
+        message = [REPORT, 0, "owners", encoded]
+        return Call(message, _NO_TIMEOUT, encoded, results.read_report, True, False, _timeout_s(timeout))
 
-    def ping(self) -> Call:
-        """Ask for a sign of life."""
-        return Call([PING, 0], _NO_TIMEOUT, None, results.read_nothing, True, False)
+    def report(
+        self, topic: str, argument: Any = None, *, address: str | None = None, timeout: float | None = None
+    ) -> Call[Any]:
+        """Return a node's report on a topic ("status", "owners", "ready", "statistics"): a map of plain values.
+
+        ``address``: ask exactly this node ("host:port"); None asks whichever answers.
+        """
+        call: Call[Any] = Call([REPORT, 0, topic, argument], _NO_TIMEOUT, None, results.read_report, True, False)
+        call.timeout_s = _timeout_s(timeout)
+        call.address = None if address is None else parse_addresses(address)[0]
+        return call
+
+    def status(self, *, address: str | None = None, timeout: float | None = None) -> Call[Any]:
+        """Return a node's view of the cluster: a map of plain values. ``address``: of exactly this node."""
+        return self.report("status", address=address, timeout=timeout)
+
+    def ping(self) -> Call[None]:
+        """Return nothing, once the node has given a sign of life."""
+        return Call([PING, 0], _NO_TIMEOUT, None, results.read_nothing, False, False)

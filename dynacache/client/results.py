@@ -20,6 +20,7 @@ import attrs
 from dynacache.client.values import decode_value
 from dynacache.errors import DynacacheError, ProtocolError, error_from_code
 from dynacache.types import NO_EXPIRY, Level, MissReason
+from dynacache.wire.codec import Message
 from dynacache.wire.messages import DONE, ERROR, MISS, NUMBER, PONG, REPORTED, VALUE
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Decoder",
     "Fetched",
     "Receipt",
+    "Reply",
     "Sibling",
     "Written",
     "error_of",
@@ -44,7 +46,7 @@ __all__ = [
 
 TTL_MINIMUM_S: Final = 0.001
 
-Reply = list[Any]
+Reply = Message
 Decoder = Callable[[Reply, Any, int], Any]
 """Takes the reply, the caller's default and this machine's clock (milliseconds since 1970); returns the result."""
 

@@ -15,10 +15,11 @@ node that hangs costs a second and not the caller's whole patience; other calls 
 """
 
 import random
+from typing import Any
 
 import attrs
 
-from dynacache.client.requests import Call
+from dynacache.client.calls import Call
 from dynacache.client.results import error_of
 from dynacache.client.routing import FAILURES_BEFORE_AVOIDING
 from dynacache.errors import (
@@ -49,16 +50,14 @@ class RetryPolicy:
     """Longest delay between attempts."""
 
 
-def attempt_deadline_s(call: Call, policy: RetryPolicy, now_s: float, deadline_s: float) -> float:
+def attempt_deadline_s(call: Call[Any], policy: RetryPolicy, now_s: float) -> float:
     """When the attempt that starts now is given up (monotonic seconds)."""
     if not call.repeatable or call.attempts + 1 >= policy.attempts_limit:
-        return deadline_s
-    return now_s + min(policy.attempt_timeout_s, (deadline_s - now_s) / 2)
+        return call.deadline_s
+    return now_s + min(policy.attempt_timeout_s, (call.deadline_s - now_s) / 2)
 
 
-def settle(
-    call: Call, policy: RetryPolicy, now_s: float, deadline_s: float, random_source: random.Random
-) -> float | None:
+def settle(call: Call[Any], policy: RetryPolicy, now_s: float, random_source: random.Random) -> float | None:
     """Judge an attempt: None when the call has ended (``call.error`` is final), else seconds until the next attempt."""
     error = call.error
     if error is None:
@@ -71,15 +70,16 @@ def settle(
     if call.changes and not error.definite and call.uncertain is None:
         call.uncertain = error
     delay_s = _delay_s(call, policy, error, random_source)
-    if delay_s is None or now_s + delay_s >= deadline_s:
+    if delay_s is None or now_s + delay_s >= call.deadline_s:
         call.error = _final(call, error)
         return None
-    call.tried = (*call.tried, call.endpoint)
+    if call.endpoint is not None:
+        call.tried = (*call.tried, call.endpoint)
     call.reply = call.error = None
     return delay_s
 
 
-def _final(call: Call, error: DynacacheError) -> DynacacheError:
+def _final(call: Call[Any], error: DynacacheError) -> DynacacheError:
     """What the caller hears: an attempt of unknown outcome outweighs later refusals."""
     if call.uncertain is None or not error.definite:
         return error
@@ -87,7 +87,7 @@ def _final(call: Call, error: DynacacheError) -> DynacacheError:
     return call.uncertain
 
 
-def _hold_against_endpoint(call: Call, error: DynacacheError, now_s: float) -> None:
+def _hold_against_endpoint(call: Call[Any], error: DynacacheError, now_s: float) -> None:
     """Count what says that the node, not the request, is unwell; the shell counts failures to connect."""
     if call.endpoint is None:
         return
@@ -97,7 +97,7 @@ def _hold_against_endpoint(call: Call, error: DynacacheError, now_s: float) -> N
         call.endpoint.failed(now_s)
 
 
-def _delay_s(call: Call, policy: RetryPolicy, error: DynacacheError, random_source: random.Random) -> float | None:
+def _delay_s(call: Call[Any], policy: RetryPolicy, error: DynacacheError, random_source: random.Random) -> float | None:
     if call.attempts >= policy.attempts_limit or not _may_repeat(call, error):
         return None
     if call.attempts == 1 and not isinstance(error, NotEnoughReplicas | Overloaded):
@@ -106,7 +106,7 @@ def _delay_s(call: Call, policy: RetryPolicy, error: DynacacheError, random_sour
     return backoff_s * (0.5 + 0.5 * random_source.random())
 
 
-def _may_repeat(call: Call, error: DynacacheError) -> bool:
+def _may_repeat(call: Call[Any], error: DynacacheError) -> bool:
     if error.definite:
         return isinstance(error, UnavailableError) and not isinstance(error, OutOfMemory)
     return call.repeatable

@@ -58,8 +58,8 @@ class Endpoint:
     """Who answers there, as told by the hello or the member table."""
     alive: bool = True
     """What the cluster says of it."""
-    connected: bool = False
-    """Whether a connection is open now; kept by the shell."""
+    connections: int = 0
+    """Connections that are open now, their hello done; counted by the shell."""
     failures: int = 0
     """Failures since the last answer."""
     avoided_until_s: float = 0.0
@@ -70,7 +70,7 @@ class Endpoint:
         """Whether a request sent there now has good prospects."""
         if self.failures:
             return self.avoided_until_s <= now_s and self.alive
-        return self.alive or self.connected
+        return self.alive or self.connections > 0
 
     def answered(self) -> None:
         """An answer came: all is well again."""
@@ -159,6 +159,10 @@ class Router:
                 endpoint.avoided_until_s,
             ),
         )
+
+    def endpoint_at(self, address: Address) -> Endpoint:
+        """The endpoint of an address that the caller insists on."""
+        return self._endpoint(address)
 
     def learn_node(self, endpoint: Endpoint, node_id: str) -> None:
         """The hello told who answers at an endpoint: this address works, so it is the one to use for that node."""
