@@ -105,7 +105,7 @@ def import_ranks(module: Module) -> list[str]:
     own = module.package
     if own and own not in RANKS and own != "__main__":
         breaches.append(f"package {own!r} has no rank")
-    own_rank = RANKS.get(own, RANKS["cli"])
+    own_rank = RANKS.get(own, 9)
     for line, name in imported_names(module):
         if name.startswith("."):
             breaches.append(f"line {line}: relative import {name}")
