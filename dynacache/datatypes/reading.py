@@ -16,7 +16,7 @@ from dynacache.datatypes.contract import Cell
 from dynacache.datatypes.counter import Counter
 from dynacache.datatypes.register import Register, number_of
 from dynacache.versioning import kernel
-from dynacache.versioning.kernel import Resolution, State
+from dynacache.versioning.kernel import EXPIRED, Resolution, State
 from dynacache.versioning.layout import ENTRY_BYTES, HEADER, HEADER_BYTES, MANY, TOMBSTONE, decode
 
 __all__ = ["Sibling", "View", "read"]
@@ -38,8 +38,9 @@ class View:
     """What a reader gets.
 
     ``found``: there is a visible value, and ``flags`` (kernel.RAW ...), ``payload``, ``time`` (hybrid timestamp),
-    ``expire_ms`` and ``created_ms`` are its. ``tombstone``: nothing visible, but a delete or an expiry is on record;
-    ``time`` is that of the newest. ``siblings`` are newest first and do not include the winner.
+    ``expire_ms`` and ``created_ms`` are its. ``tombstone``: nothing visible, but a delete or an expiry is on record as
+    a tombstone. Where nothing is visible, ``time`` is that of the newest version, and ``flags & kernel.EXPIRED`` says
+    that it expired and was not deleted. ``siblings`` are newest first and do not include the winner.
     """
 
     found: bool
@@ -69,7 +70,7 @@ def read(record: bytes, now_ms: int) -> View:
     if kind == TOMBSTONE:
         return View(False, True, flags, b"", time, 0, created_ms)
     if 0 < expire_ms <= now_ms:
-        return View(False, False, 0, b"", time, expire_ms, created_ms)
+        return View(False, False, EXPIRED, b"", time, expire_ms, created_ms)
     return View(True, False, flags, record[HEADER_BYTES + ENTRY_BYTES * count :], time, expire_ms, created_ms)
 
 
@@ -77,14 +78,21 @@ def _read_many(state: State, now_ms: int) -> View:
     seen = kernel.resolve(state.dots, now_ms)
     siblings = [_sibling((dot, state.dots[dot])) for dot in seen.losers]
     if seen.winner is None:
-        newest = max((version.time for version in state.dots.values()), default=0)
-        tombstone = any(version.kind == kernel.TOMBSTONE for version in state.dots.values())
-        return View(False, tombstone, 0, b"", newest, 0, 0, tuple(siblings))
+        return _nothing(state, tuple(siblings))
     base = None if seen.base is None else (seen.base, state.dots[seen.base])
     if not seen.cells:
         assert base is not None, "a winner is the base or a cell"
         return _found(base, _register.payload(base, ()), base[1].expire_ms, siblings)
     return _read_with_cells(state, seen, base, siblings)
+
+
+def _nothing(state: State, siblings: tuple[Sibling, ...]) -> View:
+    newest = max(state.dots.values(), key=lambda version: version.time, default=None)
+    if newest is None:
+        return View(False, False, 0, b"", 0, 0, 0, siblings)
+    tombstone = any(version.kind == kernel.TOMBSTONE for version in state.dots.values())
+    flags = newest.flags if newest.kind == kernel.TOMBSTONE else EXPIRED
+    return View(False, tombstone, flags, b"", newest.time, newest.expire_ms, newest.created_ms, siblings)
 
 
 def _read_with_cells(state: State, seen: Resolution, base: Cell | None, siblings: list[Sibling]) -> View:

@@ -20,6 +20,7 @@ import mmh3
 from dynacache.versioning import kernel
 from dynacache.versioning.actors import Actor, ActorIssuer, Dot
 from dynacache.versioning.context import Context
+from dynacache.versioning.dominance import dominating
 from dynacache.versioning.kernel import (
     BLIND,
     EMPTY,
@@ -84,7 +85,6 @@ _EXPIRY_AT = 13
 _EXPIRY_END = 21
 _N = struct.Struct(">I")
 _N_AT = 12
-_ZERO_N = b"\x00\x00\x00\x00"
 _OWN = b"\x01"
 _WIRE = b"\x00"
 _HASH_BYTES = 16
@@ -164,8 +164,8 @@ def merge(old: bytes, incoming: bytes) -> bytes:
                 return incoming if old[0] == incoming[0] else old[:1] + incoming[1:]
             if old[1:] == incoming[1:]:
                 return old
-        elif (dominating := _dominating(old, incoming, count, incoming_count)) is not None:
-            return dominating
+        elif (including := dominating(old, incoming)) is not None:
+            return including if including is old or old[0] == incoming[0] else old[:1] + incoming[1:]
     if old[1:] == incoming[1:]:
         return old
     merged = encode(kernel.merge(decode(old), decode(incoming)), old[0])
@@ -333,31 +333,3 @@ def _write_state(
         written = State(pruned, written.cloud, written.dots)
     check_entry_count(len(written.context))
     return split(written)
-
-
-def _dominating(old: bytes, incoming: bytes, count: int, incoming_count: int) -> bytes | None:
-    """Return the record that includes the other whole; None if neither does. Both have one version each."""
-    mine = _clock_by_bytes(old, count)
-    theirs = _clock_by_bytes(incoming, incoming_count)
-    at = HEADER_BYTES + ENTRY_BYTES * old[4]
-    mine_seen = theirs.get(old[at : at + _N_AT], _ZERO_N) >= old[at + _N_AT : at + ENTRY_BYTES]
-    at = HEADER_BYTES + ENTRY_BYTES * incoming[4]
-    theirs_seen = mine.get(incoming[at : at + _N_AT], _ZERO_N) >= incoming[at + _N_AT : at + ENTRY_BYTES]
-    if theirs_seen and not mine_seen:
-        for actor, n in theirs.items():
-            if mine.get(actor, _ZERO_N) < n:
-                return None
-        return old
-    if mine_seen and not theirs_seen:
-        for actor, n in mine.items():
-            if theirs.get(actor, _ZERO_N) < n:
-                return None
-        return incoming if old[0] == incoming[0] else old[:1] + incoming[1:]
-    return None
-
-
-def _clock_by_bytes(record: bytes, count: int) -> dict[bytes, bytes]:
-    end = HEADER_BYTES + ENTRY_BYTES * count
-    return {
-        record[at : at + _N_AT]: record[at + _N_AT : at + ENTRY_BYTES] for at in range(HEADER_BYTES, end, ENTRY_BYTES)
-    }

@@ -1,7 +1,7 @@
 """The laws of versions over traces of three replicas with loss, reordering, eviction and amnesia.
 
-`tests.replicas.World` checks at every step: packed results equal the kernel's, no dot is minted twice, and what lives is
-what an oracle of causal pasts says lives. The tests here drive it, and see it fail on the bugs that it must find.
+`tests.replicas.World` checks at every step: packed results equal the kernel's, no dot is minted twice, and what lives
+is what an oracle of causal pasts says lives. The tests here drive it, and see it fail on the bugs that it must find.
 """
 
 from functools import reduce

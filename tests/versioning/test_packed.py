@@ -1,0 +1,409 @@
+"""Operations on records, one by one; `test_replicas` drives them all over traces against the kernel and an oracle."""
+
+import pytest
+
+from dynacache.errors import Overloaded, TooManySiblings
+from dynacache.versioning import packed
+from dynacache.versioning.actors import ActorIssuer
+from dynacache.versioning.context import Context, make_context, parse_context
+from dynacache.versioning.kernel import (
+    BLIND,
+    EXPIRED,
+    FILL,
+    MAY_BE_OUTLIVED,
+    PRUNE_AGE_MS,
+    RAW,
+    REGISTER,
+    State,
+    Version,
+)
+from dynacache.versioning.layout import ENTRY_LIMIT, HEADER, MANY, N_LIMIT, OWN_BASE, TOMBSTONE, VALUE, decode, encode
+
+NOW = 1_000_000
+
+
+def issuer(number: int = 7) -> ActorIssuer:
+    return ActorIssuer(number)
+
+
+def put(
+    old: bytes | None,
+    by: ActorIssuer,
+    time: int = 1,
+    expire_ms: int = 0,
+    flags: int = 0,
+    payload: bytes = b"\xc0",
+    now_ms: int = NOW,
+    context: Context | None = None,
+    history_unknown: bool = False,
+) -> bytes:
+    local, wire = packed.write(old, by, time, expire_ms, flags, payload, now_ms, context, history_unknown)
+    assert local[:1] + wire[1:] == local
+    assert (local[0], wire[0]) == (OWN_BASE, 0)
+    assert packed.is_well_formed(wire)
+    return local
+
+
+def remove(old: bytes | None, by: ActorIssuer, time: int = 1, blind: bool = False, now_ms: int = NOW) -> bytes:
+    local, wire = packed.delete(old, by, time, now_ms, None, blind)
+    assert local == bytes([OWN_BASE]) + wire[1:]
+    assert packed.is_well_formed(wire)
+    return local
+
+
+def context_of(record: bytes) -> Context:
+    return parse_context(make_context(record, 5), 5)
+
+
+def flags_of(record: bytes) -> int:
+    return record[2]
+
+
+def created_ms_of(record: bytes) -> int:
+    created_ms: int = HEADER.unpack_from(record)[7]
+    return created_ms
+
+
+def siblings(count: int) -> bytes:
+    record = put(None, issuer(1), time=1)
+    for number in range(2, count + 1):
+        record = packed.merge(record, packed.strip_local(put(None, issuer(number), time=number)))
+    return record
+
+
+def with_clock(actors: int, own: bool, time: int = 1) -> bytes:
+    context = {(incarnation, 1): 1 for incarnation in range(actors)}
+    version = Version(REGISTER, 0, time, 0, 0, b"")
+    return encode(State(context, frozenset(), {((0, 1), 1): version}), OWN_BASE if own else 0)
+
+
+# Dots and bases.
+
+
+def test_a_writer_goes_on_under_its_base_while_it_holds_the_key() -> None:
+    by = issuer()
+    record = put(None, by)
+    for n in range(2, 5):
+        record = put(record, by)
+        assert packed.live_dot(record) == ((7, 1), n)
+
+
+def test_a_record_that_came_back_by_merge_gets_a_new_base() -> None:
+    by = issuer()
+    wire = packed.strip_local(put(put(None, by), by))
+    again = put(wire, by)
+    assert packed.live_dot(again) == ((7, 2), 1)
+    assert decode(again).context == {(7, 1): 2, (7, 2): 1}
+
+
+def test_with_several_own_bases_it_goes_on_under_the_last() -> None:
+    by, other = issuer(7), issuer(8)
+    lost = packed.strip_local(put(None, by))
+    held = put(None, by)
+    merged = packed.merge(held, lost)
+    assert packed.live_dot(put(merged, by)) == ((7, 2), 2)
+    over = packed.merge(held, packed.strip_local(put(packed.strip_local(held), other)))
+    assert packed.live_dot(put(over, by)) == ((7, 2), 2)
+
+
+def test_a_new_incarnation_never_goes_on_under_the_bases_of_the_last() -> None:
+    record = put(None, issuer(7))
+    assert packed.live_dot(put(record, issuer(8))) == ((8, 1), 1)
+
+
+def test_a_base_whose_numbers_are_used_up_is_followed_by_another() -> None:
+    by = issuer()
+    state = State({(7, 1): N_LIMIT}, frozenset(), {((7, 1), N_LIMIT): Version(REGISTER, 0, 1, 0, 0, b"")})
+    by.next_base()
+    assert packed.live_dot(put(encode(state, OWN_BASE), by)) == ((7, 2), 1)
+
+
+def test_a_context_that_claims_bases_of_ours_that_we_do_not_know_cannot_hide_our_writes() -> None:
+    by = issuer()
+    record = put(None, by)
+    forged = Context({(7, 1): 50, (7, 2): 50}, b"forged")
+    written = put(record, by, context=forged)
+    ((dot, _),) = decode(written).dots.items()
+    assert dot == ((7, 3), 1)
+
+
+def test_a_merged_clock_that_claims_our_next_base_makes_us_skip_it() -> None:
+    by = issuer()
+    state = State({(7, 1): 9, (8, 1): 1}, frozenset(), {((8, 1), 1): Version(REGISTER, 0, 1, 0, 0, b"")})
+    assert packed.live_dot(put(encode(state, 0), by)) == ((7, 2), 1)
+
+
+# What a write supersedes and carries on.
+
+
+def test_a_write_without_context_supersedes_all_siblings() -> None:
+    record = put(siblings(3), issuer(1), payload=b"\x01")
+    assert record[1] == VALUE
+    assert len(decode(record).context) == 3
+
+
+def test_a_write_with_the_current_context_is_the_same_as_one_without() -> None:
+    record = put(None, issuer())
+    first, second = issuer(), issuer()
+    assert put(record, first, context=context_of(record)) == put(record, second)
+
+
+def test_a_write_with_an_old_context_leaves_a_sibling() -> None:
+    by = issuer()
+    record = put(None, by, payload=b"\x01")
+    seen = context_of(record)
+    record = put(put(record, by, payload=b"\x02"), by, payload=b"\x03", context=seen)
+    assert record[1] == MANY
+    assert sorted(v.payload for v in decode(record).dots.values()) == [b"\x02", b"\x03"]
+
+
+def test_the_sibling_cap_is_an_error_and_changes_nothing() -> None:
+    record = siblings(8)
+    copy = bytes(bytearray(record))
+    with pytest.raises(TooManySiblings):
+        put(record, issuer(1), context=Context({}, b"other"))
+    assert record == copy
+    assert put(record, issuer(1), context=context_of(record))[1] == VALUE
+
+
+def test_created_is_carried_from_a_live_value_and_from_nothing_else() -> None:
+    by = issuer()
+    record = put(None, by, now_ms=100, expire_ms=500)
+    assert created_ms_of(put(record, by, now_ms=200)) == 100
+    assert created_ms_of(put(record, by, now_ms=500)) == 500
+    assert created_ms_of(put(packed.strip_local(record), by, now_ms=200)) == 100
+    assert created_ms_of(put(packed.strip_local(record), by, now_ms=500)) == 500
+    assert created_ms_of(put(remove(record, by, now_ms=150), by, now_ms=200)) == 200
+    both = packed.merge(record, packed.strip_local(put(None, issuer(8), now_ms=120)))
+    assert created_ms_of(put(both, by, now_ms=200)) == 120
+
+
+def test_flags_and_payload_are_kept_as_given() -> None:
+    record = put(None, issuer(), flags=RAW | FILL, payload=b"\x00raw")
+    assert flags_of(record) == RAW | FILL
+    assert record.endswith(b"\x00raw")
+    assert len(record) == 45 + 4
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(
+    ("held_expire_ms", "expire_ms", "unknown", "outlived"),
+    [
+        (0, 0, False, False),
+        (0, 0, True, False),
+        (0, 2_000_000, False, True),
+        (3_000_000, 2_000_000, False, True),
+        (2_000_000, 2_000_000, False, False),
+        (1_500_000, 2_000_000, False, False),
+        (1_500_000, 2_000_000, True, True),
+    ],
+)
+def test_a_write_that_an_older_version_may_outlive_says_so(
+    own: bool, held_expire_ms: int, expire_ms: int, unknown: bool, outlived: bool
+) -> None:
+    by = issuer()
+    held = put(None, by, expire_ms=held_expire_ms)
+    record = put(held if own else packed.strip_local(held), by, expire_ms=expire_ms, history_unknown=unknown)
+    assert bool(flags_of(record) & MAY_BE_OUTLIVED) is outlived
+
+
+def test_the_doubt_about_older_versions_is_passed_on() -> None:
+    by = issuer()
+    first = put(None, by, expire_ms=2_000_000, history_unknown=True)
+    assert flags_of(put(first, by, expire_ms=3_000_000)) & MAY_BE_OUTLIVED
+    assert flags_of(put(remove(first, by), by, expire_ms=3_000_000)) & MAY_BE_OUTLIVED
+    assert not flags_of(put(first, by, expire_ms=0)) & MAY_BE_OUTLIVED
+
+
+def test_a_context_that_covers_what_is_not_held_leaves_doubt_too() -> None:
+    record = put(None, issuer(), expire_ms=2_000_000, context=Context({(3, 1): 1}, b"other"))
+    assert flags_of(record) & MAY_BE_OUTLIVED
+
+
+# Deletes.
+
+
+def test_a_delete_over_an_own_value() -> None:
+    by = issuer()
+    record = remove(put(None, by, payload=b"value"), by, time=9, now_ms=NOW + 1)
+    assert HEADER.unpack_from(record) == (OWN_BASE, TOMBSTONE, 0, 1, 0, 9, 0, NOW + 1)
+    assert len(record) == 45
+    assert packed.live_dot(record) == ((7, 1), 2)
+
+
+def test_a_blind_delete_of_a_key_that_is_not_held_beats_older_values_only() -> None:
+    tomb = packed.strip_local(remove(None, issuer(1), time=5, blind=True))
+    assert flags_of(tomb) == BLIND
+    older, newer = (packed.strip_local(put(None, issuer(2), time=time)) for time in (4, 6))
+    assert HEADER.unpack_from(packed.merge(tomb, older))[1] == MANY
+    assert HEADER.unpack_from(packed.merge(tomb, newer))[1] == MANY
+
+
+def test_a_delete_with_context_leaves_what_that_does_not_cover() -> None:
+    by = issuer()
+    record = put(None, by, payload=b"\x01")
+    seen = context_of(record)
+    record = put(record, by, payload=b"\x02")
+    local, _ = packed.delete(record, by, 3, NOW, seen)
+    assert sorted(v.kind for v in decode(local).dots.values()) == [VALUE, TOMBSTONE]
+
+
+# Merge.
+
+
+def test_merge_returns_the_very_record_when_nothing_is_new() -> None:
+    by = issuer()
+    first = put(None, by)
+    second = put(first, by)
+    assert packed.merge(second, packed.strip_local(first)) is second
+    assert packed.merge(second, packed.strip_local(second)) is second
+    many = siblings(3)
+    assert packed.merge(many, packed.strip_local(many)) is many
+    assert packed.merge(many, packed.strip_local(put(None, issuer(2), time=2))) is many
+
+
+def test_merge_keeps_byte_0_of_what_is_held_and_takes_none_from_outside() -> None:
+    held = put(None, issuer(7))
+    later = packed.strip_local(put(packed.strip_local(held), issuer(8)))
+    assert packed.merge(held, later)[0] == OWN_BASE
+    assert packed.merge(packed.strip_local(held), later) is later
+    assert packed.merge(packed.strip_local(held), bytes([OWN_BASE]) + later[1:]) == later
+    assert packed.merge(held, packed.strip_local(put(None, issuer(9))))[0] == OWN_BASE
+
+
+def test_merge_takes_the_longer_life_of_one_version() -> None:
+    record = packed.strip_local(put(None, issuer(), expire_ms=2_000_000))
+    touched = packed.touch(record, 3_000_000)
+    assert packed.merge(record, touched) == touched
+    assert packed.merge(touched, record) is touched
+
+
+# Touch.
+
+
+def test_a_touch_only_lengthens() -> None:
+    record = put(None, issuer(), expire_ms=2_000_000)
+    assert packed.touch(record, 2_000_000) is record
+    assert packed.touch(record, 1_000_000) is record
+    longer = packed.touch(record, 2_500_000)
+    assert HEADER.unpack_from(longer)[6] == 2_500_000
+    assert longer[:13] + record[13:21] + longer[21:] == record
+    assert HEADER.unpack_from(packed.touch(longer, 0))[6] == 0
+    assert packed.touch(packed.touch(longer, 0), 9_000_000) == packed.touch(longer, 0)
+
+
+def test_a_touch_changes_the_version_digest() -> None:
+    record = put(None, issuer(), expire_ms=2_000_000)
+    assert packed.version_digest(packed.touch(record, 3_000_000)) != packed.version_digest(record)
+
+
+def test_a_touch_of_a_version_that_was_replaced_does_nothing() -> None:
+    by = issuer()
+    record = put(None, by, expire_ms=2_000_000)
+    seen = packed.live_dot(record)
+    assert packed.touch(record, 3_000_000, seen) != record
+    newer = put(record, by, expire_ms=2_000_000)
+    assert packed.touch(newer, 3_000_000, seen) is newer
+    assert packed.touch(siblings(2), 3_000_000, ((1, 1), 9)) == siblings(2)
+
+
+def test_a_late_touch_of_the_old_value_never_undoes_a_set() -> None:
+    by = issuer()
+    old = put(None, by, expire_ms=2_000_000)
+    touched = packed.strip_local(packed.touch(old, 9_000_000))
+    new = put(old, by, time=2, expire_ms=2_000_000)
+    assert packed.merge(new, touched) is new
+    assert packed.merge(touched, packed.strip_local(new)) == packed.strip_local(new)
+
+
+def test_a_tombstone_cannot_be_touched() -> None:
+    record = remove(None, issuer())
+    assert packed.touch(record, 9_000_000) is record
+
+
+# Clean-up.
+
+
+def test_an_expired_value_that_nothing_outlives_is_forgotten() -> None:
+    record = put(None, issuer(), expire_ms=2_000_000)
+    assert packed.clean(record, 1_999_999) is record
+    assert packed.clean(record, 2_000_000) is None
+    assert packed.clean(put(None, issuer()), 2**60) is not None
+
+
+def test_an_expired_value_that_may_be_outlived_leaves_a_tombstone() -> None:
+    record = put(None, issuer(), time=8, expire_ms=2_000_000, history_unknown=True, payload=b"value")
+    remains = packed.clean(record, 2_000_001)
+    assert remains is not None
+    flags = EXPIRED | BLIND | MAY_BE_OUTLIVED
+    assert HEADER.unpack_from(remains) == (OWN_BASE, TOMBSTONE, flags, 1, 0, 8, 0, 2_000_000)
+    assert packed.live_dot(remains) == packed.live_dot(record)
+    assert packed.is_well_formed(packed.strip_local(remains))
+    older = packed.strip_local(put(None, issuer(), time=8, expire_ms=1_999_999, history_unknown=True, payload=b"value"))
+    assert packed.merge(remains, older) is remains
+
+
+def test_a_winner_that_expires_is_a_tombstone_while_it_has_siblings() -> None:
+    winner = put(None, issuer(1), time=9, expire_ms=2_000_000)
+    other = packed.strip_local(put(None, issuer(2), time=5))
+    remains = packed.clean(packed.merge(winner, other), 2_000_000)
+    assert remains is not None
+    assert sorted(v.kind for v in decode(remains).dots.values()) == [VALUE, TOMBSTONE]
+    assert remains[0] == OWN_BASE
+    assert HEADER.unpack_from(remains)[6] == 0
+
+
+def test_siblings_that_all_expired_are_forgotten_together() -> None:
+    winner = put(None, issuer(1), time=9, expire_ms=2_000_000)
+    record = packed.merge(winner, packed.strip_local(put(None, issuer(2), time=5, expire_ms=3_000_000)))
+    assert HEADER.unpack_from(record)[6] == 2_000_000
+    later = packed.clean(record, 2_500_000)
+    assert later is not None
+    assert HEADER.unpack_from(later)[6] == 3_000_000
+    assert packed.clean(later, 3_000_000) is None
+
+
+def test_deletes_stay_until_they_are_reaped() -> None:
+    record = remove(None, issuer())
+    assert packed.clean(record, 2**60) is record
+
+
+# Comparison.
+
+
+def test_the_prefix_of_a_value_is_its_header_and_clock_and_of_many_a_hash() -> None:
+    by = issuer()
+    record = put(None, by, payload=b"payload")
+    assert packed.version_prefix(record) == record[1:45]
+    assert packed.version_prefix(packed.strip_local(record)) == packed.version_prefix(record)
+    assert packed.matches_prefix(record, record[1:45])
+    assert not packed.matches_prefix(put(record, by), record[1:45])
+    assert not packed.matches_prefix(record, b"")
+    prefix = packed.version_prefix(siblings(3))
+    assert (prefix[:1], len(prefix)) == (b"M", 17)
+
+
+def test_the_digest_has_64_bits_and_ignores_byte_0() -> None:
+    record = put(None, issuer())
+    assert 0 <= packed.version_digest(record) < 2**64
+    assert packed.version_digest(record) == packed.version_digest(packed.strip_local(record))
+
+
+# Limits.
+
+
+def test_old_actors_are_forgotten_by_a_write_and_young_ones_are_not() -> None:
+    old = with_clock(40, own=False, time=NOW << 16)
+    young = put(old, issuer(99), now_ms=NOW + PRUNE_AGE_MS)
+    assert len(decode(young).context) == 41
+    pruned = put(old, issuer(99), now_ms=NOW + PRUNE_AGE_MS + 1)
+    assert sorted(decode(pruned).context) == [*((incarnation, 1) for incarnation in range(17, 40)), (99, 1)]
+
+
+def test_a_clock_that_is_full_refuses_the_write_and_the_merge() -> None:
+    full = with_clock(ENTRY_LIMIT, own=False, time=NOW << 16)
+    with pytest.raises(Overloaded, match="256 actors"):
+        put(full, issuer(999), now_ms=NOW)
+    with pytest.raises(Overloaded, match="256 actors"):
+        packed.merge(full, packed.strip_local(put(None, issuer(999))))
+    assert put(with_clock(ENTRY_LIMIT, own=True, time=NOW << 16), issuer(3), now_ms=NOW)[3] == ENTRY_LIMIT
