@@ -15,7 +15,7 @@ import attrs
 
 from dynacache.coordination.read_batch import Asker, FastItem
 from dynacache.coordination.read_operation import ReadOperation, Waiter
-from dynacache.coordination.routes import Route
+from dynacache.coordination.routes import Route, Target
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.tally import required_answers
 from dynacache.errors import Overloaded
@@ -34,7 +34,6 @@ class Reader:
 
     shared: Shared
     asker: Asker
-    _turns: int = 0
 
     def get(
         self, connection: ConnectionId, rid: int, key: bytes, partition: int, route: Route, level: int, timeout_ms: int
@@ -80,18 +79,15 @@ class Reader:
         )  # fmt: skip
         operation.begin()
 
-    def begin_turn(self) -> None:
-        """Let the plain reads of the coming turn compare with the next peer, so that load is spread."""
-        self._turns += 1
-
     def _one_more_is_enough(self, route: Route, level: int) -> bool:
         return bool(route.others) and (level == Level.ONE or required_answers(level, len(route.owners)) == 2)
 
-    def _peer(self, route: Route) -> Any:
-        others = route.others
-        chosen = others[self._turns % len(others)]
+    def _peer(self, route: Route) -> Target:
+        """Return the owner to compare with: another one in each round, so that load is spread."""
+        others, rounds = route.others, self.asker.rounds
+        chosen = others[rounds % len(others)]
         if len(others) > 1:
             links, now_s = self.shared.links, self.shared.now_s
             if links.by_node[chosen.node_id].incomplete_until_s > now_s:
-                chosen = others[(self._turns + 1) % len(others)]
+                chosen = others[(rounds + 1) % len(others)]
         return chosen

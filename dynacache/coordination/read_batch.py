@@ -163,6 +163,7 @@ class Asker:
 
     shared: Shared
     _batches: dict[tuple[ConnectionId, int], ReadBatch] = attrs.field(factory=dict)
+    rounds: int = 0
     _tokens: float = 100.0
 
     def ask(self, target: Target, timeout_ms: int, key: bytes, prefix: bytes | None, item: Any) -> None:
@@ -193,6 +194,7 @@ class Asker:
     def flush(self) -> None:
         """Send the batches that this turn filled."""
         if self._batches:
+            self.rounds += 1
             batches, self._batches = self._batches, {}
             for batch in batches.values():
                 batch.start()

@@ -185,7 +185,6 @@ class Node:
         for each in inputs:
             self._on_input[type(each)](each, now)
         shared.routes.refresh()
-        self.reader.begin_turn()
         peers = self._peers
         for connection, messages in received:
             if connection in peers:

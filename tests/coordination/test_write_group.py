@@ -23,7 +23,7 @@ def _split(cluster: FakeCluster, key: bytes) -> tuple[list[str], list[str]]:
 def test_a_write_reaches_all_owners_and_nobody_else() -> None:
     cluster = FakeCluster(5)
     owners, others = _split(cluster, b"key")
-    assert cluster.ask(owners[0], _set(b"key", b"value")) [0] == DONE
+    assert cluster.ask(owners[0], _set(b"key", b"value"))[0] == DONE
     assert cluster.holders(b"key") == sorted(owners)
     assert all(cluster.nodes[name].hints.counts() == {} for name in others)
 
