@@ -18,7 +18,6 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from dynacache.cli.bench_options import BenchOptions
-from dynacache.cli.demo_options import DemoOptions
 from dynacache.cli.commands import (
     DEFAULT_CONNECTION,
     OutputOption,
@@ -33,6 +32,7 @@ from dynacache.cli.commands import (
     ttl,
     with_client,
 )
+from dynacache.cli.demo_options import DemoOptions
 from dynacache.cli.output import tell_error
 from dynacache.cli.session import Connection
 from dynacache.errors import DynacacheError

@@ -63,9 +63,7 @@ def get(client: CacheClient, key: str, level: str | None, raw_file: str | None) 
         Path(raw_file).write_bytes(content)
     except OSError as error:
         raise InvalidRequest(f"--raw-file: cannot write {raw_file}: {error}") from error
-    return Answer(
-        {"key": key, "found": True, "bytes": len(content)}, text=f"wrote {len(content)} bytes to {raw_file}"
-    )
+    return Answer({"key": key, "found": True, "bytes": len(content)}, text=f"wrote {len(content)} bytes to {raw_file}")
 
 
 def set_value(
@@ -82,16 +80,12 @@ def set_value(
     if only_if_absent and only_if_present:
         raise InvalidRequest("--if-absent and --if-present exclude each other")
     applied = bool(
-        client.set(
-            key, value, ttl=ttl, only_if_absent=only_if_absent, only_if_present=only_if_present, level=level
-        )
+        client.set(key, value, ttl=ttl, only_if_absent=only_if_absent, only_if_present=only_if_present, level=level)
     )
     if applied:
         return Answer({"key": key, "applied": True}, text="stored")
     condition = "there is a value already" if only_if_absent else "there is no value to replace"
-    return Answer(
-        {"key": key, "applied": False}, complaint=f"not stored: {condition}", exit_code=EXIT_NOT_FOUND
-    )
+    return Answer({"key": key, "applied": False}, complaint=f"not stored: {condition}", exit_code=EXIT_NOT_FOUND)
 
 
 def delete(client: CacheClient, key: str, level: str | None) -> Answer:

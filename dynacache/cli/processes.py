@@ -28,7 +28,7 @@ from types import TracebackType
 
 import attrs
 
-__all__ = ["Child", "ProcessGroup", "StartFailed", "free_ports", "terminate_as_exit"]
+__all__ = ["Child", "ProcessGroup", "StartFailed", "child_environment", "free_ports", "terminate_as_exit"]
 
 _PORT_FIRST = 20_000
 _PORT_END = 32_000
@@ -93,7 +93,7 @@ class ProcessGroup:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     cwd=self.folder,
-                    env=_environment(),
+                    env=child_environment(),
                 )
         except OSError as error:
             raise StartFailed(f"cannot start {name}: {error}") from error
@@ -136,7 +136,7 @@ class ProcessGroup:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Ours, with what this process can import importable there too, and without settings that would reach nodes."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DYNACACHE_")}
     kept["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)

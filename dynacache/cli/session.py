@@ -32,7 +32,9 @@ class CacheClient(Protocol):
     def get(self, key: bytes | str, default: Any = None, *, level: str | None = None) -> Any:
         """The value of a key."""
 
-    def fetch(self, key: bytes | str, *, level: str | None = None, siblings: bool = False, receipt: bool = False) -> Any:
+    def fetch(
+        self, key: bytes | str, *, level: str | None = None, siblings: bool = False, receipt: bool = False
+    ) -> Any:
         """The value with what is known about it."""
 
     def get_many(self, keys: Sequence[bytes | str], *, level: str | None = None) -> Mapping[Any, Any]:
@@ -81,9 +83,9 @@ class CacheClient(Protocol):
 class Connection:
     """Options of every command that talks to a cluster."""
 
-    server: Annotated[
-        tuple[str, ...], Parameter(name=["--server", "-s"], env_var="DYNACACHE_SERVER", negative=())
-    ] = (DEFAULT_SERVER,)
+    server: Annotated[tuple[str, ...], Parameter(name=["--server", "-s"], env_var="DYNACACHE_SERVER", negative=())] = (
+        DEFAULT_SERVER,
+    )
     """A node's host:port; give several to survive the loss of one (in the environment separated by spaces)."""
 
     secret_file: Annotated[Path | None, Parameter(env_var="DYNACACHE_SECRET_FILE")] = None

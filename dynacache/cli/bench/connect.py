@@ -11,6 +11,7 @@ Why blocking until then: fifty connections take milliseconds, and a hello that f
 import contextlib
 import os
 import socket
+from typing import Any
 
 import attrs
 
@@ -21,7 +22,7 @@ from dynacache.wire.framing import FrameReader
 from dynacache.wire.handshake import NONCE_BYTES, Initiator
 from dynacache.wire.messages import TOPOLOGY
 
-__all__ = ["Connection", "open_connections"]
+__all__ = ["Connection", "greeted", "open_connections"]
 
 _RECEIVE_BYTES = 65_536
 
@@ -42,17 +43,20 @@ def open_connections(job: Job, stack: contextlib.ExitStack) -> list[Connection]:
     opened = []
     for position in range(job.connections):
         target = position % len(job.targets)
-        connected = socket.create_connection(job.targets[target], timeout=job.timeout_s)
-        stack.callback(connected.close)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if job.dialect == "dynacache":
-            _say_hello(connected, job.secret)
+            connected, _ = greeted(job.targets[target], job.secret, job.timeout_s, stack)
+        else:
+            connected = _connect(job.targets[target], job.timeout_s, stack)
         connected.setblocking(False)
         opened.append(Connection(connected, target))
     return opened
 
 
-def _say_hello(connected: socket.socket, secret: str) -> None:
+def greeted(
+    address: tuple[str, int], secret: str, timeout_s: float, stack: contextlib.ExitStack
+) -> tuple[socket.socket, list[Any]]:
+    """Connect to a node and go through the hello; return the socket and the TOPOLOGY message that followed."""
+    connected = _connect(address, timeout_s, stack)
     hello = Initiator(Role.CLIENT, b"", "", secret or None, os.urandom(NONCE_BYTES))
     connected.sendall(frame_of_messages([hello.first()]))
     reader = FrameReader()
@@ -63,8 +67,15 @@ def _say_hello(connected: socket.socket, secret: str) -> None:
         for message in reader.feed(data):
             if hello.done:
                 if message[0] == TOPOLOGY:
-                    return
+                    return connected, message
                 continue
             answer = hello.receive(message)
             if answer:
                 connected.sendall(frame_of_messages(answer))
+
+
+def _connect(address: tuple[str, int], timeout_s: float, stack: contextlib.ExitStack) -> socket.socket:
+    connected = socket.create_connection(address, timeout=timeout_s)
+    stack.callback(connected.close)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connected

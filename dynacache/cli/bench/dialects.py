@@ -143,7 +143,7 @@ class RedisDialect:
                 parts.append(_command(b"SET", request.key, self._payload))
                 kinds.append(WRITE if self._wait == "none" else UNCONFIRMED)
                 reply_bytes += len(b"+OK\r\n")
-            if UNCONFIRMED in kinds and (self._wait == "each" and not request.is_read or position == len(requests)):
+            if UNCONFIRMED in kinds and ((self._wait == "each" and not request.is_read) or position == len(requests)):
                 parts.append(_command(b"WAIT", b"1", b"0"))
                 kinds.append(CONFIRMATION)
                 reply_bytes += len(b":1\r\n")

@@ -48,9 +48,7 @@ class _Lane:
 
 def run_open(job: Job, connections: Sequence[Connection], dialect: Dialect, streams: list[list[Request]]) -> Outcome:
     """Run the job to its end; raises TimeoutError when all servers fall silent, ConnectionError when one hangs up."""
-    lanes = [
-        _Lane(each.socket.fileno(), each.socket.recv, each.socket.send, dialect.reader()) for each in connections
-    ]
+    lanes = [_Lane(each.socket.fileno(), each.socket.recv, each.socket.send, dialect.reader()) for each in connections]
     encoded: dict[int, list[tuple[Request, Batch]]] = {}
     for stream in streams:
         if id(stream) not in encoded:

@@ -68,8 +68,14 @@ def start_redis(group: ProcessGroup) -> RedisServers:
         folder = group.folder / name
         folder.mkdir()
         options = {
-            **{"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "save": "", "appendonly": "no"},
-            **{"repl-diskless-sync": "yes", "repl-diskless-sync-delay": "0", "daemonize": "no"},
+            "port": str(port),
+            "bind": "127.0.0.1",
+            "dir": str(folder),
+            "save": "",
+            "appendonly": "no",
+            "repl-diskless-sync": "yes",
+            "repl-diskless-sync-delay": "0",
+            "daemonize": "no",
         }
         command = [executable, *(word for name, value in options.items() for word in (f"--{name}", value))]
         if position:

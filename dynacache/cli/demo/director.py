@@ -26,7 +26,7 @@ from dynacache.cli.local_cluster import LocalCluster
 from dynacache.cli.processes import ProcessGroup, StartFailed, terminate_as_exit
 from dynacache.cli.session import CacheClient, Connection, client_factory
 from dynacache.cli.traces import read_trace
-from dynacache.errors import DynacacheError, InvalidOption
+from dynacache.errors import InvalidOption
 
 __all__ = ["figures_of", "passed", "run", "shape_of"]
 

@@ -120,7 +120,9 @@ def _judge_key(
     if lost and len(counts.examples) < _EXAMPLES_LIMIT:
         shown = reading.error or ", ".join(f"writer {w.writer} write {w.sequence}" for w in known) or "a foreign value"
         last = lost[-1]
-        counts.examples.append(f"{key!r}: {len(lost)} lost, last by writer {last.writer} write {last.sequence}; {shown}")
+        counts.examples.append(
+            f"{key!r}: {len(lost)} lost, last by writer {last.writer} write {last.sequence}; {shown}"
+        )
 
 
 def _written(stamp: Stamp, key: bytes, journals: Sequence[Journal]) -> Write | None:

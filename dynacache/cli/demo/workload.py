@@ -133,9 +133,7 @@ class Worker:
                 self._one(position, sampler is None or source.random() < shape.read_share)
 
     def _one(self, position: int, is_read: bool) -> None:
-        if not is_read:
-            self._write(position)
-        elif not self._read(position) and self.shape.trace:
+        if not is_read or (not self._read(position) and self.shape.trace):
             self._write(position)
 
     def _read(self, position: int) -> bool:
