@@ -8,7 +8,7 @@ Invariant: messages between two connected nodes arrive in order, after ``delay_s
 Why not the simulator: this harness is for tests that say exactly what happens when; it draws nothing at random.
 """
 
-from collections import deque
+from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Any
 
@@ -61,7 +61,8 @@ class FakeCluster:
     pushed: list[Any] = attrs.field(factory=list)
     seen: list[tuple[str, str, int, Any]] = attrs.field(factory=list)
     wall_offset_ms: dict[str, int] = attrs.field(factory=dict)
-    _wire: deque[tuple[float, str, str, int, Any]] = attrs.field(factory=deque)
+    _wire: list[tuple[float, int, str, str, int, Any]] = attrs.field(factory=list)
+    _sent: int = 0
     _links: dict[tuple[str, int], tuple[str, int]] = attrs.field(factory=dict)
     _wanted: set[tuple[str, str]] = attrs.field(factory=set)
     _outbound: set[tuple[str, str]] = attrs.field(factory=set)
@@ -202,7 +203,7 @@ class FakeCluster:
             for message in messages:
                 self._send(name, connection, message)
         for payload, address in effects.datagrams:
-            self._wire.append((self.now_s + self.delay_s, name, address[0], -1, payload))
+            self._post(self.delay_s, name, address[0], -1, payload)
         for effect in effects.others:
             if isinstance(effect, Connect):
                 self._wanted.add((name, effect.node_id))
@@ -225,15 +226,17 @@ class FakeCluster:
             return
         to = self._links.get((name, connection))
         if to is not None:
-            self._wire.append((self.now_s + self.delay_s, name, to[0], to[1], _through_the_wire(message)))
+            self._post(self.delay_s, name, to[0], to[1], _through_the_wire(message))
+
+    def _post(self, delay_s: float, source: str, target: str, connection: int, content: Any) -> None:
+        self._sent += 1
+        heappush(self._wire, (self.now_s + delay_s, self._sent, source, target, connection, content))
 
     def _deliver(self) -> None:
-        held = []
         while self._wire and self._wire[0][0] <= self.now_s:
-            item = self._wire.popleft()
-            _, source, target, connection, content = item
+            _, _, source, target, connection, content = heappop(self._wire)
             if target in self.paused:
-                held.append((self.now_s + 0.05, *item[1:]))
+                self._post(0.05, source, target, connection, content)
             elif frozenset((source, target)) in self.cut or target not in self.nodes:
                 continue
             elif connection == -1:
@@ -241,9 +244,6 @@ class FakeCluster:
             elif (target, connection) in self._links:
                 self.seen.append((source, target, self._links[target, connection][1], content))
                 self._turn(target, [(connection, [content])], [])
-        self._wire.extend(held)
-        if held:
-            self._wire = deque(sorted(self._wire, key=lambda item: item[0]))
 
     def _dial(self) -> None:
         for source, target in sorted(self._wanted):
@@ -267,6 +267,7 @@ class FakeCluster:
         self._outbound -= {(first, second), (second, first)}
         for end, _ in ends:
             del self._links[end]
-        self._wire = deque(item for item in self._wire if {item[1], item[2]} != {first, second} or item[3] == -1)
+        self._wire = [item for item in self._wire if {item[2], item[3]} != {first, second} or item[4] == -1]
+        heapify(self._wire)
         for (name, connection), _ in ends:
             self._turn(name, [], [Disconnected(connection)])
