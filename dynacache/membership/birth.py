@@ -30,11 +30,12 @@ from dynacache.membership.birth_messages import (
     decode,
     encode,
 )
+from dynacache.membership.birth_outcome import PLACELESS, BirthOutcome, Born, Failed, Joined, outcome_of
 from dynacache.membership.founding import Founding
 from dynacache.placement.birth_record import MAX_FOUNDERS, BirthRecord, Candidate
-from dynacache.placement.checks import U64_MAX, WireValueError, integer
+from dynacache.placement.checks import WireValueError, integer
 from dynacache.placement.partitions import DEFAULT_PARTITION_COUNT, partition_shift
-from dynacache.placement.table import MAX_REPLICATION_FACTOR, MemberEntry, MemberState, MemberTable
+from dynacache.placement.table import MAX_REPLICATION_FACTOR, MemberTable
 from dynacache.types import NodeId
 
 __all__ = [
@@ -57,9 +58,6 @@ ASK_TIMEOUT_S = 2.0
 ANNOUNCE_INTERVAL_S = 2.0
 """After the birth, one member is asked in this interval, whatever the size of the cluster."""
 
-_GONE = frozenset({MemberState.LEFT, MemberState.REMOVED})
-_PLACELESS = _GONE | {MemberState.OUTSIDE}
-
 Address = tuple[str, int]
 
 
@@ -69,36 +67,6 @@ class AskState:
 
     address: Address
     message: dict[str, object]
-
-
-@attrs.frozen
-class Born:
-    """This process is among the founders: its empty memory is complete."""
-
-    record: BirthRecord
-    table: MemberTable
-    entry: MemberEntry  # this node's own, as it stands in ``table``
-    complete: bool = attrs.field(default=True, init=False)
-
-
-@attrs.frozen
-class Joined:
-    """The cluster exists already: this process is warming, or OUTSIDE."""
-
-    record: BirthRecord
-    table: MemberTable
-    entry: MemberEntry  # this node's own, newly written into ``table``; spread it
-    complete: bool = attrs.field(default=False, init=False)
-
-
-@attrs.frozen
-class Failed:
-    """The process must end with this error."""
-
-    error: DynacacheError
-
-
-BirthOutcome = Born | Joined | Failed
 
 
 @attrs.define(kw_only=True)
@@ -277,18 +245,7 @@ class Birth:
             self._note = f"; not counted: {text}"
 
     def _settle(self, record: BirthRecord, table: MemberTable) -> None:
-        """Take the place that the table and the record give to this process."""
-        me = self._me if self._founding is None else self._founding.me
-        place = table.entries.get(me.node_id)
-        is_founder = record.is_founded_by(me.node_id, me.incarnation)
-        if is_founder and place is not None and place.generation == me.incarnation and place.state not in _GONE:
-            self.outcome = Born(record, table, place)
-            return
-        try:
-            entry = _returning_entry(me, place)
-            self.outcome = Joined(record, table.with_entry(entry), entry)
-        except WireValueError as error:
-            self._fail(StartupError(f"the cluster has no place for {me.node_id}: {error}"))
+        self.outcome = outcome_of(record, table, self._me if self._founding is None else self._founding.me)
 
     def _fail(self, error: DynacacheError) -> None:
         self.outcome = Failed(error)
@@ -317,7 +274,7 @@ class Birth:
         members = [
             entry
             for entry in table.entries.values()
-            if entry.state not in _PLACELESS and entry.node_id not in self._connected and entry.node_id != self.node_id
+            if entry.state not in PLACELESS and entry.node_id not in self._connected and entry.node_id != self.node_id
         ]
         following = next(
             (entry for entry in members if entry.node_id > self._announced), members[0] if members else None
@@ -350,16 +307,3 @@ class Birth:
 
 def _shown(address: Address) -> str:
     return f"{address[0]}:{address[1]}"
-
-
-def _returning_entry(me: Candidate, place: MemberEntry | None) -> MemberEntry:
-    """Return the entry of a process that was not there when the cluster, or its place, began.
-
-    A place keeps its zone and weight: to change them moves data, so it takes a leave and a join.
-    """
-    if place is None:
-        return me.entry(MemberState.OUTSIDE)
-    generation = integer(max(me.incarnation, place.generation + 1), "generation", 0, U64_MAX)
-    if place.state in _PLACELESS:
-        return attrs.evolve(me.entry(MemberState.OUTSIDE), generation=generation)
-    return attrs.evolve(place, generation=generation, version=1, host=me.host, port=me.port)
