@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import attrs
 
 from dynacache.client.results import Decoder, Reply
-from dynacache.errors import DynacacheError
+from dynacache.errors import DynacacheError, ProtocolError
 from dynacache.wire.messages import SET
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ class Call(Generic[ResultT]):
         if self.error is not None:
             raise self.error
         assert self.reply is not None
-        result: ResultT = self.decode(self.reply, self.default, wall_ms)
+        try:
+            result: ResultT = self.decode(self.reply, self.default, wall_ms)
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise ProtocolError(f"a malformed answer of kind {self.reply[0]!r}") from error
         return result
 
 

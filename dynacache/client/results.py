@@ -115,6 +115,8 @@ class Written:
         return self.applied
 
 
+_LEVELS: Final = frozenset(int(level) for level in Level)
+_REASONS: Final = frozenset(int(reason) for reason in MissReason)
 _APPLIED: Final = Written(True)
 _REFUSED: Final = Written(False)
 
@@ -159,7 +161,7 @@ def read_fetched(reply: Reply, default: Any, wall_ms: int) -> Fetched:
     """The value with its metadata."""
     if reply[0] == MISS:
         metadata = _metadata(reply, 3)
-        reason = MissReason(reply[2]) if reply[2] in MissReason else MissReason.UNKNOWN
+        reason = MissReason(reply[2]) if reply[2] in _REASONS else MissReason.UNKNOWN
         return Fetched(default, False, metadata.get("c"), receipt=_receipt(metadata), miss_reason=reason)
     if reply[0] != VALUE:
         raise _unexpected(reply)
@@ -263,9 +265,6 @@ def _receipt(metadata: dict[str, Any]) -> Receipt | None:
         unrepaired=bool(told.get("unrepaired")),
         degraded=bool(told.get("degraded")),
     )
-
-
-_LEVELS: Final = frozenset(int(level) for level in Level)
 
 
 def _count(told: Any) -> int:

@@ -117,7 +117,7 @@ class AsyncSession:
             tasks.cancel_scope.cancel()
             await tasks.__aexit__(None, None, None)
 
-    async def run(self, calls: list[Call[Any]]) -> None:
+    async def run(self, calls: Sequence[Call[Any]]) -> None:
         """Carry calls to their ends, a bounded number at a time; never raises for what becomes of one of them."""
         deadline_s = self._start(calls)
         for batch in chunks(calls):
@@ -129,7 +129,7 @@ class AsyncSession:
         call.deadline_s = now_s + (call.timeout_s or self._options.timeout_s)
         await self._attempt((call,), now_s)
 
-    def _start(self, calls: list[Call[Any]]) -> float:
+    def _start(self, calls: Sequence[Call[Any]]) -> float:
         now_s = time.monotonic()
         for call in calls:
             call.deadline_s = now_s + (call.timeout_s or self._options.timeout_s)

@@ -91,7 +91,7 @@ def _result_or_error(call: Call[Any], wall_ms: int) -> Any:
 class Pipeline(_Collector):
     """Operations of the synchronous client, noted down and sent together when the ``with`` block ends."""
 
-    _run: Callable[[list[Call[Any]]], None]
+    _run: Callable[[Sequence[Call[Any]]], None]
 
     def run(self) -> list[Any]:
         """Send what was noted down and return the results; the pipeline can then be filled again."""
@@ -113,7 +113,7 @@ class Pipeline(_Collector):
 class AsyncPipeline(_Collector):
     """Operations of the asynchronous client, noted down and sent together when the ``async with`` block ends."""
 
-    _run: Callable[[list[Call[Any]]], Awaitable[None]]
+    _run: Callable[[Sequence[Call[Any]]], Awaitable[None]]
 
     async def run(self) -> list[Any]:
         """Send what was noted down and return the results; the pipeline can then be filled again."""

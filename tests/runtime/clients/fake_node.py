@@ -205,13 +205,7 @@ class _Connection:
                 return False
             replies: list[Any] = []
             for message in self.reader.feed(data):
-                if not self.acceptor.done:
-                    replies += self._greet(list(message))
-                    if self.acceptor.done and self.node.cluster.push_topology:
-                        cluster = self.node.cluster
-                        replies.append([TOPOLOGY, 0, cluster.table().to_wire(), cluster.states])
-                    continue
-                verdict = self._serve(list(message))
+                verdict = self._serve(list(message)) if self.acceptor.done else self._greet(list(message))
                 if verdict is None:
                     self._send(replies)
                     return False
@@ -223,7 +217,11 @@ class _Connection:
 
     def _greet(self, message: list[Any]) -> list[Any]:
         try:
-            return list(self.acceptor.receive(message))
+            replies: list[Any] = list(self.acceptor.receive(message))
+            cluster = self.node.cluster
+            if not replies and cluster.push_topology:
+                replies.append([TOPOLOGY, 0, cluster.table().to_wire(), cluster.states])
+            return replies
         except Exception as error:
             self._send([refusal_of(error)])  # type: ignore[arg-type]
             raise OSError("refused") from error

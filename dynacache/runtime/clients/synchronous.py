@@ -1,0 +1,135 @@
+"""The synchronous client, for threads.
+
+What: `Client` connects when it is made; its operations are those of `dynacache.client.requests`, returning at once with
+their result. Any number of threads may share one client.
+
+Invariant: what an operation takes, means and documents is written down once, in `Requests`; here it is only carried to
+its end by `BlockingSession`.
+
+Why: the asynchronous client, this one and the two pipelines then cannot drift apart.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from dynacache.client.addresses import parse_addresses
+from dynacache.client.calls import Call
+from dynacache.client.many import delete_calls, found_values, get_calls, raise_failed, set_calls
+from dynacache.client.options import Options
+from dynacache.client.requests import LevelName, Requests
+from dynacache.client.retries import RetryPolicy
+from dynacache.client.values import Key
+from dynacache.runtime.clients.blocking_session import BlockingSession
+from dynacache.runtime.clients.pipelines import Pipeline
+
+__all__ = ["Client"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _carried_out(
+    build: Callable[Concatenate[Requests, P], Call[R]],
+) -> Callable[Concatenate["Client", P], R]:
+    """The operation of the client that carries what `build` builds to its end."""
+
+    def operation(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        call = build(self.requests, *args, **kwargs)
+        self.run((call,))
+        return call.result(_wall_ms())
+
+    functools.update_wrapper(operation, build)
+    return operation
+
+
+class Client(BlockingSession):
+    """Operations on the cache. Any number of threads may share one client; close it, or use it in a ``with`` block.
+
+    Keys are str or bytes of 1 to 1,024 bytes; values are bytes, str, int, float, bool, None, and lists and maps of
+    these. ``level`` and ``timeout`` (seconds) override the client's own for one operation. Every error is one of
+    `dynacache.errors`: one whose ``definite`` is true changed nothing, any other may have.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        addresses: str | Iterable[str],
+        *,
+        secret: str | None = None,
+        read_level: LevelName | None = None,
+        write_level: LevelName | None = None,
+        timeout: float = 5.0,
+        max_staleness: float | None = None,
+        connections_per_node: int = 16,
+        retries: RetryPolicy | None = None,
+    ) -> None:
+        """Connect to the first address that answers.
+
+        The arguments mean what they mean to `dynacache.connect`; ``connections_per_node`` is the number of threads that
+        may talk to one node at a time. Raises UnavailableError when no address can be reached, AuthenticationFailed for
+        a wrong secret, InvalidRequest for an option out of range.
+        """
+        options = Options(read_level, write_level, timeout, max_staleness)
+        policy = RetryPolicy() if retries is None else retries
+        super().__init__(parse_addresses(addresses), options, policy, secret, connections_per_node)
+
+    get = _carried_out(Requests.get)
+    fetch = _carried_out(Requests.fetch)
+    exists = _carried_out(Requests.exists)
+    ttl = _carried_out(Requests.ttl)
+    set = _carried_out(Requests.set)
+    get_and_set = _carried_out(Requests.get_and_set)
+    delete = _carried_out(Requests.delete)
+    get_and_delete = _carried_out(Requests.get_and_delete)
+    touch = _carried_out(Requests.touch)
+    increment = _carried_out(Requests.increment)
+    owners = _carried_out(Requests.owners)
+    report = _carried_out(Requests.report)
+    status = _carried_out(Requests.status)
+
+    def get_many(
+        self,
+        keys: Iterable[Key],
+        *,
+        level: LevelName | None = None,
+        timeout: float | None = None,
+        max_staleness: float | None = None,
+    ) -> dict[Key, Any]:
+        """The values of those keys that have one, in the order asked for.
+
+        An error is that of one key, with a note of how many failed.
+        """
+        wanted = list(keys)
+        calls = get_calls(self.requests, wanted, level, timeout, max_staleness)
+        self.run(calls)
+        return found_values(wanted, calls, _wall_ms())
+
+    def set_many(
+        self,
+        values: Mapping[Key, Any],
+        *,
+        ttl: float | None = None,
+        level: LevelName | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Write several values, each on its own: an error is that of one key, the others were carried out."""
+        calls = set_calls(self.requests, values, ttl, level, timeout)
+        self.run(calls)
+        raise_failed(calls)
+
+    def delete_many(self, keys: Iterable[Key], *, level: LevelName | None = None, timeout: float | None = None) -> None:
+        """Delete several keys, each on its own: an error is that of one key, the others were carried out."""
+        calls = delete_calls(self.requests, keys, level, timeout)
+        self.run(calls)
+        raise_failed(calls)
+
+    def pipeline(self) -> Pipeline:
+        """Collect operations in a ``with`` block, and send them together at its end."""
+        return Pipeline(self.requests, self.run)
