@@ -1,9 +1,9 @@
 """How a node gets into a cluster before there is a node: drives the birth machine over real connections.
 
 What: `BirthCore` answers what comes in while there is no node: questions of the birth exchange from peers, `NotReady`
-to clients, and it closes the links of peers that are further already. `BirthDriver` carries the machine's own questions to other addresses, one short
-connection for each, until there is an outcome; after it, `announce` goes on, so that a founder that came back without
-memory or seeds hears of its cluster.
+to clients, and it closes the links of peers that are further already. `BirthDriver` carries the machine's own questions
+to other addresses, one short connection for each, until there is an outcome; after it, `announce` goes on, so that a
+founder that came back without memory or seeds hears of its cluster.
 
 Invariant: no client is served before the member table is known. The machine asks an address again only after the last
 question to it has ended or timed out, so there is at most one connection for each address.
