@@ -44,7 +44,7 @@ _BENCH = BenchOptions()
 _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
 
-app = App(name="dynacache", help="A distributed in-memory cache.", version_flags=["--version"])
+app = App(name="dynacache", help="A distributed in-memory cache.", suppress_keyboard_interrupt=False)
 cluster = App(name="cluster", help="Look at the cluster.")
 app.command(cluster)
 app.command(set_command, name="set")

@@ -93,7 +93,9 @@ def _print_table(rows: Rows, stream: TextIO) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=rows.title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    if rows.title:
+        print(rows.title, file=stream)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in rows.columns:
         table.add_column(column, overflow="fold")
     for row in rows.rows:
