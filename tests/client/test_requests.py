@@ -1,0 +1,121 @@
+"""Each operation's wire message, by position, and which may be repeated."""
+
+from typing import Any
+
+import pytest
+
+from dynacache.client.options import Options
+from dynacache.client.requests import DELTA_LIMIT, Requests
+from dynacache.errors import InvalidRequest
+from dynacache.types import Level
+from dynacache.wire.messages import DELETE, GET, INCREMENT, PAYLOAD_MSGPACK, PING, REPORT, SET, TOUCH
+
+REQUESTS = Requests(Options(), b"client-1")
+METADATA, RECEIPT, SIBLINGS, NO_PAYLOAD, PREVIOUS = 1, 2, 4, 8, 16
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (REQUESTS.get("k"), [GET, 0, b"k", 0, 0, 0]),
+        (REQUESTS.get("k", level="all"), [GET, 0, b"k", Level.ALL, 0, 0]),
+        (REQUESTS.exists("k"), [GET, 0, b"k", 0, 0, NO_PAYLOAD]),
+        (REQUESTS.ttl("k"), [GET, 0, b"k", 0, 0, NO_PAYLOAD | METADATA]),
+        (REQUESTS.fetch("k"), [GET, 0, b"k", 0, 0, METADATA]),
+        (REQUESTS.fetch("k", siblings=True, receipt=True), [GET, 0, b"k", 0, 0, METADATA | RECEIPT | SIBLINGS]),
+        (
+            REQUESTS.set("k", 7, only_if_absent=True, ttl=2, level="one"),
+            [SET, 0, b"k", PAYLOAD_MSGPACK, b"\x07", Level.ONE, 0, 2000, METADATA, 1, None],
+        ),
+        (REQUESTS.set("k", 7, only_if_present=True), [SET, 0, b"k", 0, b"\x07", 0, 0, 0, METADATA, 2, None]),
+        (REQUESTS.set("k", 7, version=b"v"), [SET, 0, b"k", 0, b"\x07", 0, 0, 0, METADATA, 3, b"v"]),
+        (REQUESTS.get_and_set("k", 7), [SET, 0, b"k", 0, b"\x07", 0, 0, 0, METADATA | PREVIOUS, 0, None]),
+        (REQUESTS.delete("k", version=b"v"), [DELETE, 0, b"k", 0, 0, METADATA, 3, b"v", None]),
+        (REQUESTS.get_and_delete("k"), [DELETE, 0, b"k", 0, 0, PREVIOUS, 0, None, None]),
+        (REQUESTS.touch("k", 1.5), [TOUCH, 0, b"k", 1500, 0, 0]),
+        (REQUESTS.increment("k"), [INCREMENT, 0, b"k", 1, 0, 0, 0]),
+        (REQUESTS.increment("k", -3, ttl=1), [INCREMENT, 0, b"k", -3, 0, 0, 1000]),
+        (REQUESTS.owners("k"), [REPORT, 0, "owners", b"k"]),
+        (REQUESTS.status(), [REPORT, 0, "status", None]),
+        (REQUESTS.ping(), [PING, 0]),
+    ],
+)
+def test_message(call: Any, message: list[Any]) -> None:
+    assert call.message == message
+    if call.timeout_position:
+        assert message[call.timeout_position] == 0
+
+
+def test_unconditional_writes_carry_an_operation_id_of_their_own() -> None:
+    calls = [REQUESTS.set("k", b"x"), REQUESTS.set("k", b"x"), REQUESTS.delete("k"), REQUESTS.set("k", 1, receipt=True)]
+    ids = [call.message[-1] for call in calls]
+    assert all(len(operation_id) == 16 and operation_id.startswith(b"client-1") for operation_id in ids)
+    assert len(set(ids)) == len(ids)
+    assert calls[3].message[8] == METADATA | RECEIPT
+
+
+@pytest.mark.parametrize(
+    ("call", "repeatable"),
+    [
+        (REQUESTS.get("k"), True),
+        (REQUESTS.fetch("k"), True),
+        (REQUESTS.touch("k", 1), True),
+        (REQUESTS.set("k", 1), True),
+        (REQUESTS.delete("k"), True),
+        (REQUESTS.set("k", 1, only_if_absent=True), False),
+        (REQUESTS.set("k", 1, only_if_present=True), False),
+        (REQUESTS.set("k", 1, version=b"v"), False),
+        (REQUESTS.set("k", 1, previous=True), False),
+        (REQUESTS.delete("k", version=b"v"), False),
+        (REQUESTS.get_and_set("k", 1), False),
+        (REQUESTS.get_and_delete("k"), False),
+        (REQUESTS.increment("k"), False),
+    ],
+)
+def test_repeatable(call: Any, repeatable: bool) -> None:
+    assert call.repeatable is repeatable
+
+
+@pytest.mark.parametrize("call", [REQUESTS.get("k"), REQUESTS.ttl("k"), REQUESTS.status()])
+def test_reads_change_nothing(call: Any) -> None:
+    assert not call.changes
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"only_if_absent": True, "only_if_present": True},
+        {"only_if_absent": True, "version": b"v"},
+        {"version": "v"},
+        {"ttl": 0},
+        {"level": "most"},
+        {"timeout": 0},
+    ],
+)
+def test_bad_arguments_of_set(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        REQUESTS.set("k", 1, **arguments)
+
+
+@pytest.mark.parametrize("delta", [1.5, "1", None, DELTA_LIMIT + 1, -DELTA_LIMIT - 1])
+def test_bad_delta(delta: Any) -> None:
+    with pytest.raises(InvalidRequest, match="delta"):
+        REQUESTS.increment("k", delta)
+
+
+def test_touch_needs_a_ttl() -> None:
+    with pytest.raises(InvalidRequest, match="without a ttl"):
+        REQUESTS.touch("k", None)  # type: ignore[arg-type]
+
+
+def test_a_report_may_be_of_one_node() -> None:
+    assert REQUESTS.status(address="a:1").address == ("a", 1)
+    assert REQUESTS.status().address is None
+    with pytest.raises(InvalidRequest):
+        REQUESTS.status(address="a:x")
+
+
+def test_level_one_reads_go_to_any_owner() -> None:
+    assert REQUESTS.get("k").spread
+    assert not REQUESTS.get("k", level="quorum").spread
+    assert REQUESTS.get("k", level="quorum", max_staleness=1.0).spread
