@@ -8,6 +8,7 @@ the real ones. `Network.check` runs after every event and knows more than any pr
 import heapq
 import random
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 import msgpack
@@ -68,7 +69,7 @@ class Network:
     def run(self) -> None:
         """Faults until their end, then peace until everyone knows the cluster."""
         for machine in self.machines:
-            self.later(self.random.uniform(0, 0.5), lambda machine=machine: self.start(machine))
+            self.later(self.random.uniform(0, 0.5), partial(self.start, machine))
         if self.faults.kills_per_s:
             self.later(self.random.expovariate(self.faults.kills_per_s), self.kill_someone)
         while self._events and (self.now_s < self.faults.until_s or not self.settled()):
