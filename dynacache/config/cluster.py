@@ -49,7 +49,8 @@ class ClusterConfig:
             raise InvalidOption(f"cluster.founders: got {value}, expected a number between 1 and 1024")
 
     seeds: tuple[str, ...] = attrs.field(default=(), converter=tuple, validator=_addresses)
-    """Addresses ``host:port`` of nodes that may know the cluster; any one of them is enough."""
+    """Addresses ``host:port`` of nodes that may know the cluster; any one of them is enough to join it. A founder waits
+    for an answer of each, since one that is silent may know a cluster already."""
 
     partition_count: int = attrs.field(default=1024, validator=_power_of_two)
     """Partitions of the key space, fixed at birth. 1,024 suits up to 20 nodes, 4,096 more. More partitions balance

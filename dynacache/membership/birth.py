@@ -8,8 +8,11 @@ turn every two seconds, because a founder that was killed and started without se
 
 Invariant: a birth record that exists beats everything; no process signs a new one before each of its seeds and each
 candidate it knows of has answered it. A founder killed and started again with an empty memory never founds a second
-cluster (the agreement, its proof and its fault model: ``founding``). Where no seed has answered yet the node waits, it
-does not guess; ``waiting`` says for what.
+cluster (the agreement, its proof and its fault model: ``founding``). Where a seed has not answered yet a founder waits,
+it does not guess; ``waiting`` says for what.
+
+Limit: with more candidates than founders, give each of them all addresses as seeds. A founder that comes back without
+seeds could otherwise meet a newcomer before a member of its cluster calls on it, and found another one with it.
 
 Why no disk: a cache may run without one, so the memory of the others is the only memory a restarted node can have.
 """

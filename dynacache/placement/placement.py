@@ -27,13 +27,14 @@ from dynacache.placement.rendezvous import Assignment, Holder, assign
 from dynacache.placement.table import MemberEntry, MemberState, MemberTable
 from dynacache.types import NodeId
 
-__all__ = ["BalanceFigures", "Placement"]
+__all__ = ["BalanceFigures", "Owners", "Placement"]
 
 _OLD = frozenset({MemberState.NORMAL, MemberState.LEAVING, MemberState.RETIRING})
 _READ = frozenset({MemberState.NORMAL, MemberState.SETTLING, MemberState.LEAVING})
 _NEW = frozenset({MemberState.NORMAL, MemberState.JOINING, MemberState.SETTLING})
 
 Owners = tuple[NodeId, ...]
+"""Node ids without duplicates, nearest first."""
 
 
 @attrs.frozen
