@@ -128,10 +128,11 @@ class BirthDriver:
         self._news = trio.Event()
         for question in self.birth.tick(monotonic_now()):
             nursery.start_soon(self._ask, question)
-        if self.birth.outcome is None or self._fatal is None:
-            wait_s = self.birth.next_deadline() - monotonic_now()
-            with trio.move_on_after(max(0.01, min(wait_s, WAITING_NOTE_INTERVAL_S))):
-                await self._news.wait()
+        if isinstance(self.birth.outcome, Failed):
+            return
+        wait_s = self.birth.next_deadline() - monotonic_now()
+        with trio.move_on_after(max(0.01, min(wait_s, WAITING_NOTE_INTERVAL_S))):
+            await self._news.wait()
 
     async def _ask(self, question: AskState) -> None:
         address = question.address
