@@ -1,4 +1,4 @@
-"""Reads that need more than a comparison: differences, evictions, incomplete memory, silence, monotonic quorum reads."""
+"""Reads that need more than a comparison: differences, evictions, incomplete memory, silence, monotonic reads."""
 
 import pytest
 

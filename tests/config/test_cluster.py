@@ -1,0 +1,28 @@
+"""Birth and placement settings refuse what cannot work, naming the value."""
+
+import pytest
+
+from dynacache.config.cluster import ClusterConfig, parse_address
+from dynacache.errors import InvalidOption
+
+
+@pytest.mark.parametrize(
+    ("text", "address"), [("a:1", ("a", 1)), ("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:7", ("::1", 7))]
+)
+def test_addresses(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text, "seed") == address
+
+
+@pytest.mark.parametrize("text", ["", "a", "a:", ":1", "a:b", "a:70000", "a:-1"])
+def test_a_bad_address_is_named(text: str) -> None:
+    with pytest.raises(InvalidOption, match=r"seed: got .*, expected host:port"):
+        parse_address(text, "seed")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"founders": 0}, {"partition_count": 1000}, {"partition_count": 8}, {"replication_factor": 0}, {"seeds": ["x"]}],
+)
+def test_what_cannot_work_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(InvalidOption, match=next(iter(options))):
+        ClusterConfig(**options)  # type: ignore[arg-type]  # wrong on purpose

@@ -1,0 +1,97 @@
+"""The replica's side: stale senders are corrected, bad records refused by position, wrong clocks not merged."""
+
+from typing import Any
+
+import pytest
+
+from dynacache.errors import ClockUnsafe, InvalidRequest
+from dynacache.types import Level
+from dynacache.wire.messages import GET, READ, READ_REPLY, SET, STALE_TABLE, WRITE, WRITE_ACK
+from tests.fake_cluster import FakeCluster
+
+RAW = 1
+
+
+def _deliver(cluster: FakeCluster, message: list[Any]) -> list[Any]:
+    """Hand a message to n2 as if n1 had sent it, and return n2's answer."""
+    connection = cluster.nodes["n1"].links.by_node["n2"].connection
+    inbound = cluster._links["n1", connection][1]
+    effects = cluster.nodes["n2"].handle(cluster._instant("n2"), [(inbound, [message])])
+    return [list(each) for each in effects.sends[inbound]]
+
+
+def _clock(cluster: FakeCluster) -> int:
+    return cluster.nodes["n2"].shared.clock.last
+
+
+def _record(cluster: FakeCluster) -> bytes:
+    cluster.ask("n1", [SET, b"key", RAW, b"value", Level.ALL])
+    record = cluster.record("n3", b"key")
+    assert record is not None
+    return record
+
+
+def test_a_sender_with_another_table_is_corrected_before_it_is_served() -> None:
+    cluster = FakeCluster(3)
+    record = _record(cluster)
+    for message in (
+        [WRITE, 9, _clock(cluster), 12345, 100, None, [b"other", record]],
+        [READ, 9, _clock(cluster), 12345, 100, [b"other", None]],
+    ):
+        answer = _deliver(cluster, message)
+        assert [each[:2] for each in answer] == [[STALE_TABLE, 9]]
+    assert cluster.record("n2", b"other") is None
+
+
+def test_malformed_records_are_refused_by_position() -> None:
+    cluster = FakeCluster(3)
+    record = _record(cluster)
+    digest = cluster.nodes["n2"].shared.digest
+    payload = [b"a", record, b"b", b"garbage", b"", record, b"d", record]
+    ((kind, request_id, _, exceptions),) = _deliver(cluster, [WRITE, 9, _clock(cluster), digest, 100, None, payload])
+    assert (kind, request_id) == (WRITE_ACK, 9)
+    assert exceptions == [[1, InvalidRequest.code], [2, InvalidRequest.code]]
+    assert cluster.record("n2", b"d") is not None
+
+
+def test_a_message_from_the_future_is_not_merged() -> None:
+    cluster = FakeCluster(3)
+    record = _record(cluster)
+    digest = cluster.nodes["n2"].shared.digest
+    ahead = (cluster._instant("n2").wall_ms + 501) << 16
+    ((_, _, _, exceptions),) = _deliver(cluster, [WRITE, 9, ahead, digest, 100, None, [b"a", record]])
+    assert exceptions == [[-1, ClockUnsafe.code]]
+    assert cluster.record("n2", b"a") is None
+    assert _clock(cluster) < ahead
+
+
+def test_a_message_that_waited_too_long_is_dropped_unacknowledged() -> None:
+    cluster = FakeCluster(3)
+    record = _record(cluster)
+    digest = cluster.nodes["n2"].shared.digest
+    old = _clock(cluster) - (5_001 << 16)
+    with pytest.raises(KeyError):
+        _deliver(cluster, [WRITE, 9, old, digest, 100, None, [b"a", record]])
+    assert cluster.record("n2", b"a") is None
+    assert cluster.nodes["n2"].counters.old_messages == 1
+
+
+def test_the_shortest_true_answer() -> None:
+    cluster = FakeCluster(3)
+    record = _record(cluster)
+    digest = cluster.nodes["n2"].shared.digest
+    from dynacache.versioning.packed import version_prefix
+
+    payload = [b"key", version_prefix(record), b"key", None, b"nothing", None]
+    ((kind, _, _, answers),) = _deliver(cluster, [READ, 9, _clock(cluster), digest, 100, payload])
+    assert kind == READ_REPLY
+    assert answers == [True, record, None]
+
+
+def test_a_malformed_group_closes_the_connection_and_the_node_serves_on() -> None:
+    cluster = FakeCluster(3)
+    connection = cluster.nodes["n1"].links.by_node["n2"].connection
+    inbound = cluster._links["n1", connection][1]
+    effects = cluster.nodes["n2"].handle(cluster._instant("n2"), [(inbound, [[WRITE, 1]])])
+    assert any(getattr(each, "connection", None) == inbound for each in effects.others)
+    assert cluster.ask("n2", [GET, b"key", Level.ONE]) is not None

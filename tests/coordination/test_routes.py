@@ -1,0 +1,97 @@
+"""Routes follow from placement and links, and are shared by partitions that agree."""
+
+from dynacache.config import CoordinationConfig
+from dynacache.coordination.links import Links
+from dynacache.coordination.routes import Routes
+from dynacache.placement.placement import Placement
+from dynacache.placement.table import MemberEntry, MemberState, MemberTable
+from dynacache.types import Level
+
+NAMES = ("a", "b", "c", "d", "e")
+PLACEMENT = Placement.from_table(
+    MemberTable.of(b"c" * 16, 64, 3, [MemberEntry(name, 1, 1, MemberState.NORMAL, "", 1, name, 1) for name in NAMES])
+)
+
+
+def _routes(*connected: str) -> Routes:
+    links = Links(CoordinationConfig())
+    for number, name in enumerate(connected, start=1):
+        links.connected(name, number, bulk=False, now_s=0.0)
+    routes = Routes("a", PLACEMENT, links)
+    routes.refresh()
+    return routes
+
+
+def _partition(position: int | None) -> int:
+    """Return a partition where ``a`` stands at that place of the preference, or owns nothing (None)."""
+    for partition in range(64):
+        owners = PLACEMENT.owners(partition)
+        if (position is None and "a" not in owners) or (position is not None and owners[position] == "a"):
+            return partition
+    raise AssertionError
+
+
+def test_an_owner_sends_to_the_two_others() -> None:
+    routes = _routes("b", "c", "d", "e")
+    partition = _partition(0)
+    route = routes.route(partition)
+    assert route.is_owner
+    assert route.coordinates
+    assert [each.node_id for each in route.others] == [name for name in PLACEMENT.owners(partition) if name != "a"]
+    assert (route.absent, route.fallbacks) == ((), ())
+    assert [route.write_needed[level] for level in (1, 2, 3, 4)] == [0, 1, 1, 2]
+
+
+def test_partitions_with_the_same_owners_share_a_route() -> None:
+    routes = _routes("b", "c", "d", "e")
+    by_owners: dict[frozenset[str], set[int]] = {}
+    for partition in range(64):
+        owners = PLACEMENT.owners(partition)
+        if "a" in owners:
+            by_owners.setdefault(frozenset(owners), set()).add(id(routes.route(partition)))
+    assert by_owners
+    assert all(len(each) == 1 for each in by_owners.values())
+
+
+def test_a_fallback_stands_in_for_each_owner_that_is_away() -> None:
+    partition = _partition(0)
+    owners = PLACEMENT.owners(partition)
+    spare = [name for name in PLACEMENT.preference(partition) if name not in owners]
+    routes = _routes(owners[1], *spare)
+    route = routes.route(partition)
+    assert route.absent == (owners[2],)
+    assert [(each.node_id, each.stands_for) for each in route.fallbacks] == [(spare[0], owners[2])]
+    assert [route.write_needed[level] for level in (1, 2, 3, 4)] == [0, 1, 1, -1]
+
+
+def test_alone_only_level_one_is_left() -> None:
+    route = _routes().route(_partition(1))
+    assert [route.write_needed[level] for level in (1, 2, 3, 4)] == [0, -1, -1, -1]
+
+
+def test_a_node_that_owns_nothing_here_forwards_to_the_owners() -> None:
+    routes = _routes("b", "c", "d", "e")
+    partition = _partition(None)
+    route = routes.route(partition)
+    assert not route.coordinates
+    assert route.forward_to[0] == routes.links.by_node[PLACEMENT.owners(partition)[0]].connection
+
+
+def test_without_owners_a_fallback_coordinates() -> None:
+    partition = _partition(None)
+    route = _routes().route(partition)
+    assert route.coordinates
+    assert not route.is_owner
+    assert route.self_stands_for in PLACEMENT.owners(partition)
+    assert route.write_needed[Level.ONE] == 0
+    assert route.write_needed[Level.STRICT_QUORUM] == -1
+
+
+def test_routes_are_forgotten_when_links_change() -> None:
+    routes = _routes("b", "c", "d", "e")
+    partition = _partition(0)
+    before = routes.route(partition)
+    assert routes.refresh()[partition] is before
+    routes.links.set_down(before.others[0].node_id, True)
+    routes.refresh()
+    assert routes.route(partition).others[0] != before.others[0]

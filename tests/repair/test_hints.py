@@ -1,0 +1,88 @@
+"""The hint store: bounded, coalesced, never taken and dropped."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynacache.config import HintConfig
+from dynacache.repair.hints import HINT_OVERHEAD_BYTES, HintStore
+from dynacache.versioning import packed
+from dynacache.versioning.actors import ActorIssuer
+
+
+def _record(value: bytes, time: int = 1, issuer: ActorIssuer | None = None) -> bytes:
+    return packed.write(None, issuer or ActorIssuer(time), time << 16, 0, 1, value, time)[1]
+
+
+def test_a_hint_is_found_while_it_exists() -> None:
+    store = HintStore(HintConfig())
+    record = _record(b"value")
+    assert store.add("a", 5, b"key", record, 10, counted=True)
+    assert store.find(b"key") == record
+    assert store.delivered("a", b"key", record)
+    assert store.find(b"key") is None
+    assert store.targets() == []
+    assert store.total_bytes == 0
+
+
+def test_hints_of_one_key_are_merged() -> None:
+    store = HintStore(HintConfig())
+    issuer = ActorIssuer(7)
+    first_local, first = packed.write(None, issuer, 1 << 16, 0, 1, b"1", 1)
+    _, second = packed.write(first_local, issuer, 2 << 16, 0, 1, b"2", 2)
+    store.add("a", 5, b"key", second, 10, counted=False)
+    store.add("a", 5, b"key", first, 11, counted=True)
+    ((_, hint),) = store.batch("a", 10, 1_000)
+    assert hint.record == second
+    assert hint.counted, "once counted, always counted"
+    assert hint.stored_ms == 10, "a hint's life starts with its first record"
+
+
+def test_the_budget_refuses_and_drops_nothing() -> None:
+    size = 3 + len(_record(b"x" * 100)) + HINT_OVERHEAD_BYTES
+    store = HintStore(HintConfig(target_limit_bytes=2 * size, limit_bytes=3 * size))
+    assert store.add("a", 1, b"k-1", _record(b"x" * 100), 0, counted=True)
+    assert store.add("a", 1, b"k-2", _record(b"x" * 100), 0, counted=True)
+    assert not store.add("a", 1, b"k-3", _record(b"x" * 100), 0, counted=True)
+    assert store.add("b", 1, b"k-1", _record(b"x" * 100), 0, counted=True)
+    assert not store.add("c", 1, b"k-1", _record(b"x" * 100), 0, counted=True)
+    assert store.counts() == {"a": 2, "b": 1}
+
+
+def test_the_count_limit_holds() -> None:
+    store = HintStore(HintConfig(target_limit_count=2))
+    assert [store.add("a", 1, b"%d" % index, _record(b"v"), 0, counted=False) for index in range(3)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_batch_holds_at_least_one_and_the_oldest_first() -> None:
+    store = HintStore(HintConfig())
+    for index in range(5):
+        store.add("a", 1, b"%d" % index, _record(b"x" * 100), index, counted=False)
+    assert [key for key, _ in store.batch("a", 3, 10_000)] == [b"0", b"1", b"2"]
+    assert [key for key, _ in store.batch("a", 3, 1)] == [b"0"]
+
+
+def test_expired_hints_are_named_and_kept_until_removed() -> None:
+    store = HintStore(HintConfig(lifetime_ms=100))
+    store.add("a", 1, b"old", _record(b"v"), 0, counted=False)
+    store.add("a", 1, b"new", _record(b"v"), 50, counted=False)
+    assert [key for _, key, _ in store.expired(100, 10)] == [b"old"]
+    assert store.counts() == {"a": 2}
+
+
+_KEYS = st.sampled_from([b"a", b"b", b"c"])
+_TARGETS = st.sampled_from(["n1", "n2"])
+
+
+@given(st.lists(st.tuples(st.booleans(), _TARGETS, _KEYS, st.binary(max_size=300)), max_size=60))
+def test_accounting_equals_a_recount(steps: list[tuple[bool, str, bytes, bytes]]) -> None:
+    store = HintStore(HintConfig(target_limit_bytes=1_500, limit_bytes=2_200))
+    for time, (adding, target, key, value) in enumerate(steps, start=1):
+        if adding:
+            store.add(target, 1, key, _record(value, time), time, counted=False)
+        else:
+            store.remove(target, key)
+        assert store.total_bytes == store.recount_bytes() <= 2_200
