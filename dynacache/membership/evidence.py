@@ -72,6 +72,8 @@ class Evidence:
         known = self._roster.get(member.node_id)
         if known is None:
             self._about_unknown(claim, origin)
+        elif member is known and member.state is NodeState.ALIVE:
+            return
         elif member.order_key > known.order_key:
             self._adopt(claim, known)
         elif member.state is NodeState.SUSPECT and member.order_key == known.order_key:
@@ -103,7 +105,9 @@ class Evidence:
         return encode_claim(member, self.source_of(member))
 
     def source_of(self, member: Member) -> str:
-        """On whose word `member` is in its state: ours if we are among the accusers."""
+        """On whose word `member` is in its state: its own if ALIVE or LEFT, else ours if we are among the accusers."""
+        if member.state is NodeState.ALIVE or member.state is NodeState.LEFT:
+            return member.node_id
         own_id = self._roster.own.node_id
         return self.suspicions.source_of(member.node_id, own_id) or own_id
 

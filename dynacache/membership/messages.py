@@ -19,6 +19,7 @@ Invariant: a reader returns a value or None, for anything whatever; nothing it r
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -62,6 +63,7 @@ PULL: Final = 7
 SEQUENCE_LIMIT: Final = 2**32
 CLUSTER_ID_LIMIT_BYTES: Final = 64
 _CLAIM_FIELDS: Final = 12
+_CLAIMS_REMEMBERED: Final = 4_096
 _STATES: Final = {int(state): state for state in NodeState}
 
 
@@ -139,20 +141,11 @@ def read_claim(fields: object) -> Claim | None:
     """The claim in these fields (without the kind), or None if they are none."""
     if type(fields) is not list or len(fields) < _CLAIM_FIELDS:
         return None
-    state, node_id, generation, incarnation, host, port, source, stopped, zone, weight, oldest, newest = fields[:12]
-    if type(state) is not int or type(source) is not str or type(stopped) is not int:
-        return None
-    known_state = _STATES.get(state)
-    if known_state is None or stopped not in (0, 1) or not 1 <= len(source) <= 64:
-        return None
     try:
-        member = Member(
-            node_id, host, port, generation, incarnation, known_state, stopped == 1, zone, weight, oldest, newest
-        )
-        source.encode()
-    except ValueError:
+        return _claim_of(*fields[:_CLAIM_FIELDS])
+    except TypeError:
+        # A field that is a list or a map cannot be looked up, and is no claim.
         return None
-    return Claim(member, source)
 
 
 def read_message(fields: object) -> Message | None:
@@ -191,6 +184,37 @@ def _read_exchange(payload: Sequence[object], members_limit: int) -> Exchange | 
     claims = [read_claim(list(fields) if type(fields) is tuple else fields) for fields in table]
     good = [claim for claim in claims if claim is not None]
     return Exchange(cluster_id, good, kind == PULL, len(claims) - len(good))
+
+
+@functools.lru_cache(maxsize=_CLAIMS_REMEMBERED, typed=True)
+def _claim_of(
+    state: object,
+    node_id: str,
+    generation: int,
+    incarnation: int,
+    host: str,
+    port: int,
+    source: object,
+    stopped: object,
+    zone: str,
+    weight: int,
+    oldest: int,
+    newest: int,
+) -> Claim | None:
+    """The claim in fields of any type. It is remembered, since whole tables repeat the same claims over and over."""
+    if type(state) is not int or type(source) is not str or type(stopped) is not int:
+        return None
+    known_state = _STATES.get(state)
+    if known_state is None or stopped not in (0, 1) or not 1 <= len(source) <= 64:
+        return None
+    try:
+        member = Member(
+            node_id, host, port, generation, incarnation, known_state, stopped == 1, zone, weight, oldest, newest
+        )
+        source.encode()
+    except ValueError:
+        return None
+    return Claim(member, source)
 
 
 def _is_sequence(value: object) -> bool:

@@ -58,6 +58,10 @@ class Outbox:
         rumours = self.rumours.take(room_bytes, self._sends_limit(), MESSAGES_LIMIT - len(messages))
         self._send_packet(address, [*messages, *rumours])
 
+    def tell(self, address: Address, message: bytes) -> None:
+        """One packet with this encoded message alone."""
+        self._send_packet(address, [message])
+
     def gossip(self, address: Address) -> bool:
         """One packet of rumours alone; False if there is none to tell."""
         rumours = self.rumours.take(self._codec.room_bytes, self._sends_limit(), MESSAGES_LIMIT)

@@ -101,16 +101,16 @@ class Roster:
 
     def draw(self, random_source: random.Random, count: int, now_s: float) -> list[Member]:
         """Up to `count` different random members that gossip goes to."""
+        if count >= len(self._contacts):
+            everybody = random_source.sample(self._contacts, len(self._contacts))
+            return [self._members[node_id] for node_id in everybody if self._is_contact(node_id, now_s)]
         chosen: dict[str, Member] = {}
-        draws = count * _DRAWS_PER_CONTACT
-        while self._contacts and draws > 0 and len(chosen) < min(count, len(self._contacts)):
-            draws -= 1
+        for _ in range(count * _DRAWS_PER_CONTACT):
+            if len(chosen) >= count or not self._contacts:
+                break
             node_id = self._contacts[random_source.randrange(len(self._contacts))]
-            since_s = self._down_since_s.get(node_id)
-            if since_s is not None and now_s - since_s > self._config.gossip_to_dead_s:
-                self._remove_contact(node_id)
-                continue
-            chosen[node_id] = self._members[node_id]
+            if self._is_contact(node_id, now_s):
+                chosen[node_id] = self._members[node_id]
         return list(chosen.values())
 
     def draw_live(
@@ -147,6 +147,14 @@ class Roster:
     def next_forget_s(self) -> float:
         """When `forget_due` has something to look at; infinity if never."""
         return self._to_forget[0][0] if self._to_forget else math.inf
+
+    def _is_contact(self, node_id: str, now_s: float) -> bool:
+        """False, and no contact any more, for one that died too long ago."""
+        since_s = self._down_since_s.get(node_id)
+        if since_s is None or now_s - since_s <= self._config.gossip_to_dead_s:
+            return True
+        self._remove_contact(node_id)
+        return False
 
     def _forget(self, node_id: str) -> None:
         member = self._members.pop(node_id)

@@ -40,6 +40,7 @@ from dynacache.membership.messages import (
     Nack,
     Ping,
     PingRequest,
+    encode_claim,
     read_stream,
 )
 from dynacache.membership.outbox import Outbox
@@ -58,12 +59,25 @@ _GOSSIP_ALONE_FACTOR: Final = 5
 """Gossip rounds are this much rarer while there is nobody to tell."""
 
 
+@attrs.define(init=False, eq=False)
 class Swim:
     """The membership core of one node. Times: `now_s` monotonic seconds, `wall_ms` Unix milliseconds.
 
     `self_member` is this node's own ALIVE record, with a generation above that of every earlier life. Raises
     ValueError if it is not ALIVE, for a cluster id above 64 bytes, and for a bad keyring.
     """
+
+    _config: MembershipConfig
+    _random: random.Random
+    _codec: DatagramCodec
+    _roster: Roster
+    _health: LocalHealth
+    _outbox: Outbox
+    _evidence: Evidence
+    _prober: Prober
+    _exchange: TableExchange
+    _next_gossip_at_s: float
+    _has_started: bool
 
     def __init__(
         self,
@@ -272,9 +286,11 @@ class Swim:
 
     def _announce_end(self, now_s: float, wall_ms: int, *, stopped: bool) -> list[Effect]:
         self._begin(now_s, wall_ms)
-        self._evidence.raise_own(state=NodeState.LEFT, stopped=stopped)
+        own = self._evidence.raise_own(state=NodeState.LEFT, stopped=stopped)
+        # Told apart from the rumour, which is sent a bounded number of times, and may not reach everybody from here.
+        announcement = encode_claim(own, own.node_id)
         for target in self._roster.draw(self._random, self._config.announce_limit, now_s):
-            self._outbox.gossip(target.address)
+            self._outbox.tell(target.address, announcement)
         return self._end()
 
 

@@ -169,6 +169,21 @@ def test_independent_accusers_shorten_a_suspicion_and_are_told_on() -> None:
     assert Claim(A.in_state(NodeState.SUSPECT), "z") in answer
 
 
+@pytest.mark.parametrize("is_contradicted", [True, False])
+def test_verdicts_wait_for_what_may_lie_unread_after_a_pause(is_contradicted: bool) -> None:
+    under_test = bench()
+    under_test.hear_of(A)
+    under_test.hear_of(A.in_state(NodeState.SUSPECT))
+    under_test.now_s += 60.0
+    under_test.swim.tick(under_test.now_s, under_test.wall_ms)
+    under_test.tick(0.9)
+    assert held(under_test, "a").state is NodeState.SUSPECT
+    if is_contradicted:
+        under_test.hear_of(attrs.evolve(A, incarnation=4))
+    under_test.tick(0.2)
+    assert held(under_test, "a").state is (NodeState.ALIVE if is_contradicted else NodeState.DEAD)
+
+
 def test_a_dead_member_of_a_table_is_only_suspected() -> None:
     under_test = bench()
     under_test.hear_of(A)

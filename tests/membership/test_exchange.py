@@ -62,7 +62,7 @@ def test_a_table_is_taken_and_answered_with_ours() -> None:
     answer = effects[-1]
     assert isinstance(answer, SendStream)
     assert (answer.node_id, answer.address, answer.payload[0]) == ("a", A.address, PULL)
-    assert answer.payload[2] == [claim_fields(under_test.own, "self"), claim_fields(A, "self")]
+    assert answer.payload[2] == [claim_fields(under_test.own, "self"), claim_fields(A, "a")]
 
 
 def test_an_answer_is_not_answered() -> None:

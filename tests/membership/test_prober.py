@@ -178,7 +178,17 @@ def test_after_a_pause_the_probe_under_way_gets_one_more_timeout() -> None:
     under_test.now_s += 5.0
     effects = under_test.swim.tick(under_test.now_s, under_test.wall_ms)
     assert any(isinstance(effect, Note) and effect.kind is NoteKind.PAUSED for effect in effects)
+    under_test.tick(0.3)
     assert state_of(under_test, "a") is NodeState.ALIVE
     under_test.hear("a", [ACK, ping.sequence], at=target.address)
     under_test.tick(1.5)
     assert under_test.swim.statistics().counters.probes_failed == 0
+
+
+def test_after_a_pause_a_silent_member_is_still_suspected() -> None:
+    under_test = bench(A)
+    until_probe(under_test)
+    under_test.now_s += 5.0
+    under_test.swim.tick(under_test.now_s, under_test.wall_ms)
+    under_test.tick(1.1)
+    assert state_of(under_test, "a") is NodeState.SUSPECT

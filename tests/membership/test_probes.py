@@ -21,6 +21,14 @@ def test_each_member_comes_once_a_round(seed: int, numbers: set[int]) -> None:
         assert sorted(str(order.next(lambda _: True)) for _ in names) == sorted(names)
 
 
+def test_rounds_differ() -> None:
+    order = ProbeOrder(random.Random(1))
+    for number in range(10):
+        order.add(str(number))
+    rounds = [[order.next(lambda _: True) for _ in range(10)] for _ in range(5)]
+    assert all(first != second for first, second in itertools.pairwise(rounds))
+
+
 def test_the_longest_gap_is_two_rounds() -> None:
     order = ProbeOrder(random.Random(1))
     for number in range(10):

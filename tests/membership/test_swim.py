@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dynacache.config.membership import MembershipConfig
 from dynacache.membership.effects import MemberChanged
 from dynacache.membership.messages import Exchange, encode_claim, exchange_payload, read_stream
-from dynacache.membership.state import Member, NodeState
+from dynacache.membership.state import Claim, Member, NodeState
 from dynacache.membership.swim import Swim
 from tests.membership.harness import Bench, Network, node_name
 
@@ -192,6 +192,26 @@ def test_an_announced_end_is_known_at_once_and_without_suspicion(way: str, size:
     assert not leaver.swim.is_alive(names[2])
     network.start(2, [0])
     network.run_until(network.all_alive, 5.0)
+
+
+@pytest.mark.parametrize("way", ["stop", "leave"])
+def test_an_end_is_announced_to_everybody_in_the_same_call(way: str) -> None:
+    bench = Bench()
+    others = [Member(f"n{number}", f"10.1.0.{number}", 7000, 1) for number in range(12)]
+    bench.hear_of(*others)
+    effects = getattr(bench.swim, way)(bench.now_s, bench.wall_ms)
+    last = Member("self", "10.0.0.1", 7000, 10, 1, NodeState.LEFT, stopped=way == "stop")
+    for other in others:
+        assert Claim(last, "self") in bench.sent(effects, other.address)
+
+
+def test_news_after_a_long_silence_is_not_taken_for_a_pause() -> None:
+    bench = Bench()
+    bench.tick(100.0)
+    for number in range(3):
+        bench.hear_of(Member(f"n{number}", f"10.1.0.{number}", 7000, 1))
+        bench.tick(0.01)
+    assert bench.swim.statistics().counters.pauses == 0
 
 
 def test_a_stopped_node_cannot_be_talked_back_to_life() -> None:
