@@ -73,28 +73,33 @@ def actors() -> st.SearchStrategy[Actor]:
     return st.tuples(st.one_of(st.integers(0, 3), st.just(2**64 - 1)), st.one_of(st.integers(0, 3), st.just(2**32 - 1)))
 
 
-@st.composite
-def versions(draw: st.DrawFn) -> Version:
-    """Any version that can exist."""
-    kind = draw(st.sampled_from((REGISTER, COUNTER, TOMBSTONE)))
-    outlived = draw(st.sampled_from((0, MAY_BE_OUTLIVED)))
-    time, expire_ms, created_ms = draw(timestamps), draw(instants), draw(instants)
+def _version(kind: int, flags: int, times: tuple[int, int, int], payload: bytes, number: int | float) -> Version:
+    time, expire_ms, created_ms = times
     if kind == TOMBSTONE:
-        flags = outlived | draw(st.sampled_from((0, BLIND, EXPIRED, BLIND | EXPIRED)))
-        return Version(kind, flags, time, 0, created_ms, b"")
+        return Version(kind, flags & (MAY_BE_OUTLIVED | BLIND | EXPIRED), time, 0, created_ms, b"")
     if kind == COUNTER:
-        return Version(kind, outlived, time, expire_ms, created_ms, msgpack.packb(draw(numbers)))
-    return Version(kind, outlived | draw(st.sampled_from((0, RAW))), time, expire_ms, created_ms, draw(payloads))
+        return Version(kind, flags & MAY_BE_OUTLIVED, time, expire_ms, created_ms, msgpack.packb(number))
+    return Version(kind, flags & (MAY_BE_OUTLIVED | RAW), time, expire_ms, created_ms, payload)
 
 
-@st.composite
-def states(draw: st.DrawFn, deltas: bool = False) -> State:
+def versions() -> st.SearchStrategy[Version]:
+    """Any version that can exist."""
+    kinds, flags = st.sampled_from((REGISTER, COUNTER, TOMBSTONE)), st.integers(0, 31)
+    return st.builds(_version, kinds, flags, st.tuples(timestamps, instants, instants), payloads, numbers)
+
+
+def states(deltas: bool = False) -> st.SearchStrategy[State]:
     """Any state that is consistent in itself; with `deltas` its context may have gaps."""
-    context = draw(st.dictionaries(actors(), st.integers(1, 4), min_size=1, max_size=5))
-    dots = st.sampled_from(sorted(context)).flatmap(lambda a: st.tuples(st.just(a), st.integers(1, context[a])))
-    alive = draw(st.dictionaries(dots, versions(), max_size=5))
-    cloud: frozenset[Dot] = frozenset()
-    if deltas:
-        loose = st.tuples(st.sampled_from(sorted(context)), st.integers(6, 8))
-        cloud = frozenset(draw(st.sets(loose, max_size=3)))
-    return State(context, cloud, alive)
+    contexts = st.dictionaries(actors(), st.integers(1, 4), min_size=1, max_size=5)
+    picks = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), versions()), max_size=5)
+    gaps = st.lists(st.tuples(st.integers(0, 4), st.integers(6, 8)), max_size=3 if deltas else 0)
+    return st.builds(_state, contexts, picks, gaps)
+
+
+def _state(context: dict[Actor, int], picks: list[tuple[int, int, Version]], gaps: list[tuple[int, int]]) -> State:
+    order = sorted(context)
+    dots: dict[Dot, Version] = {}
+    for at, n, version in picks:
+        actor = order[at % len(order)]
+        dots[actor, 1 + n % context[actor]] = version
+    return State(context, frozenset((order[at % len(order)], n) for at, n in gaps), dots)

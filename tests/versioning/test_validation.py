@@ -23,7 +23,8 @@ anything = st.recursive(
 
 
 def many(payload: Any, entries: bytes = ENTRY.pack(1, 1, 5), times: tuple[int, int, int] = (0, 0, 0)) -> bytes:
-    return HEADER.pack(0, MANY, 0, len(entries) // 16, 0, *times) + entries + msgpack.packb(payload)
+    versions: bytes = msgpack.packb(payload)
+    return HEADER.pack(0, MANY, 0, len(entries) // 16, 0, *times) + entries + versions
 
 
 @given(st.binary(max_size=200))
