@@ -184,12 +184,16 @@ def public_definitions(module: Module) -> list[tuple[str, ast.stmt]]:
     for node in module.tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.append((node.name, node))
-        elif isinstance(node, ast.Assign):
+        elif isinstance(node, ast.Assign) and not _is_type_variable(node.value):
             names = (name for target in node.targets for name in ast.walk(target))
             found.extend((name.id, node) for name in names if isinstance(name, ast.Name))
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             found.append((node.target.id, node))
     return [(name, node) for name, node in found if not name.startswith("_")]
+
+
+def _is_type_variable(value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and ast.unparse(value.func) in ("ParamSpec", "TypeVar", "TypeVarTuple")
 
 
 def export_order(name: str) -> tuple[int, list[str | int]]:

@@ -126,6 +126,7 @@ from dynacache.wire.codec import encode
 __all__ = ["LIMIT_BYTES", "Engine", "read"]
 
 LIMIT_BYTES = 1
+T = TypeVar("T")
 
 
 class Engine:

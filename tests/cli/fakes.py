@@ -28,6 +28,8 @@ class FakeClient:
     ttls: dict[bytes, float] = attrs.field(factory=dict)
     errors: dict[str, Exception] = attrs.field(factory=dict)
     reports: dict[str, Any] = attrs.field(factory=dict)
+    unreadable: frozenset[bytes] = frozenset()
+    """Keys that `fetch` misses."""
     miss_reason: MissReason = MissReason.NEVER_WRITTEN
     calls: list[tuple[Any, ...]] = attrs.field(factory=list)
     closed: bool = False
@@ -44,7 +46,7 @@ class FakeClient:
     def fetch(self, key: bytes | str, *, level: str | None = None, siblings: bool = False, receipt: bool = False) -> Any:
         self._note("fetch", key, level, siblings, receipt)
         name = key_of(key)
-        if name not in self.values:
+        if name not in self.values or name in self.unreadable:
             return Fetched(None, False, miss_reason=self.miss_reason)
         told = Receipt("a", Level.QUORUM, 3, 2, 0, False, False) if receipt else None
         versions = tuple(Sibling(value, 2.0) for value in self.siblings.get(name, ())) if siblings else ()
