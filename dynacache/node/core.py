@@ -277,7 +277,7 @@ class Node:
                 if handler is None:
                     raise ValueError(f"message kind {message[0]!r} from a peer")
                 handler(connection, message, now)
-            except (IndexError, TypeError, ValueError, AttributeError) as error:
+            except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
                 self.counters.malformed_messages += 1
                 peer = self._peers[connection].node_id
                 self.shared.note("malformed_message", "warning", peer=peer, kind=str(message[0]), reason=str(error))
