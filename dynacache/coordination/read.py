@@ -74,7 +74,8 @@ class Reader:
         if len(shared.pending) >= shared.settings.pending_limit:
             raise Overloaded(f"{len(shared.pending)} requests are in flight, the limit of this node")
         operation = ReadOperation(
-            shared, self.asker, connection, rid, key, partition, route, level, timeout_ms, flags, waiter,
+            shared, self.asker, connection, rid, key, partition, route, level, shared.now_s + timeout_ms / 1000, flags,
+            waiter,
             minimum_context,
         )  # fmt: skip
         operation.begin()

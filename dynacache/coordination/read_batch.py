@@ -151,7 +151,7 @@ class ReadBatch:
         connection, rid, key, record, _, partition, level, timeout_ms = item
         operation = ReadOperation(
             self.shared, self.asker, connection, rid, key, partition,
-            self.shared.routes.route(partition), level, timeout_ms,
+            self.shared.routes.route(partition), level, self._sent_at_s + timeout_ms / 1000,
         )  # fmt: skip
         operation.resume(self.shared.node_id, record, self.target)
         return operation

@@ -53,7 +53,7 @@ class ReadOperation:
     partition: int
     route: Route
     level: int
-    timeout_ms: int
+    deadline_s: float
     flags: int = 0
     waiter: Waiter | None = None
     minimum_context: Context | None = None
@@ -105,6 +105,13 @@ class ReadOperation:
         """Blocking repair ended: answer, or refuse where the level promises it."""
         if not self.done:
             self._finish(unrepaired=not reached)
+
+    def remaining_ms(self) -> int:
+        """Return the time left before the deadline, at most 0 when it has passed."""
+        return int((self.deadline_s - self.shared.now_s) * 1000)
+
+    def _repair_ms(self) -> int:
+        return max(1, self.remaining_ms())
 
     def _own_answer(self) -> Any:
         shared = self.shared
@@ -171,11 +178,14 @@ class ReadOperation:
             fresh += [each for each in self.route.fallbacks if each.node_id not in self.asked]
         own = self.records.get(self.shared.node_id)
         prefix = packed.version_prefix(own) if own is not None else None
+        remaining_ms = self.remaining_ms()
+        if remaining_ms <= 0:
+            return
         for target in fresh[:count]:
             current = Target(target.node_id, links.link(target.node_id).connection, target.stands_for)
             if current.connection:
                 self.asked[target.node_id] = self.outstanding[target.node_id] = current
-                self.asker.ask(current, self.timeout_ms, self.key, prefix, self)
+                self.asker.ask(current, remaining_ms, self.key, prefix, self)
 
     def _evaluate(self) -> None:
         """Enough answers: repair what is older, blocking where the level asks for it, then answer."""
@@ -186,7 +196,7 @@ class ReadOperation:
         self._repair_self()
         older, unfilled = repair_targets(self)
         if unfilled:
-            RepairGroup(self.shared, self.partition, self.key, self.merged, unfilled, self.timeout_ms).start()
+            RepairGroup(self.shared, self.partition, self.key, self.merged, unfilled, self._repair_ms()).start()
         if not older:
             self._finish(unrepaired=False)
             return
@@ -194,7 +204,7 @@ class ReadOperation:
         holding = sum(1 for record in self.records.values() if record == self.merged)
         blocking = self.level != Level.ONE and holding < required_answers(self.level, len(self.route.owners))
         needed = required_answers(self.level, len(self.route.owners)) - holding if blocking else 0
-        group = RepairGroup(self.shared, self.partition, self.key, self.merged, older, self.timeout_ms)
+        group = RepairGroup(self.shared, self.partition, self.key, self.merged, older, self._repair_ms())
         if blocking:
             group.operation, group.needed = self, needed
         group.start()

@@ -106,5 +106,5 @@ class Shared:
     def timed_out(self, connection: ConnectionId, rid: int, what: str, answered: int, needed: int) -> None:
         """Answer that the deadline passed; a write may have been applied."""
         self.counters.timeouts += 1
-        text = f"{what} timed out: {answered} of {needed} further replicas answered"
+        text = f"{what} timed out: {answered} of {needed} replicas answered"
         self.fail(connection, rid, TimedOut(text))

@@ -16,7 +16,10 @@ import attrs
 
 __all__ = ["TIMEOUT_CLASSES_MS", "Timeline", "timeout_class_ms"]
 
-TIMEOUT_CLASSES_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000)
+TIMEOUT_CLASSES_MS = (
+    *(1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700),
+    *(1_000, 1_500, 2_000, 3_000, 5_000, 7_000, 10_000, 15_000, 20_000, 30_000, 45_000, 60_000),
+)
 """Delays are rounded up to one of these, so that the number of queues is bounded."""
 
 _ROUNDED: dict[int, int] = {}

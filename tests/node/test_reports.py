@@ -1,0 +1,45 @@
+"""Reports: true, bounded, and clear about what can be asked."""
+
+import pytest
+
+from dynacache.errors import InvalidRequest
+from dynacache.wire.messages import ERROR, REPORT, SET
+from tests.fake_cluster import FakeCluster
+
+CLUSTER = FakeCluster(3)
+
+
+def test_status_names_every_member() -> None:
+    report = CLUSTER.ask("n1", [REPORT, "status"])[2]
+    assert [row["node"] for row in report["members"]] == ["n1", "n2", "n3"]
+    assert sum(row["partitions"] for row in report["members"]) == 3 * 1024
+    assert report["ready"] is True
+    assert report["warming_partitions"] == 0
+
+
+def test_owners_of_a_key() -> None:
+    report = CLUSTER.ask("n2", [REPORT, "owners", b"key"])[2]
+    assert sorted(report["owners"]) == ["n1", "n2", "n3"]
+    assert 0 <= report["partition"] < 1024
+
+
+def test_statistics_count() -> None:
+    CLUSTER.ask("n3", [SET, b"key", 1, b"value"])
+    report = CLUSTER.ask("n3", [REPORT, "statistics"])[2]
+    assert report["writes"] == 1
+    assert report["storage_entries"] == 1
+
+
+@pytest.mark.parametrize("message", [[REPORT, "nonsense"], [REPORT, 5], [REPORT, "owners", b""], [REPORT, "owners"]])
+def test_what_cannot_be_asked_is_named(message: list[object]) -> None:
+    reply = CLUSTER.ask("n1", message)
+    assert (reply[0], reply[2]) == (ERROR, InvalidRequest.code)
+    assert "expected" in reply[3]
+
+
+def test_a_restarted_node_counts_warming_partitions() -> None:
+    cluster = FakeCluster(3)
+    cluster.kill("n2")
+    cluster.restart("n2")
+    cluster.run(0.1)
+    assert cluster.ask("n2", [REPORT, "ready"])[2] == {"ready": True, "warming_partitions": 1024}
