@@ -6,10 +6,11 @@ Invariant: whatever a caller passes is either a valid option here or an InvalidR
 sent.
 
 ``max_staleness`` (seconds) states how old an answer the caller can live with. None says nothing: the read's level
-decides. 0 says the same, explicitly. Above 0, this release reads at level ONE from any owner, whatever the level: an
-owner's copy may lag by the time that replication, hints and repair take, which is bounded by no clock today. A later
-release will compare it with what a replica knows of its own age; code that states its bound now will then be held to
-it, with no change.
+decides, and the read goes where writes of the key go, so that a client finds what it wrote for as long as that node can
+be reached. 0 says the same, explicitly, against a client's default. Above 0, this release reads at level ONE from any
+owner in turn, whatever the level: an owner's copy may lag by the time that replication, hints and repair take, which no
+clock bounds today. A later release will compare the bound with what a replica knows of its own age; code that states
+its bound now will then be held to it, with no change.
 """
 
 import math
@@ -76,15 +77,14 @@ class Options:
         _check_staleness(self.max_staleness)
 
     def read(self, level: Level | str | None, max_staleness: float | None) -> tuple[int, bool]:
-        """The wire level of a read, and whether any owner will do (else the first one is preferred)."""
+        """The wire level of a read, and whether any owner will do (else the first one, where writes go too)."""
         if max_staleness is None:
             max_staleness = self.max_staleness
         else:
             _check_staleness(max_staleness)
         if max_staleness:
             return Level.ONE.value, True
-        wire = self.read_level if level is None else level_of(level)
-        return wire, wire <= Level.ONE
+        return (self.read_level if level is None else level_of(level)), False
 
     def write(self, level: Level | str | None) -> int:
         """The wire level of a write."""

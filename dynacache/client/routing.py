@@ -4,8 +4,8 @@ What: a `Router` knows the seeds and, once a node has pushed its topology, every
 each partition. `choose` names the endpoint to ask next.
 
 Invariants: an owner that can be reached is preferred to any other node, and among owners the first in preference order,
-so that all clients meet at one coordinator and a client reads where it wrote; a call that any owner may answer goes
-round the owners instead. An endpoint that failed `FAILURES_BEFORE_AVOIDING` times in a row is avoided for 1 s, doubling
+so that all clients meet at one coordinator and a client reads where it wrote; a read that may be stale goes round the
+owners instead. An endpoint that failed `FAILURES_BEFORE_AVOIDING` times in a row is avoided for 1 s, doubling
 to 10 s, and then tried by one request at a time until an answer comes. When nothing better is left, avoided and dead
 nodes are asked after all: routing never refuses. Member tables merge, so pushes from several nodes may come in any
 order.

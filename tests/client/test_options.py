@@ -55,7 +55,7 @@ def test_bad_staleness(max_staleness: Any) -> None:
 def test_a_call_overrides_its_client() -> None:
     options = Options("quorum", "all")
     assert options.read(None, None) == (Level.QUORUM, False)
-    assert options.read("one", None) == (Level.ONE, True)
+    assert options.read("one", None) == (Level.ONE, False)
     assert options.write(None) == Level.ALL
     assert options.write(Level.ONE) == Level.ONE
 
@@ -76,5 +76,5 @@ def test_staleness_above_zero_reads_at_one(
     assert Options("quorum", None, 1.0, of_client).read(None, of_call) == expected
 
 
-def test_the_default_read_may_go_to_any_owner() -> None:
-    assert Options().read(None, None) == (LEVEL_DEFAULT, True)
+def test_a_read_without_bound_goes_where_writes_go() -> None:
+    assert Options().read(None, None) == (LEVEL_DEFAULT, False)

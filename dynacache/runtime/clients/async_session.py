@@ -71,12 +71,12 @@ class AsyncSession:
         if not 0 < self._connections_per_node <= CONNECTIONS_LIMIT:
             expected = f"1 to {CONNECTIONS_LIMIT}"
             raise InvalidRequest(f"connections_per_node: got {self._connections_per_node!r}, expected {expected}")
+        self.requests = Requests(self._options, os.urandom(CLIENT_ID_BYTES))
+        self.router = Router.from_seeds(self._addresses)
 
     async def __aenter__(self) -> Self:
         if self._tasks is not None:
             raise InvalidRequest("this client is open already")
-        self.requests = Requests(self._options, os.urandom(CLIENT_ID_BYTES))
-        self.router = Router.from_seeds(self._addresses)
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         try:

@@ -10,7 +10,8 @@ processes: after a fork the child starts with an empty pool and an identity of i
 
 Why: a connection of its own costs a thread no hand-over to another one and no wake-up, which under the interpreter's
 lock is most of a request's latency. Connections idle for long are not trusted, because nodes close those that are
-silent.
+silent; and each is looked at before it is used, so that a write is not sent to a node that is known to be gone and its
+fate made a riddle.
 """
 
 import threading
@@ -28,8 +29,6 @@ __all__ = ["IDLE_LIMIT_S", "BlockingPool"]
 
 IDLE_LIMIT_S: Final = 60.0
 """A connection idle for longer is replaced."""
-_LOOK_AFTER_S: Final = 1.0
-"""A connection idle for longer is looked at before it is used: the node may have closed it."""
 
 
 @attrs.define(eq=False)
@@ -113,23 +112,16 @@ class BlockingPool:
                 return link
 
     def _still_good(self, link: BlockingLink) -> bool:
-        idle_s = time.monotonic() - link.used_s
-        if idle_s <= _LOOK_AFTER_S:
-            return True
-        failure: DynacacheError | None = None
-        if idle_s > IDLE_LIMIT_S:
-            failure = UnavailableError("idle for too long")
-        else:
-            try:
-                link.receive()
-            except OSError as error:
-                failure = UnavailableError(f"{link.endpoint}: {error}")
-            except DynacacheError as error:
-                failure = error
-        if failure is None:
-            return True
-        self._discard(link, failure)
-        return False
+        """Look at an idle connection before it is used: a node that was stopped has closed it."""
+        if time.monotonic() - link.used_s > IDLE_LIMIT_S:
+            self._discard(link, UnavailableError("idle for too long"))
+            return False
+        if link.wait(0):
+            link.take()
+            if link.failure is not None:
+                self._discard(link, link.failure)
+                return False
+        return True
 
     def _discard(self, link: BlockingLink, failure: DynacacheError) -> None:
         link.end(failure)

@@ -74,6 +74,8 @@ class FakeCluster:
     nodes: list["FakeNode"] = attrs.field(factory=list)
     lock: threading.Lock = attrs.field(factory=threading.Lock)
     push_topology: bool = True
+    push: list[Any] | None = None
+    """A message to send before the next replies."""
 
     def __enter__(self) -> "FakeCluster":
         for index in range(self.count):
@@ -101,7 +103,7 @@ class FakeCluster:
         entries = [
             MemberEntry(node.node_id, 1, 1, MemberState.NORMAL, "", 1, "127.0.0.1", node.port) for node in self.nodes
         ]
-        return MemberTable.of(CLUSTER_ID, 64, min(3, len(entries)), entries)
+        return MemberTable.of(CLUSTER_ID, 64, 3, entries)
 
     def node(self, node_id: str) -> "FakeNode":
         """The node of this name."""
@@ -116,6 +118,9 @@ class FakeNode:
     node_id: str
     requests: list[list[Any]] = attrs.field(factory=list)
     accepted: int = 0
+    """Connections taken so far."""
+    frames: int = 0
+    """Frames received so far, those of hellos included."""
     port: int = 0
     _listener: socket.socket | None = None
     _selector: selectors.BaseSelector | None = None
@@ -204,7 +209,13 @@ class _Connection:
             if not data:
                 return False
             replies: list[Any] = []
-            for message in self.reader.feed(data):
+            frames = self.reader.frames
+            messages = self.reader.feed(data)
+            self.node.frames += self.reader.frames - frames
+            if self.acceptor.done and self.node.cluster.push is not None:
+                replies.append(self.node.cluster.push)
+                self.node.cluster.push = None
+            for message in messages:
                 verdict = self._serve(list(message)) if self.acceptor.done else self._greet(list(message))
                 if verdict is None:
                     self._send(replies)

@@ -1,6 +1,7 @@
 """Every operation, on all three shells, against fake nodes over real sockets."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -200,14 +201,15 @@ def test_a_failing_key_among_many(shell: str, cluster: FakeCluster) -> None:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_bad_arguments_send_nothing(shell: str, cluster: FakeCluster) -> None:
     async def scenario(client: Any) -> None:
-        for operation in (
+        operations: list[Callable[[], Any]] = [
             lambda: client.get(""),
             lambda: client.set("k", object()),
             lambda: client.set("k", 1, ttl=-1),
             lambda: client.get("k", level="some"),
             lambda: client.get("k", timeout=0),
             lambda: client.increment("k", 0.5),
-        ):
+        ]
+        for operation in operations:
             with pytest.raises(InvalidRequest):
                 await operation()
 
