@@ -4,7 +4,7 @@ What: the engine tells a policy what is read, inserted and removed, and asks it 
 keeps one 16-bit tick for every slot of a fixed array; an entry's slot is a hash of its key. Reading an entry writes
 the present tick there and moves nothing. For a victim it draws ``DRAW_COUNT`` shards at random, adds their first
 entries to a pool of the ``POOL_COUNT`` oldest seen so far, and takes the oldest of the pool that has not been used
-since; first entries that turn out much younger than it go to the end of their shard, as in CLOCK.
+since; first entries that turn out younger than three quarters of its age go to the end of their shard, as in CLOCK.
 
 Invariants: a policy never names a tombstone (those live elsewhere) nor the key that is being written. Victims depend
 on the operations and the random numbers alone, never on addresses or on Python's randomised hashes.
@@ -120,24 +120,27 @@ class LeastRecentlyUsed:
             return _any_but(live, spared)
         oldest, victim_shard, victim_key = victim
         for stamp, shard, key in drawn:
-            if (self._tick - stamp) * 2 < self._tick - oldest and key != victim_key:
+            if (self._tick - stamp) * 4 < (self._tick - oldest) * 3 and key != victim_key:
                 live.rotate(shard, key)
         return victim_shard, victim_key
 
     def _draw(self, live: TableSet) -> list[tuple[int, int, bytes]]:
-        """Return the first entries of some shards, each with the tick of its last use, and add them to the pool."""
+        """Return the first entries of some shards, each with the tick of its last use, and pool the older ones."""
         occupied, tables, pool = live.occupied, live.tables, self._pool
         shards, draw = len(occupied), self.random.random
         ticks, mask, tick = self._ticks, self._mask, self._tick
+        bar = pool[-1][0] if len(pool) >= POOL_COUNT else tick
         drawn = []
         for _ in range(DRAW_COUNT if shards else 0):
             shard = occupied[int(draw() * shards)]
             key = next(iter(tables[shard].entries))
-            candidate = (tick - ((tick - ticks[_hash(key) & mask]) & _TICK_MASK), shard, key)
+            stamp = tick - (tick - ticks[_hash(key) & mask] & _TICK_MASK)
+            candidate = (stamp, shard, key)
             drawn.append(candidate)
-            place = bisect_left(pool, candidate)
-            if place == len(pool) or pool[place] != candidate:
-                pool.insert(place, candidate)
+            if stamp <= bar:
+                place = bisect_left(pool, candidate)
+                if place == len(pool) or pool[place] != candidate:
+                    pool.insert(place, candidate)
         del pool[POOL_COUNT:]
         return drawn
 

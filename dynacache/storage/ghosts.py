@@ -28,7 +28,8 @@ GHOST_BYTES = 21
 GHOST_SHARD_BYTES = 384
 """Bytes of a shard that has ghosts, beside the ghosts."""
 
-_fingerprint = mmh3.hash64
+_digest = mmh3.mmh3_x64_128_uintdigest
+_FINGERPRINT_MASK = 2**64 - 1
 _Shard = tuple["array[int]", "array[int]", "array[int]"]
 
 
@@ -58,7 +59,7 @@ class Ghosts:
         if held is None:
             self._shards[shard] = held = (array("Q"), array("Q"), array("I"))
             self.size_bytes += GHOST_SHARD_BYTES
-        fingerprint = _fingerprint(key, 0, True, False)[0]
+        fingerprint = _digest(key) & _FINGERPRINT_MASK
         fingerprints, times, seconds = held
         place = bisect_left(fingerprints, fingerprint)
         second = -(-expire_ms // 1000) & 0xFFFFFFFF
@@ -109,7 +110,7 @@ class Ghosts:
 
     @staticmethod
     def _place(fingerprints: "array[int]", key: bytes) -> int | None:
-        fingerprint = _fingerprint(key, 0, True, False)[0]
+        fingerprint = _digest(key) & _FINGERPRINT_MASK
         place = bisect_left(fingerprints, fingerprint)
         return place if place < len(fingerprints) and fingerprints[place] == fingerprint else None
 

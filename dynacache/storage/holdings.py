@@ -110,8 +110,7 @@ class Holdings:
     def _replace(self, shard: int, key: bytes, old: bytes, record: bytes) -> None:
         if len(record) != len(old):
             growth = object_bytes(len(record)) - object_bytes(len(old))
-            if growth > 0:
-                self._admit(record, growth, key)
+            self._admit(record, growth, key)
             self._live_bytes += growth
             self._used_bytes += growth
         self._tables[shard].entries[key] = record
@@ -236,7 +235,7 @@ class Holdings:
         if len(record) > largest and value_bytes(record) > largest:
             self.refused += 1
             raise InvalidRequest(f"the value has {value_bytes(record)} bytes, at most {largest} are accepted")
-        if self._used_bytes + growth > self._limit_bytes:
+        if growth > 0 and self._used_bytes + growth > self._limit_bytes:
             self._make_room(growth, key)
 
     def _make_room(self, growth: int, spared: bytes) -> None:

@@ -14,29 +14,22 @@ from dynacache.versioning.kernel import EXPIRED
 from dynacache.versioning.kernel import TOMBSTONE as TOMBSTONE_VERSION
 from dynacache.versioning.layout import ENTRY_BYTES, HEADER_BYTES, MANY, TOMBSTONE, VALUE, decode
 
-__all__ = ["deleted_ms", "due_of", "is_tombstone", "read_expiry", "read_times", "value_bytes"]
+__all__ = ["deleted_ms", "due_of", "is_tombstone", "read_times", "value_bytes"]
 
 _unpack_times = struct.Struct(">QQQ").unpack_from
 _TIMES_AT = 5
-_unpack_expiry = struct.Struct(">Q").unpack_from
-_EXPIRY_AT = 13
+_unpack_time_and_expiry = struct.Struct(">QQ").unpack_from
 
 
 def read_times(record: bytes) -> tuple[int, int]:
     """Return (hybrid time, expiry in milliseconds or 0)."""
-    time, expire_ms, _ = _unpack_times(record, _TIMES_AT)
-    return time, expire_ms
-
-
-def read_expiry(record: bytes) -> int:
-    """Return the expiry in milliseconds, 0 for never."""
-    expire_ms: int = _unpack_expiry(record, _EXPIRY_AT)[0]
-    return expire_ms
+    times: tuple[int, int] = _unpack_time_and_expiry(record, _TIMES_AT)
+    return times
 
 
 def due_of(record: bytes) -> int:
     """Return the second of the record's bucket in the wheel, 0 if it has no expiry."""
-    time, expire_ms, _ = _unpack_times(record, _TIMES_AT)
+    time, expire_ms = _unpack_time_and_expiry(record, _TIMES_AT)
     return due_second(time, expire_ms) if expire_ms else 0
 
 

@@ -12,11 +12,11 @@ from dynacache.storage.accounting import Usage, capacity, dictionary_bytes, grow
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("length", [*range(0, 64), *range(440, 560), 4_096, 1_000_000])
-def test_an_object_costs_its_size_rounded_up_by_at_most_one_step_and_a_header(length: int) -> None:
-    size = sys.getsizeof(bytes(length))
-    assert size <= object_bytes(length) <= size + 16 + 8
-    assert object_bytes(length) % 16 == 0
+def test_an_object_costs_its_size_rounded_up_by_at_most_one_step_and_a_header() -> None:
+    for length in [*range(64), *range(440, 560), 4_096, 1_000_000]:
+        size = sys.getsizeof(bytes(length))
+        assert size <= object_bytes(length) <= size + 16 + 8
+        assert object_bytes(length) % 16 == 0
 
 
 def test_a_dictionary_grows_exactly_where_its_capacity_says() -> None:

@@ -51,19 +51,13 @@ def test_at_its_limit_a_shard_forgets_the_oldest_and_is_marked() -> None:
     assert list(ghosts.forgot) == [1]
 
 
-def test_forgetting_what_has_expired_leaves_no_mark() -> None:
+def test_expired_ghosts_are_forgotten_first_and_leave_no_mark() -> None:
     ghosts = Ghosts(8, 10_000)
     for number in range(9):
-        ghosts.add(1, b"%d" % number, 100 - number, NOW_MS + 1_000 if number < 3 else 0, NOW_MS)
-        NOW = NOW_MS + 5_000
-    for number in range(9, 11):
-        ghosts.add(1, b"%d" % number, 200, 0, NOW)
-    assert 1 in ghosts.forgot, "the first overflow came before the expiry"
-    fresh = Ghosts(8, 10_000)
-    for number in range(9):
-        fresh.add(1, b"%d" % number, 100 - number, NOW_MS + 1_000 if number < 3 else 0, NOW_MS + 5_000)
-    assert fresh.find(1, b"8", NOW_MS) == 92
-    assert not fresh.forgot
+        ghosts.add(1, b"%d" % number, 100 - number, NOW_MS + 1_000 if number < 3 else 0, NOW_MS + 5_000)
+    assert ghosts.find(1, b"8", NOW_MS) == 92, "older than the expired ones, but it still matters"
+    assert ghosts.count == 7
+    assert not ghosts.forgot
 
 
 def test_the_limit_of_all_ghosts_together_counts_too() -> None:
