@@ -124,9 +124,9 @@ class Swim:
 
     @property
     def is_announced(self) -> bool:
-        """True when what this node last said of itself has been sent as often as a rumour is; after `stop` or `leave`
-        it may go."""
-        return self._roster.own.node_id not in self._outbox.rumours
+        """True when what this node last said of itself has been sent as often as a rumour is, or nobody is there to
+        hear it; after `stop` or `leave` it may go."""
+        return self._roster.own.node_id not in self._outbox.rumours or not self._roster.contacts_count
 
     def members(self) -> list[Member]:
         """Every known member, this node included, by id."""
