@@ -19,7 +19,7 @@ __all__ = ["DemoOptions"]
 
 _NODES_MINIMUM = 3
 _NODES_LIMIT = 64
-_SECONDS_MINIMUM = 3.0
+_SECONDS_MINIMUM = 1.0
 
 
 @Parameter(name="*")

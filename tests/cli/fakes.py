@@ -43,7 +43,9 @@ class FakeClient:
         self._note("get", key, level)
         return self.values.get(key_of(key), default)
 
-    def fetch(self, key: bytes | str, *, level: str | None = None, siblings: bool = False, receipt: bool = False) -> Any:
+    def fetch(
+        self, key: bytes | str, *, level: str | None = None, siblings: bool = False, receipt: bool = False
+    ) -> Any:
         self._note("fetch", key, level, siblings, receipt)
         name = key_of(key)
         if name not in self.values or name in self.unreadable:

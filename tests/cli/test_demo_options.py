@@ -15,7 +15,15 @@ def test_the_defaults_are_the_advertised_ones() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("nodes", 2), ("nodes", 65), ("seconds", 0.5), ("workers", 0), ("keys", 0), ("read_share", 1.5), ("value_bytes", -1)],
+    [
+        ("nodes", 2),
+        ("nodes", 65),
+        ("seconds", 0.5),
+        ("workers", 0),
+        ("keys", 0),
+        ("read_share", 1.5),
+        ("value_bytes", -1),
+    ],
 )
 def test_what_is_out_of_range_is_named(name: str, value: Any) -> None:
     with pytest.raises(InvalidOption, match=f"--{name.replace('_', '-')}: got {value}, expected"):

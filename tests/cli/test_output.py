@@ -58,7 +58,12 @@ def test_text_and_complaint_go_to_their_own_streams() -> None:
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(AddressInUse("taken\nby another"), 10), (NotEnoughReplicas(""), 4), (TimedOut("late"), 5), (ValueError("bad"), 1)],
+    [
+        (AddressInUse("taken\nby another"), 10),
+        (NotEnoughReplicas(""), 4),
+        (TimedOut("late"), 5),
+        (ValueError("bad"), 1),
+    ],
 )
 def test_errors_are_one_sentence_with_their_code(error: Any, code: int) -> None:
     errors = io.StringIO()

@@ -24,13 +24,16 @@ from dynacache.cli.bench.resp import CONFIRMATION, READ, UNCONFIRMED, WRITE, Res
 from dynacache.cli.bench.stream import Request, payload_of
 from dynacache.wire.codec import LENGTH_BYTES, frame_of_messages, pack_message
 from dynacache.wire.framing import FrameReader
-from dynacache.wire.messages import DONE, GET, MISS, PAYLOAD_RAW, REPORTED, SET, TOPOLOGY, VALUE
+from dynacache.wire.messages import DONE, ERROR, GET, MISS, PAYLOAD_RAW, REPORTED, SET, TOPOLOGY, VALUE
 
 __all__ = ["DEPTH_LIMIT", "Dialect", "DynacacheDialect", "Reader", "RedisDialect", "dialect_of"]
 
 DEPTH_LIMIT = 127
 """Requests on their way on one connection: request ids stay below 128, where msgpack spends one byte on them."""
 _SHORT_VALUE_BYTES = 300
+_ERROR_BYTE = bytes((ERROR,))
+_MISS_BYTE = bytes((MISS,))
+_FALSE_BYTE = b"\xc2"
 
 
 class Reader(Protocol):
@@ -109,13 +112,12 @@ class DynacacheDialect:
         return [SET, rid, request.key, PAYLOAD_RAW, self._payload, self._write_level]
 
     def odd(self, data: bytes) -> bool:
-        """An error or a miss of just the length of other answers: possible only where values are short.
+        """An error, a miss or a refusal that happens to be as long as the answers expected.
 
-        DONE [66, rid, applied]: false is the byte 0xc2, which neither lengths nor letters contain there.
+        Values are lower-case letters, so a byte that is the kind ERROR or MISS or the boolean false gives it away. It
+        may as well be part of a length or a request id; then the closer look finds nothing.
         """
-        if self._short:
-            return b"\x94\x44" in data or b"\x94\x41" in data or b"\x93\x41" in data or b"\xc2" in data
-        return len(data) < _SHORT_VALUE_BYTES and b"\xc2" in data
+        return _ERROR_BYTE in data or _FALSE_BYTE in data or (self._short and _MISS_BYTE in data)
 
     def reader(self) -> Reader:
         """See `Dialect`."""

@@ -3,8 +3,8 @@
 What: `requests_for` gives each target its own list of `Request`, as long as fits a bounded number of bytes once
 encoded; connections walk through it from different places and begin again at its end.
 
-Invariant: a function of the job alone. With ``owners`` a target is asked only for keys that it owns, as the
-partition-aware client does; without, all targets share one list, so a comparison sends the same stream to both sides.
+Invariant: a function of the job alone. With ``owners`` a target is asked only for keys that the partition-aware client
+would ask it for; without, all targets share one list. Either way the same keys are drawn, so a comparison is fair.
 
 Why: nothing is drawn, hashed or encoded while the clock runs.
 """
