@@ -38,7 +38,6 @@ CONNECTIONS_LIMIT: Final = 64
 """Connections of one client to one node."""
 _FLUSH_AT_ONCE: Final = 8
 """Calls in one batch from which waiting for other tasks to join the same send is not worth a turn."""
-_TOPOLOGY_WAIT_S: Final = 1.0
 
 
 def wall_ms() -> int:
@@ -102,7 +101,7 @@ class AsyncSession:
             while not link.protocol.ready and not link.closed:
                 await links.progressed.wait()
             if not link.closed:
-                with anyio.move_on_after(_TOPOLOGY_WAIT_S):
+                with anyio.move_on_after(connect_s):
                     while self.router.table is None and not link.closed:
                         await links.progressed.wait()
                 return

@@ -116,7 +116,7 @@ class BlockingPool:
         if time.monotonic() - link.used_s > IDLE_LIMIT_S:
             self._discard(link, UnavailableError("idle for too long"))
             return False
-        if link.wait(0):
+        while link.wait(0):
             link.take()
             if link.failure is not None:
                 self._discard(link, link.failure)

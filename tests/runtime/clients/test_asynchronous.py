@@ -9,6 +9,7 @@ import pytest
 
 import dynacache
 from dynacache.client.requests import Requests
+from dynacache.client.retries import RetryPolicy
 from dynacache.client.routing import Router
 from dynacache.errors import (
     AuthenticationFailed,
@@ -253,7 +254,7 @@ def test_a_node_that_tells_no_topology_is_asked_itself(shell: str) -> None:
         assert await client.set("k", 1)
 
     with FakeCluster(2, push_topology=False) as cluster:
-        run(shell, cluster.addresses[0], scenario)
+        run(shell, cluster.addresses[0], scenario, retries=RetryPolicy(attempt_timeout_s=0.1))
         assert len(cluster.nodes[0].requests) == 1
 
 
