@@ -39,6 +39,14 @@ class StorePort(Protocol):
         """Merge a record from elsewhere and return what is held now; raises ``OutOfMemory``."""
         ...
 
+    def replace(self, partition: int, key: bytes, old: bytes, record: bytes) -> None:
+        """Store a record in place of ``old``, which the caller has just peeked; raises ``OutOfMemory``."""
+        ...
+
+    def merge_newer(self, partition: int, key: bytes, incoming: object, now_ms: int) -> bool:
+        """Merge a plain successor of what is held; False, and nothing done, for anything else."""
+        ...
+
     def missing(self, partition: int, key: bytes) -> int | None:
         """Return why there is no record: None absent, else the evicted version's time (0 not remembered)."""
         ...

@@ -66,14 +66,19 @@ class Replica:
         """Merge records into the store; returns the positions refused, None when all were taken."""
         shared = self.shared
         store, shift, now_ms = shared.store, shared.partition_shift, shared.now_ms
-        merge, is_well_formed = store.merge, packed.is_well_formed
+        merge_newer, merge, is_well_formed = store.merge_newer, store.merge, packed.is_well_formed
         refused: list[list[int]] | None = None
         for index in range(0, len(payload), 2):
             key, record = payload[index], payload[index + 1]
             try:
-                if type(key) is not bytes or not 0 < len(key) <= KEY_LIMIT_BYTES or not is_well_formed(record):
+                if type(key) is not bytes or not 0 < len(key) <= KEY_LIMIT_BYTES:
+                    raise InvalidRequest("malformed key")
+                partition = key_hash(key) >> shift
+                if merge_newer(partition, key, record, now_ms):
+                    continue
+                if not is_well_formed(record):
                     raise InvalidRequest("malformed record")
-                merge(key_hash(key) >> shift, key, record, now_ms)
+                merge(partition, key, record, now_ms)
             except (InvalidRequest, OutOfMemory) as error:
                 refused = _except(refused, index, error)
         return refused

@@ -60,7 +60,10 @@ class Writer:
         local, replica = packed.write(
             old, shared.issuer, time, expire_ms, payload_flags, payload, now_ms, None, unknown
         )
-        self.keep(route, partition, key, local)
+        if old is not None and route.is_owner:
+            store.replace(partition, key, old, local)
+        else:
+            self.keep(route, partition, key, local)
         if operation_id is not None:
             operations.remember(operation_id, key)
         self.replicate(route, partition, key, replica, level, timeout_ms, (connection, (DONE, rid, True)))

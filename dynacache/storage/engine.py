@@ -24,6 +24,10 @@ from dynacache.versioning import packed
 __all__ = ["Engine"]
 
 _VALUE = packed.VALUE
+# byte 0 and kind together (byte 0 clear: the kind alone), flags, entry_count, index, expire_ms, first actor, its n
+_read_single = struct.Struct(">HBBB8xQ8x12sI").unpack_from
+_SINGLE_BYTES = packed.HEADER_BYTES + 16
+_VALUE_FLAGS = packed.RAW | packed.MAY_BE_OUTLIVED | packed.FILL
 _unpack_expiry = struct.Struct(">13xQ").unpack_from
 _merge = packed.merge
 _clean = packed.clean
@@ -105,6 +109,42 @@ class Engine(Holdings):
             else:
                 self.put(partition, key, merged, namespace)
         return merged
+
+    def replace(self, partition: int, key: bytes, old: bytes, record: bytes) -> None:
+        """As ``put``, for a caller that has just peeked ``old`` in the default namespace."""
+        if record[1] == _VALUE and old[1] == _VALUE:
+            self._replace(partition, key, old, record)
+        else:
+            self.put(partition, key, record)
+
+    def merge_newer(self, partition: int, key: bytes, incoming: object, now_ms: int) -> bool:
+        """Merge the commonest record there is; False, and nothing done, for any other.
+
+        That is one live value that follows the one live value held, minted by the same actor, neither expired. The
+        checks are those of ``is_well_formed`` and of merging as far as they concern such a record.
+        """
+        if type(incoming) is not bytes or len(incoming) < _SINGLE_BYTES:
+            return False
+        held = self._tables[partition].entries.get(key)
+        if held is None:
+            return False
+        head, flags, count, index, expire_ms, actor, n = _read_single(incoming)
+        held_head, _, held_count, _, held_expire_ms, held_actor, held_n = _read_single(held)
+        if (
+            head != _VALUE
+            or held_head != _VALUE
+            or count != 1
+            or held_count != 1
+            or index
+            or held_actor != actor
+            or held_n >= n
+            or flags & ~_VALUE_FLAGS
+            or (expire_ms and expire_ms <= now_ms)
+            or (held_expire_ms and held_expire_ms <= now_ms)
+        ):
+            return False
+        self._replace(partition, key, held, incoming)
+        return True
 
     def missing(self, partition: int, key: bytes, namespace: int = 0) -> int | None:
         """Return why a key is not held: None if it was never seen to be evicted, else the hybrid time of the version
