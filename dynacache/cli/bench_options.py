@@ -17,7 +17,7 @@ from dynacache.errors import InvalidOption
 
 __all__ = ["BenchOptions"]
 
-Level = Literal["one", "quorum", "strict_quorum", "all"]
+_Level = Literal["one", "quorum", "strict_quorum", "all"]
 _ROUNDS_WITH_REDIS = 7
 
 
@@ -46,9 +46,9 @@ class BenchOptions:
     """Size of values; left out, 512, or 64 with --memory."""
     read_share: float | None = None
     """Share of reads; left out, writes and reads are measured apart (with --rate: 0.8)."""
-    read_level: Level = "quorum"
+    read_level: _Level = "quorum"
     """Level of reads."""
-    write_level: Level = "quorum"
+    write_level: _Level = "quorum"
     """Level of writes."""
     keys: int = 10_000
     """Keys to draw from; all of them are written before anything is measured."""

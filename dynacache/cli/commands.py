@@ -30,11 +30,11 @@ __all__ = [
     "with_client",
 ]
 
-Level = Literal["one", "quorum", "strict_quorum", "all"] | None
+_Level = Literal["one", "quorum", "strict_quorum", "all"] | None
 _LEVEL_HELP = "How many replicas must answer; left out, the default of reads (one) or writes (quorum)."
-LevelOption = Annotated[Level, Parameter(help=_LEVEL_HELP)]
+_LevelOption = Annotated[_Level, Parameter(help=_LEVEL_HELP)]
 OutputOption = Annotated[Output, Parameter(help="Text and tables for people, or one JSON document.")]
-TtlOption = Annotated[float | None, Parameter(help="Seconds until the value expires; left out, never.")]
+_TtlOption = Annotated[float | None, Parameter(help="Seconds until the value expires; left out, never.")]
 DEFAULT_CONNECTION = Connection()
 
 
@@ -48,7 +48,7 @@ def with_client(connection: Connection, output: Output, body: Callable[[CacheCli
 def get(
     key: str,
     *,
-    level: LevelOption = None,
+    level: _LevelOption = None,
     raw_file: str | None = None,
     connection: Connection = DEFAULT_CONNECTION,
     output: OutputOption = "table",
@@ -71,10 +71,10 @@ def set_command(
     *,
     json: Annotated[bool, Parameter(negative=())] = False,
     raw_file: str | None = None,
-    ttl: TtlOption = None,
+    ttl: _TtlOption = None,
     if_absent: Annotated[bool, Parameter(negative=())] = False,
     if_present: Annotated[bool, Parameter(negative=())] = False,
-    level: LevelOption = None,
+    level: _LevelOption = None,
     connection: Connection = DEFAULT_CONNECTION,
     output: OutputOption = "table",
 ) -> int:
@@ -106,7 +106,7 @@ def set_command(
 
 
 def delete(
-    key: str, *, level: LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
+    key: str, *, level: _LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
 ) -> int:
     """Delete a key; done as well when there was none."""
     from dynacache.cli import data
@@ -115,7 +115,7 @@ def delete(
 
 
 def exists(
-    key: str, *, level: LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
+    key: str, *, level: _LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
 ) -> int:
     """Say whether a key has a value; exit code 3 when not."""
     from dynacache.cli import data
@@ -124,7 +124,7 @@ def exists(
 
 
 def ttl(
-    key: str, *, level: LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
+    key: str, *, level: _LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
 ) -> int:
     """Print the seconds a value has left to live; exit code 3 when there is none."""
     from dynacache.cli import data
@@ -136,11 +136,11 @@ def touch(
     key: str,
     seconds: float,
     *,
-    level: LevelOption = None,
+    level: _LevelOption = None,
     connection: Connection = DEFAULT_CONNECTION,
     output: OutputOption = "table",
 ) -> int:
-    """Let a value live for so many seconds from now, if that is longer than it would; exit code 3 when there is none."""
+    """Let a value live for so many seconds from now, if that is longer than it would; exit code 3 if there is none."""
     from dynacache.cli import data
 
     return with_client(connection, output, lambda client: data.touch(client, key, seconds, level))
@@ -150,8 +150,8 @@ def increment(
     key: str,
     delta: int = 1,
     *,
-    ttl: TtlOption = None,
-    level: LevelOption = None,
+    ttl: _TtlOption = None,
+    level: _LevelOption = None,
     connection: Connection = DEFAULT_CONNECTION,
     output: OutputOption = "table",
 ) -> int:
@@ -162,7 +162,7 @@ def increment(
 
 
 def mget(
-    *keys: str, level: LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
+    *keys: str, level: _LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
 ) -> int:
     """Print the values of several keys; exit code 3 when none of them is there."""
     from dynacache.cli import data
@@ -174,7 +174,7 @@ def fetch(
     key: str,
     *,
     siblings: Annotated[bool, Parameter(negative=())] = False,
-    level: LevelOption = None,
+    level: _LevelOption = None,
     connection: Connection = DEFAULT_CONNECTION,
     output: OutputOption = "table",
 ) -> int:

@@ -5,7 +5,7 @@ What: one function each, from a client and plain arguments to an `Answer`.
 Invariant: a key that is not there ends with exit code 3 and one sentence on standard error, never with an empty line
 that looks like an empty value. A write's exit code tells whether it was applied.
 
-Values: text is stored as a string, ``--json`` stores what the JSON says, ``--raw-file`` stores a file's bytes untouched.
+Values: text is stored as a string, ``--json`` stores what the JSON says, ``--raw-file`` the bytes of a file, untouched.
 """
 
 import json
@@ -20,7 +20,7 @@ from dynacache.errors import InvalidRequest
 
 __all__ = ["delete", "exists", "fetch", "get", "increment", "mget", "set_value", "touch", "ttl", "value_from"]
 
-STANDARD_STREAM = "-"
+_STANDARD_STREAM = "-"
 
 
 def value_from(text: str | None, as_json: bool, raw_file: str | None) -> Any:
@@ -42,7 +42,7 @@ def value_from(text: str | None, as_json: bool, raw_file: str | None) -> Any:
 
 def _read_bytes(name: str) -> bytes:
     try:
-        return sys.stdin.buffer.read() if name == STANDARD_STREAM else Path(name).read_bytes()
+        return sys.stdin.buffer.read() if name == _STANDARD_STREAM else Path(name).read_bytes()
     except OSError as error:
         raise InvalidRequest(f"--raw-file: cannot read {name}: {error}") from error
 
@@ -56,7 +56,7 @@ def get(client: CacheClient, key: str, level: str | None, raw_file: str | None) 
     if raw_file is None:
         return Answer(record, text=_text_of(fetched.value))
     content = fetched.value if isinstance(fetched.value, bytes) else _text_of(fetched.value).encode("utf-8")
-    if raw_file == STANDARD_STREAM:
+    if raw_file == _STANDARD_STREAM:
         sys.stdout.buffer.write(content)
         return Answer(record)
     try:

@@ -1,8 +1,8 @@
 """Child processes of the demo and the bench: free ports, start, kill, and nothing left behind.
 
 What: a `ProcessGroup` starts children, each with its standard output and error in a file of a temporary folder, and
-ends them all when its ``with`` block ends, in whatever way: first politely, then by SIGKILL. `release` lets them live on
-(``demo --keep``).
+ends them all when its ``with`` block ends, in whatever way: first politely, then by SIGKILL. `release` lets them live
+on (``demo --keep``).
 
 Invariant: after the block no child of the group runs and the folder is gone, unless the group was released. Children
 have their own session, so an interrupt typed at the terminal reaches this process alone, which then ends them in order.

@@ -58,7 +58,7 @@ class CacheClient(Protocol):
     def exists(self, key: bytes | str, *, level: str | None = None) -> bool:
         """Whether there is a value."""
 
-    def touch(self, key: bytes | str, ttl: float | None, *, level: str | None = None) -> bool:
+    def touch(self, key: bytes | str, ttl: float, *, level: str | None = None) -> bool:
         """Extend the life of a value."""
 
     def increment(

@@ -86,7 +86,7 @@ class FakeClient:
         self._note("exists", key, level)
         return key_of(key) in self.values
 
-    def touch(self, key: bytes | str, ttl: float | None, *, level: str | None = None) -> bool:
+    def touch(self, key: bytes | str, ttl: float, *, level: str | None = None) -> bool:
         self._note("touch", key, ttl, level)
         return key_of(key) in self.values
 

@@ -8,10 +8,8 @@ from dynacache.cli import cluster
 from dynacache.errors import NotReady
 from tests.cli.fakes import FakeClient
 
-MEMBER = {
-    **{"node": "a", "address": "127.0.0.1:1", "state": "alive", "place": "normal", "zone": "", "weight": 1},
-    **{"partitions": 1024, "linked": True, "hints": 0},
-}
+MEMBER = {"node": "a", "address": "127.0.0.1:1", "state": "alive", "place": "normal", "zone": "", "weight": 1}
+MEMBER |= {"partitions": 1024, "linked": True, "hints": 0}
 STATUS: dict[str, Any] = {"node": "a", "cluster": "00ff", "partition_count": 1024, "replication_factor": 3}
 STATUS |= {"members": [MEMBER, {"node": "b", "state": "dead"}], "ready": True, "warming_partitions": 2}
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dynacache.cli import data
+from dynacache.cli.output import Answer
 from dynacache.errors import InvalidRequest
 from dynacache.types import MissReason
 from tests.cli.fakes import FakeClient
@@ -70,7 +71,7 @@ def test_a_miss_has_exit_code_three_and_a_reason(client: FakeClient, reason: Mis
         assert not answer.text
 
 
-def set_answer(client: FakeClient, key: str, **flags: bool) -> data.Answer:
+def set_answer(client: FakeClient, key: str, **flags: bool) -> Answer:
     options = {"only_if_absent": False, "only_if_present": False} | flags
     return data.set_value(client, key, "v", ttl=None, level=None, **options)
 

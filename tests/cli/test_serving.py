@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -43,7 +44,14 @@ def test_every_flag_reaches_the_configuration() -> None:
 
 def test_no_flag_is_forgotten() -> None:
     """Every field of `Flags` changes what comes out, except the file, which is read elsewhere."""
-    values = {"founders": 1, "port": 1, "weight": 1, "seeds": ("a:1",), "settings": ("a.b=c",), "memory": "1"}
+    values: dict[str, Any] = {
+        "founders": 1,
+        "port": 1,
+        "weight": 1,
+        "seeds": ("a:1",),
+        "settings": ("a.b=c",),
+        "memory": "1",
+    }
     for field in attrs.fields(Flags):
         if field.name not in ("config", "secret_file"):
             assert overrides_of(Flags(**{field.name: values.get(field.name, "x")})), field.name

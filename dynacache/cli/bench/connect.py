@@ -3,7 +3,7 @@
 What: `open_connections` spreads a job's connections over its targets. With a node it goes through the hello and waits
 for the topology that follows it, so that from then on only answers to requests arrive; Redis needs neither.
 
-Invariant: a connection handed out is ready and non-blocking, without Nagle's delay; on any error all of them are closed.
+Invariant: a connection handed out is ready and non-blocking, without Nagle's delay; on any error all are closed.
 
 Why blocking until then: fifty connections take milliseconds, and a hello that fails should say so at once.
 """
@@ -11,13 +11,12 @@ Why blocking until then: fifty connections take milliseconds, and a hello that f
 import contextlib
 import os
 import socket
-from typing import Any
 
 import attrs
 
 from dynacache.cli.bench.job import Job
 from dynacache.types import Role
-from dynacache.wire.codec import frame_of_messages
+from dynacache.wire.codec import Message, frame_of_messages
 from dynacache.wire.framing import FrameReader
 from dynacache.wire.handshake import NONCE_BYTES, Initiator
 from dynacache.wire.messages import TOPOLOGY
@@ -54,7 +53,7 @@ def open_connections(job: Job, stack: contextlib.ExitStack) -> list[Connection]:
 
 def greeted(
     address: tuple[str, int], secret: str, timeout_s: float, stack: contextlib.ExitStack
-) -> tuple[socket.socket, list[Any]]:
+) -> tuple[socket.socket, Message]:
     """Connect to a node and go through the hello; return the socket and the TOPOLOGY message that followed."""
     connected = _connect(address, timeout_s, stack)
     hello = Initiator(Role.CLIENT, b"", "", secret or None, os.urandom(NONCE_BYTES))

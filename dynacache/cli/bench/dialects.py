@@ -26,7 +26,7 @@ from dynacache.wire.codec import LENGTH_BYTES, frame_of_messages, pack_message
 from dynacache.wire.framing import FrameReader
 from dynacache.wire.messages import DONE, ERROR, GET, MISS, PAYLOAD_RAW, REPORTED, SET, TOPOLOGY, VALUE
 
-__all__ = ["DEPTH_LIMIT", "Dialect", "DynacacheDialect", "Reader", "RedisDialect", "dialect_of"]
+__all__ = ["DEPTH_LIMIT", "Dialect", "DynacacheDialect", "FramesReader", "Reader", "RedisDialect", "dialect_of"]
 
 DEPTH_LIMIT = 127
 """Requests on their way on one connection: request ids stay below 128, where msgpack spends one byte on them."""

@@ -89,8 +89,8 @@ class Latencies:
         if not seconds:
             return cls()
         seconds.sort()
-        marks = [percentile(seconds, share) * 1000 for share in (0.5, 0.9, 0.99, 0.999)]
-        return cls(len(seconds), *marks, seconds[-1] * 1000)
+        p50, p90, p99, p999 = (percentile(seconds, share) * 1000 for share in (0.5, 0.9, 0.99, 0.999))
+        return cls(len(seconds), p50, p90, p99, p999, seconds[-1] * 1000)
 
 
 @attrs.frozen

@@ -5,8 +5,8 @@ What: a `Snapshot` holds everything that is shown; `Screen` draws it. `figures_t
 Invariant: a terminal is left as it was found, whatever ends the demo; output that is piped into a file has no control
 characters and stays readable.
 
-Why rich's `Live` without its own refresh thread: the demo takes a snapshot at its own pace, so a second clock would only
-draw the same thing again.
+Why rich's `Live` without its own refresh thread: the demo takes a snapshot at its own pace, so a second clock would
+only draw the same thing again.
 """
 
 import sys

@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 from dynacache.placement.table import MemberEntry, MemberState, MemberTable
-from dynacache.wire.codec import frame_of_messages
+from dynacache.wire.codec import Message, frame_of_messages
 from dynacache.wire.framing import FrameReader
 from dynacache.wire.handshake import Acceptor
 from dynacache.wire.messages import DONE, GET, MISS, PROOF, SET, TOPOLOGY, VALUE
@@ -70,15 +70,15 @@ class FakeNode:
         reader = FrameReader()
         with contextlib.suppress(OSError), accepted:
             while data := accepted.recv(65536):
-                replies: list[list[Any]] = []
+                replies: list[Message] = []
                 for message in reader.feed(data):
                     if not hello.done:
                         replies += hello.receive(message)
                         if message[0] == PROOF:
                             replies.append([TOPOLOGY, 0, table_of(self.port).to_wire(), {}])
                     else:
-                        self.received.append(message)
-                        replies += self.answer(message)
+                        self.received.append(list(message))
+                        replies += self.answer(list(message))
                 if replies:
                     accepted.sendall(frame_of_messages(replies))
 

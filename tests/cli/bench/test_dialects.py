@@ -50,7 +50,11 @@ def test_no_bad_answer_passes_as_served(requests: list[Request], size: int, at: 
     if kind == "error" and len(text) % 2:
         # The worst case: an error just as long as the answer in whose place it stands.
         text = "x" * max(0, len(pack_message(replies[at])) - len(pack_message([ERROR, 1, 50, "x" * 400])) + 400)
-    bad = {"error": [ERROR, at + 1, 50, text], "miss": [MISS, at + 1, 3], "refused": [DONE, at + 1, False]}
+    bad: dict[str, list[object]] = {
+        "error": [ERROR, at + 1, 50, text],
+        "miss": [MISS, at + 1, 3],
+        "refused": [DONE, at + 1, False],
+    }
     replies[at] = bad[kind]
     data = frame_of_messages(replies)
     assert len(data) != dialect.batch(requests).reply_bytes or dialect.odd(data)

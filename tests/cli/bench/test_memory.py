@@ -18,7 +18,7 @@ def test_a_small_fill(ttl_s: float) -> None:
     assert 80 < figures.accounted_overhead_bytes < 400
     assert 80 < figures.resident_overhead_bytes < 400
     assert 0 < figures.longest_insert_cpu_ms <= 50
-    assert 0 < figures.longest_collection_ms
+    assert figures.longest_collection_ms > 0
 
 
 def test_an_impossible_fill_is_said() -> None:

@@ -1,5 +1,7 @@
 """Rounds: who runs when, medians with their spreads, ratios of neighbours."""
 
+from typing import Any
+
 import attrs
 import pytest
 
@@ -10,7 +12,7 @@ OURS = Job("dynacache", (("127.0.0.1", 1),))
 THEIRS = attrs.evolve(OURS, dialect="redis")
 
 
-def outcome(requests: int, seconds: float = 1.0, **changes: object) -> Outcome:
+def outcome(requests: int, seconds: float = 1.0, **changes: Any) -> Outcome:
     latencies = Latencies(requests, 1.0, 2.0, 3.0, 4.0, 5.0)
     base = Outcome(requests, 0, 0, seconds, latencies, Latencies(), Latencies(), (0.2, 0.3), 0.1)
     return attrs.evolve(base, **changes)

@@ -1,5 +1,7 @@
 """The verdict, seen red on made-up losses and green on everything that is none."""
 
+from typing import Any
+
 import attrs
 import pytest
 from hypothesis import given
@@ -25,7 +27,7 @@ def journals_of(*writes: tuple[int, float, float]) -> list[Journal]:
     return journals
 
 
-def verdict(journals: list[Journal], *shown: tuple[int, int], **reading: object) -> Verdict:
+def verdict(journals: list[Journal], *shown: tuple[int, int], **reading: Any) -> Verdict:
     stamps = tuple(Stamp(b"k", writer, sequence) for writer, sequence in shown)
     return judge(journals, KEYS, {0: attrs.evolve(Reading(stamps), **reading)})
 

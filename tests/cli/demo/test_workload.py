@@ -1,6 +1,7 @@
 """Workers under a clock of their own: what they ask, what they count, what they note."""
 
 from collections import Counter
+from typing import Any
 
 import attrs
 import pytest
@@ -30,7 +31,7 @@ class VirtualClock:
         self.slept_s += seconds
 
 
-def run_worker(client: FakeClient, requests: int, **shape: object) -> tuple[Worker, VirtualClock]:
+def run_worker(client: FakeClient, requests: int, **shape: Any) -> tuple[Worker, VirtualClock]:
     clock = VirtualClock()
     worker = Worker(0, attrs.evolve(Shape(KEYS, workers=1, value_bytes=60), **shape), client, clock.read, clock.sleep)
     worker.run(lambda: worker.counts.requests >= requests)
@@ -83,9 +84,10 @@ def test_workers_share_a_trace_without_overlap() -> None:
     shape = Shape(KEYS, trace=tuple(range(20)), workers=4)
     asked: list[bytes] = []
     for number in range(4):
-        client = FakeClient({key: b"" for key in KEYS})
+        client = FakeClient(dict.fromkeys(KEYS, b""))
         worker = Worker(number, shape, client, VirtualClock().read)
-        worker.run(lambda worker=worker: worker.counts.requests >= 5)
+        counts = worker.counts
+        worker.run(lambda counts=counts: bool(counts.requests >= 5))  # type: ignore[misc]
         asked += [call[1] for call in client.calls]
     assert sorted(asked) == sorted(KEYS)
 
