@@ -29,7 +29,7 @@ from dynacache.wire.handshake import NONCE_BYTES, Initiator
 
 __all__ = ["BlockingLink", "exchange"]
 
-RECEIVE_BYTES: Final = 256 * 1024
+_RECEIVE_BYTES: Final = 256 * 1024
 _WAIT_LIMIT_MS: Final = 60_000
 
 
@@ -128,7 +128,7 @@ class BlockingLink:
         """
         assert self._socket is not None
         try:
-            data = self._socket.recv(RECEIVE_BYTES)
+            data = self._socket.recv(_RECEIVE_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         if not data:
