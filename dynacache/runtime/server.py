@@ -135,7 +135,7 @@ class Server:
         server = cls(config, log, loop, birth, (host, port))
         server._driver = driver
         loop.perform = server._perform
-        log.context["node"] = birth.node_id
+        log.context["logged_by"] = birth.node_id
         log.write(Note("node.listening", {"host": listener.address[0], "port": port}))
         return server
 
@@ -158,7 +158,9 @@ class Server:
                 nursery.start_soon(self._run_loop)
                 nursery.start_soon(self._stop_when_asked)
                 await self._begin(nursery)
-        self.log.write(Note("node.ended", {"reason": str(self._failure or "stopped")}))
+        if self.node is not None:
+            # A start that failed is told by whoever started the process, in one sentence.
+            self.log.write(Note("node.ended", {"reason": str(self._failure or "stopped")}))
         if self._failure is not None:
             raise self._failure
 
