@@ -156,7 +156,7 @@ def fetch(client: CacheClient, key: str, level: str | None, siblings: bool) -> A
 def _receipt(receipt: Any) -> dict[str, Any] | None:
     if receipt is None:
         return None
-    names = ("coordinator", "asked", "answered", "stood_in", "unrepaired", "degraded")
+    names = ("coordinator", "asked", "answered", "unknown", "stood_in", "unrepaired", "degraded")
     level = receipt.level
     return {"level": None if level is None else level.name.lower()} | {name: getattr(receipt, name) for name in names}
 

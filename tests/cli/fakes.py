@@ -50,7 +50,7 @@ class FakeClient:
         name = key_of(key)
         if name not in self.values or name in self.unreadable:
             return Fetched(None, False, miss_reason=self.miss_reason)
-        told = Receipt("a", Level.QUORUM, 3, 2, 0, False, False) if receipt else None
+        told = Receipt("a", Level.QUORUM, ("a", "b", "c"), ("a", "b"), (), (), False, False) if receipt else None
         versions = tuple(Sibling(value, 2.0) for value in self.siblings.get(name, ())) if siblings else ()
         return Fetched(self.values[name], True, b"\x01\xff", 1.0, 2.0, self.ttls.get(name), versions, told)
 

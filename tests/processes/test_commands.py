@@ -73,7 +73,7 @@ def test_everything_about_a_value(through: Command) -> None:
     record = json.loads(through(1, "fetch", "known", "--level", "quorum", "--output", "json")[1])
     assert record["value"] == "x"
     assert record["version"]
-    assert record["receipt"]["answered"] >= 2
+    assert len(record["receipt"]["answered"]) >= 2
     assert record["receipt"]["level"] == "quorum"
     assert record["created_at"] <= record["last_updated"]
     assert json.loads(through(2, "mget", "known", "unknown", "--output", "json")[1]) == {

@@ -33,6 +33,8 @@ __all__ = ["figures_of", "passed", "run", "shape_of"]
 _SNAPSHOT_INTERVAL_S = 0.5
 _TRACE_LIMIT = 1_000_000
 _CLIENT_TIMEOUT_S = 5.0
+_RATE = 1500.0
+_TRACE_RATE_LIMIT = 2000.0
 
 
 def run(options: DemoOptions) -> int:
@@ -77,10 +79,14 @@ def shape_of(options: DemoOptions) -> Shape:
         zipf_exponent=options.zipf,
         read_share=options.read_share,
         value_bytes=options.value_bytes,
-        rate=options.rate,
+        rate=options.rate if options.rate is not None else _rate_of(trace, options.seconds),
         workers=options.workers,
         seed=options.seed,
     )
+
+
+def _rate_of(trace: list[int], seconds: float) -> float:
+    return min(_TRACE_RATE_LIMIT, len(trace) / seconds) if trace else _RATE
 
 
 @attrs.define(eq=False)

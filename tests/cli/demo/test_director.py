@@ -113,6 +113,9 @@ def test_a_trace_becomes_positions(tmp_path: Path) -> None:
     path.write_text("b\na\nb\n")
     shape = director.shape_of(options(tmp_path, trace=path))
     assert (shape.keys, shape.trace) == ((b"b", b"a"), (0, 1, 0))
+    assert shape.rate == 400.0
+    assert director.shape_of(options(tmp_path, trace=path, rate=None)).rate == 3 / 1.2
+    assert director.shape_of(options(tmp_path, rate=None)).rate == 1500.0
     for content in ("", "\n"):
         path.write_text(content)
         with pytest.raises(InvalidOption, match="--trace"):
