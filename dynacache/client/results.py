@@ -55,17 +55,20 @@ Decoder = Callable[[Reply, Any, int], Any]
 class Receipt:
     """What the cluster did to answer, as its coordinator tells it.
 
-    ``coordinator`` is the node that decided (two conditional writes can both be applied only if their receipts name
-    different ones, or one of them a lost memory). ``asked`` and ``answered`` count replicas, ``stood_in`` fallbacks
-    among those that answered; ``level`` is the level reached. ``unrepaired``: the value is newest among the answers but
-    not yet on as many replicas as the level asks for. ``degraded``: the level's promise held only in its weaker form.
+    ``coordinator`` is the node that decided: two conditional writes can both be applied only if their receipts name
+    different ones, or if one of these lost its memory in between. ``asked`` and ``answered`` name the nodes that were
+    asked and that answered completely, ``unknown`` those whose memory is incomplete; ``stood_in`` the owners for which
+    fallbacks stood in. ``level`` is the level reached. ``unrepaired``: the value is the newest of the answers, but not
+    yet on as many replicas as the level asks for. ``degraded``: the level's promise held only in its weaker form.
+    What the coordinator did not tell is empty, None or False.
     """
 
     coordinator: str
     level: Level | None
-    asked: int
-    answered: int
-    stood_in: int
+    asked: tuple[str, ...]
+    answered: tuple[str, ...]
+    unknown: tuple[str, ...]
+    stood_in: tuple[str, ...]
     unrepaired: bool
     degraded: bool
 
@@ -259,14 +262,10 @@ def _receipt(metadata: dict[str, Any]) -> Receipt | None:
     return Receipt(
         coordinator=told.get("coordinator") or "",
         level=Level(level) if level in _LEVELS else None,
-        asked=_count(told.get("asked")),
-        answered=_count(told.get("answered")),
-        stood_in=_count(told.get("stood_in")),
+        asked=tuple(told.get("asked") or ()),
+        answered=tuple(told.get("answered") or ()),
+        unknown=tuple(told.get("unknown") or ()),
+        stood_in=tuple(told.get("stood_in") or ()),
         unrepaired=bool(told.get("unrepaired")),
         degraded=bool(told.get("degraded")),
     )
-
-
-def _count(told: Any) -> int:
-    """A number of replicas, told as the number or as the list of them."""
-    return told if type(told) is int else len(told or ())

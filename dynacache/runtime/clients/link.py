@@ -14,7 +14,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.abc
@@ -25,9 +25,11 @@ from dynacache.client.protocol import ClientProtocol
 from dynacache.client.routing import FAILURES_BEFORE_AVOIDING, Endpoint
 from dynacache.errors import ConnectionLost, DynacacheError, ProtocolError, TimedOut, UnavailableError
 
-__all__ = ["RECEIVE_BYTES", "Link", "dial"]
+__all__ = ["RECEIVE_BYTES", "SILENCE_LIMIT_S", "Link", "dial"]
 
-RECEIVE_BYTES = 256 * 1024
+RECEIVE_BYTES: Final = 256 * 1024
+SILENCE_LIMIT_S: Final = 10.0
+"""A link that has answered nothing for this long, although calls waited for it, is replaced."""
 
 
 async def dial(host: str, port: int) -> socket.socket:
@@ -74,6 +76,8 @@ class Link:
     """Something was queued since the last flush."""
     heard_s: float = 0.0
     """When bytes last arrived (monotonic seconds)."""
+    ping: Call[Any] | None = None
+    """The last question for a sign of life."""
     failure: DynacacheError | None = None
     _socket: socket.socket | None = None
     _backlog: bytes | memoryview = b""
@@ -99,9 +103,12 @@ class Link:
                 return
 
     def expire(self, now_s: float) -> None:
-        """End the calls whose deadline has passed."""
-        for call in self.protocol.expire(now_s):
+        """End the calls whose deadline has passed, and the link with them if it has been silent for long."""
+        expired = self.protocol.expire(now_s)
+        for call in expired:
             _end_call(call, TimedOut(f"no answer from {self.endpoint} within the time given"))
+        if expired and self.protocol.ready and now_s - self.heard_s > SILENCE_LIMIT_S:
+            self.close()
 
     def close(self) -> None:
         """End the link and its calls."""

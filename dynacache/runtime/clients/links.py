@@ -4,7 +4,7 @@ What: `Links` owns the router and every `Link`. `link_to` gives the least loaded
 where there is none; `flush_soon` sends what all tasks of a turn have queued in one go; `watch` is the one timer.
 
 Invariant: an endpoint has at most `connections_per_node` links, and a link that ended is forgotten at once. A call's
-deadline is acted on within `TICK_S`.
+deadline is acted on within `TICK_S`. A link that stays silent when it is asked for a sign of life is closed.
 
 Why: the first task that queues something in a turn lets the others run once and then sends for all of them, so fifty
 tasks that were woken together cost one system call and no extra task. One timer serves all deadlines.
@@ -72,7 +72,9 @@ class Links:
     def submit(self, call: Call[Any], endpoint: Endpoint, now_s: float, deadline_s: float) -> None:
         """Queue a call on a link to the endpoint; a full queue ends it at once."""
         call.endpoint = endpoint
-        link = self.link_to(endpoint)
+        self._queue(call, self.link_to(endpoint), now_s, deadline_s)
+
+    def _queue(self, call: Call[Any], link: Link, now_s: float, deadline_s: float) -> None:
         try:
             link.protocol.submit(call.message, call.timeout_position, now_s, deadline_s, call)
         except Overloaded as error:
@@ -162,10 +164,15 @@ class Links:
                         link.close()
 
     def _keep_alive(self, link: Link, now_s: float) -> None:
-        if link.protocol.ready and not link.protocol.in_flight and now_s - link.heard_s > KEEP_ALIVE_S:
-            ping = self.requests.ping()
-            ping.waiter = self.waiter(1)
-            self.submit(ping, link.endpoint, now_s, now_s + self.connect_timeout_s)
+        """Ask an idle link for a sign of life; give up one that is silent although it was asked."""
+        if not link.protocol.ready or now_s - link.heard_s <= KEEP_ALIVE_S:
+            return
+        if link.ping is not None and link.ping.error is not None:
+            link.close()
+        elif not link.protocol.in_flight:
+            link.ping = self.requests.ping()
+            link.ping.waiter = self.waiter(1)
+            self._queue(link.ping, link, now_s, now_s + self.connect_timeout_s)
 
 
 def _load(link: Link) -> int:

@@ -268,8 +268,8 @@ def _metadata(node: FakeNode, flags: int, version: int, extra: dict[str, Any] | 
     if flags & FLAG_METADATA:
         metadata |= {"c": b"v%d" % version, "t": 2_000, "b": 1_000, "e": 0}
     if flags & FLAG_RECEIPT:
-        counts = {"asked": 3, "answered": 2, "stood_in": 1}
-        metadata["r"] = {**counts, "level": 2, "coordinator": node.node_id, "unrepaired": False, "degraded": True}
+        nodes = {"asked": ["n0", "n1"], "answered": [node.node_id], "stood_in": []}
+        metadata["r"] = {**nodes, "level": 2, "coordinator": node.node_id, "unrepaired": False, "degraded": True}
     return metadata
 
 

@@ -13,7 +13,7 @@ from dynacache.client.protocol import ClientProtocol
 from dynacache.client.requests import Requests
 from dynacache.client.routing import FAILURES_BEFORE_AVOIDING, Endpoint
 from dynacache.errors import ConnectionLost, ProtocolError, TimedOut, UnavailableError
-from dynacache.runtime.clients.link import Link, dial
+from dynacache.runtime.clients.link import SILENCE_LIMIT_S, Link, dial
 from dynacache.runtime.clients.waiting import waiter_type
 from dynacache.types import Role
 from dynacache.wire.handshake import Initiator
@@ -158,4 +158,21 @@ def test_deadlines(backend: str) -> None:
         assert isinstance(call.error, TimedOut)
 
     with FakeCluster(1) as cluster:
+        anyio.run(scenario, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ASYNCHRONOUS)
+def test_a_link_silent_for_long_ends_with_the_call_that_waited(backend: str) -> None:
+    async def scenario() -> None:
+        link = link_to(cluster.addresses[0])
+        call = submit(link, REQUESTS.get("k"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(link.run)
+            while not cluster.requests:
+                await anyio.lowlevel.checkpoint()
+            link.expire(time.monotonic() + SILENCE_LIMIT_S + 5.0)
+            assert isinstance(call.error, TimedOut)
+        assert link.closed
+
+    with FakeCluster(1, behaviour=lambda _, __: SILENCE) as cluster:
         anyio.run(scenario, backend=backend)

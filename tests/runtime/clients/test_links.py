@@ -6,9 +6,10 @@ import anyio
 import pytest
 
 import dynacache
+from dynacache.client.retries import RetryPolicy
 from dynacache.runtime.clients import links
 from dynacache.wire.messages import PING, TOPOLOGY
-from tests.runtime.clients.fake_node import FakeCluster, FakeNode
+from tests.runtime.clients.fake_node import SILENCE, FakeCluster, FakeNode, answer_all
 from tests.runtime.clients.shells import ASYNCHRONOUS, run
 
 
@@ -82,3 +83,20 @@ def test_a_silent_link_is_asked_for_a_sign_of_life(backend: str, monkeypatch: py
     with FakeCluster(1) as cluster:
         anyio.run(scenario, backend=backend)
         assert {request[0] for request in cluster.requests} == {PING}
+
+
+@pytest.mark.parametrize("backend", ASYNCHRONOUS)
+def test_a_link_that_gives_no_sign_of_life_is_replaced(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "KEEP_ALIVE_S", 0.03)
+
+    async def scenario() -> None:
+        async with dynacache.connect(cluster.addresses, retries=RetryPolicy(attempt_timeout_s=0.1)) as client:
+            with anyio.fail_after(5):
+                while any(endpoint.connections for endpoint in client.router.endpoints.values()):
+                    await anyio.lowlevel.checkpoint()
+            cluster.behaviour = answer_all
+            assert await client.set("k", 1)
+            assert cluster.nodes[0].accepted == 2
+
+    with FakeCluster(1, behaviour=lambda _, __: SILENCE) as cluster:
+        anyio.run(scenario, backend=backend)
