@@ -47,7 +47,7 @@ class Traffic:
     def _run(self) -> None:
         with self.node.call() as caller:
             while not self._stop.is_set():
-                key = b"key-%d" % (self.count % 500)
+                key = b"%d-key-%d" % (self.node.port, self.count % 500)
                 began_s = time.monotonic()
                 wrote = caller.ask(SET, 1, key, 1, b"value-%d" % self.count, 2)
                 read = caller.ask(GET, 2, key, 2)
@@ -60,13 +60,8 @@ class Traffic:
 
 def seen_ms(watcher: Process, victim: Process, states: tuple[str, ...]) -> int | None:
     """When one node first held another for one of these states."""
-    lines = watcher.log("member_changed")
-    times = [
-        line["time_ms"]
-        for line in lines
-        if line.get("member", "").endswith(f":{victim.port}") and line["state"] in states
-    ]
-    return min(times, default=None)
+    lines = [line for line in watcher.log("member_changed") if line["node"].endswith(f":{victim.port}")]
+    return min((line["time_ms"] for line in lines if line["state"] in states), default=None)
 
 
 def test_a_killed_node_is_suspected_and_held_dead_in_time_while_requests_go_on(nodes: Nodes) -> None:
@@ -76,9 +71,7 @@ def test_a_killed_node_is_suspected_and_held_dead_in_time_while_requests_go_on(n
         until(lambda: traffic.count > 50 and more.count > 50, 20, "traffic flows")
         killed_ms = victim.kill()
         for other in others:
-            suspected_ms = until(
-                lambda other=other: seen_ms(other, victim, ("suspect", "dead")), 10, "suspected by all"
-            )
+            suspected_ms = until(partial(seen_ms, other, victim, ("suspect", "dead")), 10, "suspected by all")
             assert suspected_ms - killed_ms <= SUSPECTED_MS
         for other in others:
             dead_ms = until(partial(seen_ms, other, victim, ("dead",)), 35, "held dead by all")
