@@ -16,13 +16,13 @@ from typing import Protocol
 import attrs
 
 from dynacache.config.coordination import CoordinationConfig
+from dynacache.coordination.counters import Counters
 from dynacache.coordination.links import Links
 from dynacache.coordination.ports import HintPort, StorePort
 from dynacache.coordination.routes import Routes
 from dynacache.coordination.timeline import Timeline
 from dynacache.errors import DynacacheError, NotEnoughReplicas, TimedOut
 from dynacache.events import ConnectionId, Effects, Message, Note
-from dynacache.observability.counters import Counters
 from dynacache.types import Level, NodeId
 from dynacache.versioning.actors import ActorIssuer
 from dynacache.versioning.hybrid_clock import HybridClock

@@ -14,11 +14,11 @@ Why a turn and not a request: many requests share one decode, one tally, one enc
 from collections.abc import Callable, Sequence
 from random import Random
 
-import attrs
 from pyroaring import BitMap
 
 from dynacache.config import Config
 from dynacache.coordination.conditional import Conditional
+from dynacache.coordination.counters import Counters
 from dynacache.coordination.forward import Forwarder
 from dynacache.coordination.gate import Gate
 from dynacache.coordination.hint_replay import HintReplay
@@ -32,7 +32,6 @@ from dynacache.coordination.shared import Shared
 from dynacache.coordination.write import Writer
 from dynacache.events import (
     Blocked,
-    Close,
     Connected,
     ConnectionId,
     DatagramReceived,
@@ -50,8 +49,8 @@ from dynacache.membership.birth import Birth
 from dynacache.membership.state import Member
 from dynacache.membership.swim import Swim
 from dynacache.node.members import Members
+from dynacache.node.peer_messages import Peer, PeerMessages
 from dynacache.node.reports import Reports
-from dynacache.observability.counters import Counters
 from dynacache.placement.partitions import partition_shift
 from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberTable
@@ -61,32 +60,14 @@ from dynacache.types import Instant, NodeId, Role
 from dynacache.versioning.actors import ActorIssuer
 from dynacache.versioning.hybrid_clock import HybridClock
 from dynacache.wire.messages import (
-    BIRTH,
-    FORWARD,
     FORWARD_REPLY,
-    MEMBERSHIP,
-    READ,
-    READ_REPLY,
     REPORT,
-    STALE_TABLE,
-    TABLE,
-    WRITE,
-    WRITE_ACK,
 )
 
 __all__ = ["Node"]
 
 _TICK_S = 0.05
 """Housekeeping (links, hints, clean-up, operation ids) runs at most this often."""
-
-
-@attrs.define(eq=False)
-class _Peer:
-    """One connection to or from a peer."""
-
-    node_id: NodeId
-    role: Role
-    outbound: bool
 
 
 class Node:
@@ -144,32 +125,13 @@ class Node:
         self.replica = Replica(shared)
         self.replay = HintReplay(shared, config.hints, self.hints)
         self.reports = Reports(self)
-        self._peers: dict[ConnectionId, _Peer] = {}
+        self.peer_messages = PeerMessages(shared, self.members, self.replica, self.gate)
+        self._peers: dict[ConnectionId, Peer] = {}
         self._started = False
         self._stop_deadline_s: float | None = None
         self._announced = False
         self._next_tick_s = now.monotonic_s
-        self._on_input: dict[type, Callable[[Input, Instant], None]] = {
-            Connected: self._connected,
-            Disconnected: self._disconnected,
-            Blocked: self._blocked,
-            Writable: self._writable,
-            DatagramReceived: self._datagram,
-            LoopLag: self._loop_lag,
-            StopRequested: self._stop_requested,
-        }
-        self._on_message: dict[int, Callable[[ConnectionId, Message, Instant], None]] = {
-            WRITE: self._write,
-            WRITE_ACK: self._reply,
-            READ: self._read,
-            READ_REPLY: self._reply,
-            FORWARD: self._forward,
-            FORWARD_REPLY: self._forward_reply,
-            STALE_TABLE: self._stale_table,
-            TABLE: self._table,
-            MEMBERSHIP: self._membership,
-            BIRTH: self._birth,
-        }
+        self._on_input = self._input_table()
 
     def handle(self, now: Instant, received: Sequence[Received], inputs: Sequence[Input] = ()) -> Effects:
         """Take one turn's inputs and messages; return what to do. ``now`` never goes back on the monotonic clock."""
@@ -188,7 +150,7 @@ class Node:
         peers = self._peers
         for connection, messages in received:
             if connection in peers:
-                self._serve_peer(connection, messages, now)
+                self.peer_messages.serve(connection, peers[connection], messages, now)
             else:
                 self._serve_client(connection, messages)
         self._act_on_time(now)
@@ -220,12 +182,13 @@ class Node:
             self.shared.effects.send(item.connection, self.members.topology_message())
             return
         node_id = item.node_id or ""
-        self._peers[item.connection] = _Peer(node_id, item.role, item.outbound)
+        self._peers[item.connection] = Peer(node_id, item.role, item.outbound)
         if item.outbound:
             bulk = item.role == Role.BULK
             self.links.connected(node_id, item.connection, bulk=bulk, now_s=now.monotonic_s)
             if not bulk:
                 self.shared.effects.send(item.connection, self.members.table_message())
+                self.members.links_changed()
 
     def _disconnected(self, item: Input, now: Instant) -> None:
         assert isinstance(item, Disconnected)
@@ -233,6 +196,7 @@ class Node:
         self._peers.pop(item.connection, None)
         if self.links.disconnected(item.connection) is None:
             return
+        self.members.links_changed()
         self.shared.routes.refresh()
         pending = self.shared.pending
         for request_id, request in list(pending.items()):
@@ -269,78 +233,6 @@ class Node:
             for message in reports:
                 self.reports.answer(connection, message)
         self.gate.serve(connection, messages)
-
-    def _serve_peer(self, connection: ConnectionId, messages: list[Message], now: Instant) -> None:
-        for message in messages:
-            handler = self._on_message.get(message[0])
-            try:
-                if handler is None:
-                    raise ValueError(f"message kind {message[0]!r} from a peer")
-                handler(connection, message, now)
-            except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-                self.counters.malformed_messages += 1
-                peer = self._peers[connection].node_id
-                self.shared.note("malformed_message", "warning", peer=peer, kind=str(message[0]), reason=str(error))
-                self.shared.effects.others.append(Close(connection, "a malformed message"))
-                return
-
-    def _write(self, connection: ConnectionId, message: Message, now: Instant) -> None:
-        if message[3] != self.shared.digest:
-            self._refuse_stale(connection, message[1])
-        else:
-            self.replica.write(connection, message)
-
-    def _read(self, connection: ConnectionId, message: Message, now: Instant) -> None:
-        if message[3] != self.shared.digest:
-            self._refuse_stale(connection, message[1])
-        else:
-            self.replica.read(connection, message)
-
-    def _reply(self, connection: ConnectionId, message: Message, now: Instant) -> None:
-        request_id = message[1]
-        request = self.shared.pending.get(request_id)
-        self.shared.clock.observe(message[2], self.shared.now_ms)
-        if request is not None and request.replied(connection, message):
-            self.shared.pending.pop(request_id, None)
-
-    def _forward(self, connection: ConnectionId, message: Message, now: Instant) -> None:
-        _, clock, digest, hops, requests = message[:5]
-        self.shared.clock.observe(clock, self.shared.now_ms)
-        if digest != self.shared.digest:
-            for request in requests:
-                self._refuse_stale(connection, request[1])
-        else:
-            self.gate.serve(-connection, requests, hops)
-
-    def _forward_reply(self, connection: ConnectionId, message: Message, now: Instant) -> None:
-        self.shared.clock.observe(message[1], self.shared.now_ms)
-        for reply in message[2]:
-            request = self.shared.pending.pop(reply[1], None)
-            if request is not None:
-                request.replied(connection, reply)
-
-    def _stale_table(self, connection: ConnectionId, message: Message, now: Instant) -> None:
-        self.members.merge_table(message[3], connection)
-        self.shared.routes.refresh()
-        request = self.shared.pending.get(message[1])
-        if request is not None and not request.refused(connection) and request.lost(connection):
-            self.shared.pending.pop(message[1], None)
-
-    def _table(self, connection: ConnectionId, message: Message, now: Instant) -> None:
-        self.members.merge_table(message[2], connection)
-        self.shared.routes.refresh()
-
-    def _membership(self, connection: ConnectionId, message: Message, now: Instant) -> None:
-        self.members.handle_stream(connection, self._peers[connection].node_id, message[1], now)
-
-    def _birth(self, connection: ConnectionId, message: Message, now: Instant) -> None:
-        self.members.answer_birth(connection, message[1], now)
-
-    def _refuse_stale(self, connection: ConnectionId, request_id: int) -> None:
-        shared = self.shared
-        shared.counters.stale_tables += 1
-        table = self.members.table.to_wire()
-        shared.effects.send(connection, (STALE_TABLE, request_id, shared.clock.last, table))
 
     # Time
 
@@ -379,6 +271,17 @@ class Node:
             shared.effects.others.append(Stopped())
 
     # Parts
+
+    def _input_table(self) -> dict[type, Callable[[Input, Instant], None]]:
+        return {
+            Connected: self._connected,
+            Disconnected: self._disconnected,
+            Blocked: self._blocked,
+            Writable: self._writable,
+            DatagramReceived: self._datagram,
+            LoopLag: self._loop_lag,
+            StopRequested: self._stop_requested,
+        }
 
     def _swim(self, table: MemberTable, random: Random) -> Swim:
         entry = table.entries[self.node_id]

@@ -102,6 +102,11 @@ class Members:
         """Announce that this node stops and keeps its place."""
         self._perform(self.swim.stop(now.monotonic_s, now.wall_ms))
 
+    def links_changed(self) -> None:
+        """Tell the birth machine which members are linked; the others are asked whether they know the cluster."""
+        linked = [link.node_id for link in self.shared.links.by_node.values() if link.connection]
+        self.birth.set_connected(frozenset(linked))
+
     def push_topology(self) -> None:
         """Tell every client who owns what and who is alive, if that changed since they were told."""
         if not self.topology_changed:

@@ -1,6 +1,6 @@
 """Counters are plain integers by name."""
 
-from dynacache.observability.counters import Counters
+from dynacache.coordination.counters import Counters
 
 
 def test_a_snapshot_has_every_counter() -> None:

@@ -1,0 +1,147 @@
+"""Messages from peers, dispatched by table.
+
+What: each kind of ``wire.messages`` that nodes send each other has one handler. Requests of replication are checked
+against the member table first; replies find the request they belong to by its id.
+
+Invariant: a sender whose table differs gets ours before it is served, and asks again. Whatever a message holds, the
+worst that happens is that its connection is closed, with a note that names the peer and the reason.
+
+Why a table: a kind without an entry is the error, and the set of handlers is the protocol at a glance.
+"""
+
+from collections.abc import Callable
+
+import attrs
+
+from dynacache.coordination.gate import Gate
+from dynacache.coordination.replica import Replica
+from dynacache.coordination.shared import Shared
+from dynacache.events import Close, ConnectionId, Message
+from dynacache.node.members import Members
+from dynacache.types import Instant, NodeId, Role
+from dynacache.wire.messages import (
+    BIRTH,
+    FORWARD,
+    FORWARD_REPLY,
+    MEMBERSHIP,
+    READ,
+    READ_REPLY,
+    STALE_TABLE,
+    TABLE,
+    WRITE,
+    WRITE_ACK,
+)
+
+__all__ = ["Peer", "PeerMessages"]
+
+
+@attrs.define(eq=False)
+class Peer:
+    """One connection to or from a peer."""
+
+    node_id: NodeId
+    role: Role
+    outbound: bool
+
+
+_Handler = Callable[[ConnectionId, Peer, Message, Instant], None]
+
+
+@attrs.define(eq=False)
+class PeerMessages:
+    """Serves what peers send."""
+
+    shared: Shared
+    members: Members
+    replica: Replica
+    gate: Gate
+    _table_of_kinds: dict[int, _Handler] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Build the table of kinds."""
+        self._table_of_kinds = {
+            WRITE: self._write,
+            WRITE_ACK: self._reply,
+            READ: self._read,
+            READ_REPLY: self._reply,
+            FORWARD: self._forward,
+            FORWARD_REPLY: self._forward_reply,
+            STALE_TABLE: self._stale_table,
+            TABLE: self._table,
+            MEMBERSHIP: self._membership,
+            BIRTH: self._birth,
+        }
+
+    def serve(self, connection: ConnectionId, peer: Peer, messages: list[Message], now: Instant) -> None:
+        """Take a batch from one peer; a malformed message closes its connection and ends the batch."""
+        for message in messages:
+            handler = self._table_of_kinds.get(message[0])
+            try:
+                if handler is None:
+                    raise ValueError(f"message kind {message[0]!r} from a peer")
+                handler(connection, peer, message, now)
+            except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+                self.shared.counters.malformed_messages += 1
+                self.shared.note(
+                    "malformed_message", "warning", peer=peer.node_id, kind=str(message[0]), reason=str(error)
+                )
+                self.shared.effects.others.append(Close(connection, "a malformed message"))
+                return
+
+    def _write(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
+        if message[3] != self.shared.digest:
+            self._refuse_stale(connection, message[1])
+        else:
+            self.replica.write(connection, message)
+
+    def _read(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
+        if message[3] != self.shared.digest:
+            self._refuse_stale(connection, message[1])
+        else:
+            self.replica.read(connection, message)
+
+    def _reply(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
+        request_id = message[1]
+        request = self.shared.pending.get(request_id)
+        self.shared.clock.observe(message[2], self.shared.now_ms)
+        if request is not None and request.replied(connection, message):
+            self.shared.pending.pop(request_id, None)
+
+    def _forward(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
+        _, clock, digest, hops, requests = message[:5]
+        self.shared.clock.observe(clock, self.shared.now_ms)
+        if digest != self.shared.digest:
+            for request in requests:
+                self._refuse_stale(connection, request[1])
+        else:
+            self.gate.serve(-connection, requests, hops)
+
+    def _forward_reply(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
+        self.shared.clock.observe(message[1], self.shared.now_ms)
+        for reply in message[2]:
+            request = self.shared.pending.pop(reply[1], None)
+            if request is not None:
+                request.replied(connection, reply)
+
+    def _stale_table(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
+        self.members.merge_table(message[3], connection)
+        self.shared.routes.refresh()
+        request = self.shared.pending.get(message[1])
+        if request is not None and not request.refused(connection) and request.lost(connection):
+            self.shared.pending.pop(message[1], None)
+
+    def _table(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
+        self.members.merge_table(message[2], connection)
+        self.shared.routes.refresh()
+
+    def _membership(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
+        self.members.handle_stream(connection, peer.node_id, message[1], now)
+
+    def _birth(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
+        self.members.answer_birth(connection, message[1], now)
+
+    def _refuse_stale(self, connection: ConnectionId, request_id: int) -> None:
+        shared = self.shared
+        shared.counters.stale_tables += 1
+        table = self.members.table.to_wire()
+        shared.effects.send(connection, (STALE_TABLE, request_id, shared.clock.last, table))

@@ -1,1 +1,0 @@
-"""Observability: counters that the hot path may afford, and the reports made of them."""
