@@ -3,7 +3,8 @@
 What: target -> key -> hint, coalesced by merging, bounded in bytes and count per target and in bytes per node.
 
 Invariant: a hint is kept or refused, never taken and dropped. A counted hint (one that stood for an acknowledgement)
-ends only when it was delivered or offered; whoever removes it says how. Accounting equals a recount at all times.
+ends only when it was delivered or offered; whoever removes it says how. Accounting equals a recount at all times. At
+most one hint of a key says that this process may go on minting under its own base: the one that was minted last.
 
 Why a store of its own: a fallback does not own the partition, so a hinted record must not be found by repair, count
 for placement or be evicted; it is still found by reads while it exists (Dynamo section 4.6; brief R5.3, R5.6).
@@ -43,10 +44,14 @@ class HintStore:
     total_bytes: int = 0
 
     def add(self, target: NodeId, partition: int, key: bytes, record: bytes, now_ms: int, *, counted: bool) -> bool:
-        """Keep a record for ``target``, merged with what is there; False when the budget refuses it."""
+        """Keep a record for ``target``, merged with what is there; False when the budget refuses it.
+
+        A record that was minted here was made of all that ``find`` returned, so it takes the place of what is there.
+        """
+        minted = bool(record[0] & packed.OWN_BASE)
         hints = self._by_target.setdefault(target, {})
         known = hints.get(key)
-        merged = record if known is None else packed.merge(known.record, record)
+        merged = record if known is None or minted else packed.merge(known.record, record)
         grown = len(merged) - len(known.record) if known else len(key) + len(merged) + HINT_OVERHEAD_BYTES
         if grown > 0 and not self._room(target, grown, known is None):
             if not hints:
@@ -58,15 +63,24 @@ class HintStore:
             known.record = merged
             known.counted = known.counted or counted
         self._account(target, grown)
+        if minted and len(self._by_target) > 1:
+            self._disown(key, target)
         return True
 
     def find(self, key: bytes) -> bytes | None:
-        """Return the record held for whichever absent owner of ``key``, None when there is none."""
+        """Return all that is held of ``key``, for whichever absent owners, as one record; None when nothing is."""
+        found: bytes | None = None
         for hints in self._by_target.values():
             hint = hints.get(key)
-            if hint is not None:
-                return hint.record
-        return None
+            if hint is None:
+                continue
+            if found is None:
+                found = hint.record
+            elif hint.record[0] & packed.OWN_BASE:
+                found = packed.merge(hint.record, found)
+            else:
+                found = packed.merge(found, hint.record)
+        return found
 
     def batch(self, target: NodeId, count: int, size_bytes: int) -> list[tuple[bytes, Hint]]:
         """Return the oldest hints for ``target``: at most ``count``, about ``size_bytes``, at least one if any."""
@@ -126,6 +140,13 @@ class HintStore:
     def recount_bytes(self) -> int:
         """Return what ``total_bytes`` must be, computed afresh."""
         return sum(len(key) + len(hint.record) + HINT_OVERHEAD_BYTES for _, key, hint in self.items())
+
+    def _disown(self, key: bytes, minted_for: NodeId) -> None:
+        """Let no other hint of the key go on under our base: its clock ends before what was just minted."""
+        for target, hints in self._by_target.items():
+            hint = hints.get(key)
+            if hint is not None and target != minted_for:
+                hint.record = packed.strip_local(hint.record)
 
     def _room(self, target: NodeId, grown: int, is_new: bool) -> bool:
         settings = self.settings

@@ -86,3 +86,31 @@ def test_accounting_equals_a_recount(steps: list[tuple[bool, str, bytes, bytes]]
         else:
             store.remove(target, key)
         assert store.total_bytes == store.recount_bytes() <= 2_200
+
+
+def test_a_key_kept_for_two_owners_is_found_whole_and_never_mints_a_dot_twice() -> None:
+    store = HintStore(HintConfig())
+    issuer = ActorIssuer(7)
+    dots = set()
+    for time, target in enumerate(["a", "b", "a", "b", "b", "a"], start=1):
+        local, _ = packed.write(store.find(b"key"), issuer, time << 16, 0, 1, b"%d" % time, time)
+        assert store.add(target, 5, b"key", local, time, counted=True)
+        dots.add(packed.live_dot(local))
+        if time == 4:
+            store.remove("b", b"key")
+        found = store.find(b"key")
+        assert found is not None
+        assert time == 4 or found == local
+    assert len(dots) == 6
+    assert store.total_bytes == store.recount_bytes()
+
+
+def test_minting_over_a_hint_that_came_by_wire_does_not_make_the_clock_grow() -> None:
+    store = HintStore(HintConfig())
+    issuer = ActorIssuer(7)
+    store.add("a", 5, b"key", _record(b"from a peer"), 10, counted=True)
+    for time in range(2, 50):
+        local, _ = packed.write(store.find(b"key"), issuer, time << 16, 0, 1, b"value", time)
+        assert store.add("a", 5, b"key", local, time, counted=True)
+        assert local[3] == 2, "the peer's actor and ours"
+    assert store.total_bytes == store.recount_bytes()
