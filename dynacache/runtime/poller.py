@@ -1,7 +1,8 @@
 """One descriptor that stands for many: epoll on Linux, kqueue on macOS, behind one small face.
 
-What: sockets are registered for reading; writability is asked for only while a socket is full. `poll` never waits: the
-waiting is done by Trio on the poller's own descriptor, which is readable when anything in it is ready.
+What: sockets are registered for reading; writability is asked for only while a socket is full. `poll` does not wait
+unless it is asked to: the waiting is done by Trio on the poller's own descriptor, which is readable when anything in it
+is ready.
 
 Invariant: level-triggered, so an event that a turn leaves unread comes again; no more than `limit` events a call, which
 the kernel hands out in turns, so a busy socket cannot hide a quiet one.
@@ -32,9 +33,9 @@ if sys.platform == "linux":
             self.fileno = self._epoll.fileno
             self._poll = self._epoll.poll
 
-        def poll(self, limit: int) -> list[tuple[int, int]]:
-            """Return what is ready now, as (descriptor, mask)."""
-            return self._poll(0, limit)
+        def poll(self, limit: int, timeout_s: float = 0.0) -> list[tuple[int, int]]:
+            """Return what is ready, as (descriptor, mask); block until something is, at most so long."""
+            return self._poll(timeout_s, limit)
 
         def register(self, descriptor: int, mask: int = READABLE) -> None:
             """Begin to watch a descriptor."""
@@ -62,10 +63,10 @@ else:
             self.fileno = self._kqueue.fileno
             self._masks: dict[int, int] = {}
 
-        def poll(self, limit: int) -> list[tuple[int, int]]:
-            """Return what is ready now, as (descriptor, mask)."""
+        def poll(self, limit: int, timeout_s: float = 0.0) -> list[tuple[int, int]]:
+            """Return what is ready, as (descriptor, mask); block until something is, at most so long."""
             ready: dict[int, int] = {}
-            for event in self._kqueue.control(None, limit, 0):
+            for event in self._kqueue.control(None, limit, timeout_s):
                 mask = READABLE if event.filter == select.KQ_FILTER_READ else WRITABLE
                 ready[event.ident] = ready.get(event.ident, 0) | mask
             return list(ready.items())

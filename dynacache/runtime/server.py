@@ -17,6 +17,7 @@ import resource
 import signal
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import attrs
@@ -50,6 +51,7 @@ from dynacache.wire.handshake import Acceptor, Initiator
 __all__ = ["Server", "run", "serve"]
 
 HOUSEKEEPING_INTERVAL_S: Final = 1.0
+LINGER_S: Final = 0.001
 FINISH_GRACE_S: Final = 1.0
 """Seconds that output may take to leave after the node has stopped or run out of time."""
 _WILDCARDS: Final = frozenset({"0.0.0.0", "::", ""})
@@ -60,7 +62,7 @@ def run(config: Config, log_level: str = "info") -> int:
     """Be a node until SIGTERM or SIGINT; return the exit code 0. Raises an error of the tree when it cannot start."""
     log = LogWriter(level=log_level)
     try:
-        trio.run(serve, config, log)
+        trio.run(partial(serve, config, log, linger_s=LINGER_S))
     finally:
         log.close()
     return 0
@@ -70,14 +72,17 @@ async def serve(
     config: Config,
     log: LogWriter,
     *,
+    linger_s: float = 0.0,
     task_status: "trio.TaskStatus[Server]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run one node until it is stopped.
 
     Reports itself started, with its `Server`, as soon as it listens; `Server.ready` tells when it serves. Raises an
-    error of the tree, alone and not in a group, when it cannot start or must not go on.
+    error of the tree, alone and not in a group, when it cannot start or must not go on. ``linger_s`` above 0 lets the
+    data loop block the whole process for that long (see `DataLoop`).
     """
     server = Server.bound(config, log)
+    server.loop.linger_s = linger_s
     task_status.started(server)
     await server.run()
 

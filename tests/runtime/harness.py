@@ -80,7 +80,10 @@ class Bench:
 
 @asynccontextmanager
 async def running_loop(
-    network: NetworkConfig | None = None, secret: str | None = None, core: ScriptedCore | None = None
+    network: NetworkConfig | None = None,
+    secret: str | None = None,
+    core: ScriptedCore | None = None,
+    linger_s: float = 0.0,
 ) -> AsyncIterator[Bench]:
     """Run a loop on a free port for as long as the block lasts."""
     network = network or NetworkConfig(port=0)
@@ -88,7 +91,7 @@ async def running_loop(
     listener, gossip = bind(network.host, 0)
     performed: list[Other] = []
     transport = Transport(network, lambda: Acceptor(CLUSTER, "node", secret, draw_nonce()), performed.append)
-    loop = DataLoop(network, core, transport, performed.append, listener, gossip)
+    loop = DataLoop(network, core, transport, performed.append, listener, gossip, linger_s)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(loop.run)
         yield Bench(loop, core, listener.address, performed)

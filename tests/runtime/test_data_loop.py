@@ -5,6 +5,7 @@ import socket
 import time
 
 import attrs
+import pytest
 import trio
 
 from dynacache.config import NetworkConfig
@@ -37,8 +38,12 @@ def send_now(caller: Caller, data: bytes) -> int:
     return os.write(caller.stream.socket.fileno(), data)
 
 
-async def test_requests_are_answered() -> None:
-    async with running_loop() as bench, calling(bench) as caller:
+LINGERS = pytest.mark.parametrize("linger_s", [0.0, 0.001])
+
+
+@LINGERS
+async def test_requests_are_answered(linger_s: float) -> None:
+    async with running_loop(linger_s=linger_s) as bench, calling(bench) as caller:
         await caller.send([GET, 1, b"a"], [GET, 2, b"b"])
         await caller.send([GET, 3, b"c"])
         assert await caller.receive(3) == [[DONE, 1, True], [DONE, 2, True], [DONE, 3, True]]
@@ -102,8 +107,9 @@ async def test_a_close_sends_what_was_asked_for_first() -> None:
         await bench.until(lambda: bench.core.inputs_of(Disconnected) == [Disconnected(1, None)])
 
 
-async def test_the_core_is_called_at_its_deadline() -> None:
-    async with running_loop() as bench:
+@LINGERS
+async def test_the_core_is_called_at_its_deadline(linger_s: float) -> None:
+    async with running_loop(linger_s=linger_s) as bench:
         await trio.sleep(0.02)
         wanted_s = bench.core.deadline_s = monotonic_now() + 0.1
         bench.loop.add_input(Note("the deadline came nearer", {}))  # type: ignore[arg-type]
@@ -113,12 +119,39 @@ async def test_the_core_is_called_at_its_deadline() -> None:
         assert len(bench.core.turns) <= before + 3
 
 
-async def test_an_idle_loop_sleeps() -> None:
-    async with running_loop() as bench:
+@LINGERS
+async def test_an_idle_loop_sleeps(linger_s: float) -> None:
+    async with running_loop(linger_s=linger_s) as bench:
         await trio.sleep(0.05)
-        before = len(bench.core.turns)
+        before, used_s = len(bench.core.turns), time.process_time()
         await trio.sleep(0.3)
         assert len(bench.core.turns) - before <= 1
+        assert time.process_time() - used_s < 0.1
+
+
+@LINGERS
+async def test_a_busy_loop_lets_others_run(linger_s: float) -> None:
+    async with running_loop(linger_s=linger_s) as bench, calling(bench) as one, calling(bench) as two:
+        rounds = []
+
+        async def talk(caller: Caller) -> None:
+            while True:
+                await caller.send([GET, 1, b"k"])
+                await caller.receive()
+                rounds.append(trio.current_time())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(talk, one)
+            nursery.start_soon(talk, two)
+            longest_s = 0.0
+            for _ in range(50):
+                began_s = trio.current_time()
+                await trio.sleep(0.002)
+                longest_s = max(longest_s, trio.current_time() - began_s)
+            nursery.cancel_scope.cancel()
+        assert len(rounds) > 20
+        assert longest_s < 0.5
+        assert bench.core.inputs_of(LoopLag) == []
 
 
 async def test_a_late_loop_tells_the_core() -> None:
