@@ -5,7 +5,8 @@ client under its own. Requests of one turn for one node travel in one ``FORWARD`
 
 Invariant: a request is forwarded a bounded number of times, is answered exactly once, and never both forwarded and
 served here. When the link ends, reads and writes under an operation id are sent to the next choice; anything else is
-answered "maybe applied".
+answered "maybe applied". Once a try has ended that way, no later refusal is passed on as if nothing had been changed. A
+request refused for a stale table was not looked at: it is sent again, whatever it asks.
 
 Why forward: only a node that holds a partition may mint versions in it (DESIGN section 7, brief R1.4); any node may be
 asked (requirement R29).
@@ -18,14 +19,15 @@ import attrs
 from dynacache.coordination.routes import Route
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.timeline import timeout_class_ms
-from dynacache.errors import ConnectionLost, NotEnoughReplicas, NotReady, TimedOut
+from dynacache.errors import ConnectionLost, NotEnoughReplicas, NotReady, TimedOut, error_from_code
 from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import key_hash
-from dynacache.wire.messages import DELETE, FORWARD, GET, SET
+from dynacache.wire.messages import DELETE, ERROR, FORWARD, GET, SET
 
 __all__ = ["Forwarder"]
 
 _OPERATION_ID_FIELD = {SET: 11, DELETE: 8}
+_RESEND_LIMIT = 3
 _GRACE_MS = 200
 """Time beyond the request's own timeout in which the serving node's answer may still arrive."""
 
@@ -39,13 +41,21 @@ class _Forwarded:
     rid: int
     message: list[Any]
     hops: int
-    connection: ConnectionId
-    tried: list[ConnectionId]
+    timeout_ms: int
+    connection: ConnectionId = 0
+    tried: list[ConnectionId] = attrs.field(factory=list)
+    uncertain: bool = False
+    request_id: int = 0
+    _resends: int = 0
 
     def replied(self, connection: ConnectionId, message: Message) -> bool:
-        """Hand the reply to the client under its own id."""
+        """Hand the reply to the client under its own id; a refusal is not definite if an earlier try may have been
+        applied."""
         reply = list(message)
         reply[1] = self.rid
+        if self.uncertain and reply[0] == ERROR and error_from_code(reply[2], "").definite:
+            reply[2] = ConnectionLost.code
+            reply[3] = f"the write may have been applied before a connection ended; a later try was refused: {reply[3]}"
         self.forwarder.shared.effects.send(self.client, reply)
         return True
 
@@ -66,9 +76,11 @@ class _Forwarded:
         self.forwarder.shared.fail(self.client, self.rid, error)
 
     def refused(self, connection: ConnectionId) -> bool:
-        """The other node's table differs: ask again."""
-        self.forwarder.again(self)
-        return False
+        """The other node's table differs, and it looked at nothing: ask again."""
+        if connection != self.connection:
+            return True
+        self._resends += 1
+        return self._resends <= _RESEND_LIMIT and self.forwarder.repeat(self)
 
 
 @attrs.define(eq=False)
@@ -84,7 +96,7 @@ class Forwarder:
         route = shared.routes.route(key_hash(message[2]) >> shared.partition_shift)
         if hops >= shared.settings.forward_hops:
             raise NotReady(f"forwarded {hops} times without reaching an owner; the nodes' tables are still settling")
-        self._send(_Forwarded(self, client, message[1], list(message), hops, 0, []), route, timeout_ms)
+        self._send(_Forwarded(self, client, message[1], list(message), hops, timeout_ms), route, timeout_ms)
 
     def again(self, forwarded: _Forwarded) -> None:
         """Send a request to the next choice after its link ended, if that cannot apply it twice."""
@@ -96,11 +108,27 @@ class Forwarder:
             error = ConnectionLost("the connection to the node that serves this key ended; the write may be applied")
             shared.fail(forwarded.client, forwarded.rid, error)
             return
+        forwarded.uncertain = message[0] != GET
         try:
             route = shared.routes.route(key_hash(message[2]) >> shared.partition_shift)
-            self._send(forwarded, route, shared.settings.read_timeout_ms)
+            self._send(forwarded, route, forwarded.timeout_ms)
         except NotEnoughReplicas as error:
-            shared.fail(forwarded.client, forwarded.rid, error)
+            unsure = ConnectionLost(
+                "the connection to the node that serves this key ended, and no other can be reached"
+            )
+            shared.fail(forwarded.client, forwarded.rid, unsure if forwarded.uncertain else error)
+
+    def repeat(self, forwarded: _Forwarded) -> bool:
+        """Send a request that was refused unread once more, within its deadline; False when there is nobody to ask."""
+        shared = self.shared
+        choices = shared.routes.route(key_hash(forwarded.message[2]) >> shared.partition_shift).forward_to
+        if not choices:
+            return False
+        if forwarded.connection not in choices:
+            forwarded.connection = choices[0]
+            forwarded.tried.append(choices[0])
+        self._queue(forwarded)
+        return True
 
     def flush(self) -> None:
         """Send what this turn collected."""
@@ -117,11 +145,14 @@ class Forwarder:
         if not choices:
             raise NotEnoughReplicas("no node that holds this key can be reached")
         shared.counters.forwarded += 1
-        connection = forwarded.connection = choices[0]
-        forwarded.tried.append(connection)
-        request_id = shared.new_request(
+        forwarded.connection = choices[0]
+        forwarded.tried.append(choices[0])
+        forwarded.request_id = shared.new_request(
             forwarded, timeout_class_ms(timeout_ms + _GRACE_MS), shared.settings.longest_timeout_ms * 2
         )
+        self._queue(forwarded)
+
+    def _queue(self, forwarded: _Forwarded) -> None:
         message = list(forwarded.message)
-        message[1] = request_id
-        self._batches.setdefault((connection, forwarded.hops), []).append(message)
+        message[1] = forwarded.request_id
+        self._batches.setdefault((forwarded.connection, forwarded.hops), []).append(message)

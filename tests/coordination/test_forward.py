@@ -102,3 +102,48 @@ def test_a_joined_node_owns_nothing_and_forwards() -> None:
     assert cluster.ask("n4", [INCREMENT, KEY, 2, Level.QUORUM])[0] == NUMBER
     assert cluster.ask("n1", [INCREMENT, KEY, 3, Level.QUORUM])[2] == 5
     assert "n4" not in cluster.holders(KEY)
+
+
+@pytest.mark.parametrize("operation", [[INCREMENT, KEY, 1, Level.QUORUM], [SET, KEY, RAW, b"v"], [GET, KEY]])
+def test_a_request_refused_for_a_stale_table_is_sent_again_and_answered_once(operation: list[object]) -> None:
+    cluster = FakeCluster(5)
+    outsider = _outsider(cluster)
+    node = cluster.nodes[outsider]
+    right = node.shared.digest
+    node.shared.digest = 1
+    cluster.ask(outsider, list(operation), 0.0005)
+    node.shared.digest = right
+    cluster.run(3.0)
+    assert [reply[0] in (NUMBER, DONE, MISS) for reply in cluster.replies[max(cluster.replies)]] == [True]
+    assert node.shared.pending == {}
+
+
+@pytest.mark.parametrize("operation", [[INCREMENT, KEY, 1, Level.QUORUM], [GET, KEY, Level.QUORUM]])
+def test_a_table_that_never_agrees_ends_in_one_answer(operation: list[object]) -> None:
+    cluster = FakeCluster(5)
+    outsider = _outsider(cluster)
+    node = cluster.nodes[outsider]
+    node.shared.digest = 1
+    cluster.ask(outsider, list(operation), 3.0)
+    assert [reply[0] for reply in cluster.replies[max(cluster.replies)]] == [ERROR]
+    assert node.shared.pending == {}
+
+
+def test_a_write_that_may_have_been_applied_is_never_called_refused() -> None:
+    """The first try reaches an owner, whose link then ends; what the second try meets cannot make it definite."""
+    for refuse in (True, False):
+        cluster = FakeCluster(5)
+        outsider = _outsider(cluster)
+        owners = cluster.owners(KEY)
+        cluster.paused = {owners[0]}
+        message = [SET, KEY, RAW, b"value", Level.QUORUM, 1_000, 0, 0, 0, None, b"operation"]
+        cluster.ask(outsider, message, 0.01)
+        for owner in owners[1:]:
+            if refuse:
+                cluster.nodes[owner].gate.stopping = True
+            else:
+                cluster.cut_link(outsider, owner)
+        cluster.cut_link(outsider, owners[0])
+        cluster.run(3.0)
+        (reply,) = cluster.replies[max(cluster.replies)]
+        assert reply[0] == DONE or (reply[0], reply[2]) == (ERROR, ConnectionLost.code)
