@@ -39,7 +39,7 @@ from dynacache.types import Instant, Role
 from dynacache.wire.handshake import Initiator
 from dynacache.wire.messages import BIRTH, CLIENT_REQUESTS, ERROR
 
-__all__ = ["BirthCore", "BirthDriver"]
+__all__ = ["WAITING_NOTE_INTERVAL_S", "BirthCore", "BirthDriver"]
 
 WAITING_NOTE_INTERVAL_S = 5.0
 _REFUSALS = (AuthenticationFailed, ClusterMismatch, VersionMismatch)

@@ -23,7 +23,16 @@ import attrs
 from dynacache.events import Note
 from dynacache.runtime.entropy import monotonic_now
 
-__all__ = ["FULL_INTERVAL_S", "YOUNG_THRESHOLD", "CollectorCare", "calm"]
+__all__ = [
+    "FULL_INTERVAL_S",
+    "FULL_NEVER",
+    "FULL_SHARE",
+    "MIDDLE_THRESHOLD",
+    "PAUSE_NOTICE_S",
+    "YOUNG_THRESHOLD",
+    "CollectorCare",
+    "calm",
+]
 
 YOUNG_THRESHOLD: Final = 10_000
 MIDDLE_THRESHOLD: Final = 20

@@ -51,7 +51,16 @@ from dynacache.runtime.transport import Transport
 from dynacache.types import Instant
 from dynacache.wire.codec import frame_of_messages, frame_of_packed, pack_message
 
-__all__ = ["Core", "DataLoop", "LoopStatistics", "Other"]
+__all__ = [
+    "EVENT_LIMIT",
+    "LAG_NOTICE_S",
+    "RECEIVE_STEP_BYTES",
+    "SWEEP_INTERVAL_S",
+    "Core",
+    "DataLoop",
+    "LoopStatistics",
+    "Other",
+]
 
 EVENT_LIMIT: Final = 256
 """Sockets served in one turn."""

@@ -19,7 +19,7 @@ import attrs
 
 from dynacache.events import Address, DatagramReceived
 
-__all__ = ["DATAGRAM_LIMIT", "GossipSocket"]
+__all__ = ["DATAGRAM_LIMIT", "DATAGRAM_LIMIT_BYTES", "GossipSocket"]
 
 DATAGRAM_LIMIT: Final = 256
 """Datagrams taken in one turn."""

@@ -20,7 +20,19 @@ import attrs
 from dynacache.errors import AddressInUse
 from dynacache.runtime.gossip import GossipSocket
 
-__all__ = ["Listener", "bind", "prepare_stream"]
+__all__ = [
+    "ACCEPT_LIMIT",
+    "BACKLOG",
+    "FREE_PORT_TRIES",
+    "GOSSIP_BUFFER_BYTES",
+    "KEEPALIVE_COUNT",
+    "KEEPALIVE_IDLE_S",
+    "KEEPALIVE_INTERVAL_S",
+    "UNACKNOWLEDGED_LIMIT_MS",
+    "Listener",
+    "bind",
+    "prepare_stream",
+]
 
 ACCEPT_LIMIT: Final = 64
 """Connections accepted in one turn."""

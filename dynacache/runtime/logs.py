@@ -21,7 +21,7 @@ import structlog
 from dynacache.events import Note
 from dynacache.runtime.entropy import instant_now
 
-__all__ = ["LEVELS", "QUEUE_LIMIT", "LogWriter"]
+__all__ = ["CLOSE_TIMEOUT_S", "LEVELS", "QUEUE_LIMIT", "LogWriter"]
 
 QUEUE_LIMIT: Final = 10_000
 """Notes that wait to be written; one more is dropped and counted."""

@@ -48,7 +48,7 @@ from dynacache.runtime.transport import Transport
 from dynacache.types import NodeId, Role
 from dynacache.wire.handshake import Acceptor, Initiator
 
-__all__ = ["Server", "run", "serve"]
+__all__ = ["FINISH_GRACE_S", "HOUSEKEEPING_INTERVAL_S", "LINGER_S", "Server", "run", "serve"]
 
 HOUSEKEEPING_INTERVAL_S: Final = 1.0
 LINGER_S: Final = 0.001

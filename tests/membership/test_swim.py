@@ -206,13 +206,11 @@ def test_an_end_is_announced_to_everybody_in_the_same_call(way: str) -> None:
 
 
 def test_an_end_that_nobody_can_hear_is_announced_at_once() -> None:
-    bench = Bench()
-    bench.swim.stop(bench.now_s, bench.wall_ms)
-    assert bench.swim.is_announced
-    busy = Bench()
-    busy.hear_of(Member("n1", "10.1.0.1", 7000, 1))
-    busy.swim.stop(busy.now_s, busy.wall_ms)
-    assert not busy.swim.is_announced
+    alone, heard = Bench(), Bench()
+    heard.hear_of(Member("n1", "10.1.0.1", 7000, 1))
+    for bench in (alone, heard):
+        bench.swim.stop(bench.now_s, bench.wall_ms)
+    assert (alone.swim.is_announced, heard.swim.is_announced) == (True, False)
 
 
 def test_news_after_a_long_silence_is_not_taken_for_a_pause() -> None:
