@@ -287,7 +287,7 @@ class Requests:
         """Add ``delta`` to a counter, which starts at 0; return its value as its coordinator sees it.
 
         Concurrent increments all count, whoever coordinates them. One of unknown fate is never retried: it raises an
-        UncertainError, and the counter may or may not have moved. Raises WrongType for a key that holds a value.
+        UncertainError, and the counter may or may not have moved. Raises WrongType for a key that holds something else.
         """
         encoded = encode_key(key)
         message = [INCREMENT, 0, encoded, _checked_delta(delta), self.options.write(level), 0, ttl_ms_of(ttl)]
