@@ -80,7 +80,7 @@ class BenchOptions:
             ("connections", 1, 10_000),
             ("value_bytes", 0, 1024 * 1024),
             ("read_share", 0.0, 1.0),
-            ("keys", 100, 10_000_000),
+            ("keys", 100, 1_000_000),
             ("zipf", 0.0, 10.0),
             ("seconds", 0.1, 3600.0),
             ("requests", 0, 10**9),

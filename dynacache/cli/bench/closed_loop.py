@@ -63,20 +63,23 @@ def run_closed(job: Job, connections: Sequence[Connection], dialect: Dialect, st
 
 def _feeds(job: Job, dialect: Dialect, streams: list[list[Request]]) -> list[Iterator[Batch]]:
     """What each target's connections send next: in order once, or round and round from places far apart."""
-    encoded: dict[int, list[Batch]] = {}
-    for stream in streams:
-        if id(stream) not in encoded:
-            slices = (stream[start : start + job.depth] for start in range(0, len(stream), job.depth))
-            encoded[id(stream)] = [dialect.batch(requests) for requests in slices]
+    distinct = {id(stream): stream for stream in streams}
     if job.sequence:
-        once = {key: iter(batches) for key, batches in encoded.items()}
+        # Not measured, and perhaps larger than memory: encoded as it is sent.
+        once = {key: _encoded(job, dialect, stream) for key, stream in distinct.items()}
         return [once[id(stream)] for stream in streams]
+    encoded = {key: list(_encoded(job, dialect, stream)) for key, stream in distinct.items()}
     feeds: list[Iterator[Batch]] = []
     for position, stream in enumerate(streams):
         batches = encoded[id(stream)]
         start = position * len(batches) // len(streams)
         feeds.append(itertools.cycle(batches[start:] + batches[:start]))
     return feeds
+
+
+def _encoded(job: Job, dialect: Dialect, stream: list[Request]) -> Iterator[Batch]:
+    for start in range(0, len(stream), job.depth):
+        yield dialect.batch(stream[start : start + job.depth])
 
 
 def _loop(job: Job, lanes: dict[int, _Lane], poller: Poller, dialect: Dialect) -> Outcome:

@@ -97,13 +97,21 @@ def _wait_until_synchronised(port: int, children: list[Child], deadline: float) 
             time.sleep(0.05)
             continue
         try:
-            replication = link.ask("INFO", "replication")
-            if replication.count("state=online") == REPLICAS and link.ask("WAIT", str(REPLICAS), "500") == ":2":
+            if _reaches_all_replicas(link):
                 return redis_version(link.ask("INFO", "server"))
         finally:
             link.close()
         time.sleep(0.05)
     raise StartFailed(f"the replicas of redis-server on port {port} did not get in sync")
+
+
+def _reaches_all_replicas(link: RedisLink) -> bool:
+    """Whether a write gets to every replica. WAIT alone says yes to a connection that has written nothing."""
+    if link.ask("INFO", "replication").count("state=online") != REPLICAS:
+        return False
+    link.ask("SET", "probe", "1")
+    link.ask("DEL", "probe")
+    return link.ask("WAIT", str(REPLICAS), "500") == f":{REPLICAS}"
 
 
 def redis_version(report: str) -> str:

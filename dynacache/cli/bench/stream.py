@@ -69,7 +69,7 @@ def _drawn(job: Job) -> list[Request]:
 
 def _keys(job: Job, source: random.Random) -> list[bytes]:
     if job.trace:
-        return list(read_trace(Path(job.trace), _count(job)))
+        return list(read_trace(Path(job.trace), STREAM_LIMIT_COUNT if job.sequence else _count(job)))
     if job.sequence:
         return [key_text(job, rank) for rank in range(job.key_count)]
     if job.zipf_exponent == 0:
@@ -86,6 +86,5 @@ def key_text(job: Job, rank: int) -> bytes:
 
 
 def _count(job: Job) -> int:
-    share = 1.0 if job.sequence else 1 - job.read_share
-    each = 64 + job.key_bytes + int(job.value_bytes * share)
+    each = 64 + job.key_bytes + int(job.value_bytes * (1 - job.read_share))
     return max(1000, min(STREAM_LIMIT_COUNT, STREAM_LIMIT_BYTES // each // max(1, len(job.targets))))

@@ -147,7 +147,8 @@ class _Demo:
             elif "killed_at_s" in self.events and "restarted_at_s" not in self.events and elapsed >= seconds * 2 / 3:
                 self._restart(elapsed)
             self._check_nodes()
-            self.screen.update(self._snapshot(workload, elapsed))
+            self._note_statistics()
+            self.screen.update(self._snapshot(workload, time.monotonic() - began))
             now = time.monotonic() - began
             changes = [seconds / 3, seconds * 2 / 3, seconds, now + _SNAPSHOT_INTERVAL_S]
             time.sleep(max(0.0, min(change for change in changes if change > elapsed) - now))
@@ -177,7 +178,6 @@ class _Demo:
                 self.statistics[position] = {**told, **self.cluster.report(position, "ready")}
 
     def _snapshot(self, workload: Workload, elapsed: float) -> Snapshot:
-        self._note_statistics()
         counts = workload.counts()
         earlier_s, earlier = self.earlier
         self.earlier = elapsed, counts
@@ -292,4 +292,4 @@ def _print_how_to_use(cluster: LocalCluster, group: ProcessGroup) -> None:
     print(f"  dynacache set greeting hello --server {address}")
     print(f"  dynacache get greeting --server {cluster.addresses[1]}")
     print(f'  python -c \'import dynacache; print(dynacache.Client("{address}").get("greeting"))\'')
-    print(f"  kill {pids}        # stops it")
+    print(f"  kill {pids} && rm -r {group.folder}    # stops it")

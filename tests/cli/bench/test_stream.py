@@ -84,3 +84,12 @@ def test_payloads_are_letters_of_the_size(size: int) -> None:
     payload = payload_of(attrs.evolve(JOB, value_bytes=size))
     assert len(payload) == size
     assert payload == b"" or payload.isalpha()
+
+
+def test_filling_covers_every_key_that_a_long_trace_will_ask_for(tmp_path: Path) -> None:
+    path = tmp_path / "trace.txt"
+    path.write_text("".join(f"{number}\n" for number in range(70_000)))
+    job = attrs.evolve(JOB, trace=str(path), value_bytes=2000)
+    filled = {request.key for request in requests_for(attrs.evolve(job, sequence=True))[0]}
+    for share in (0.0, 0.8, 1.0):
+        assert {request.key for request in requests_for(attrs.evolve(job, read_share=share))[0]} <= filled
