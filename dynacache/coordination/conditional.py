@@ -1,7 +1,9 @@
 """Operations that look before they write: conditions, previous values, deletes, touches, increments.
 
 What: ``Conditional`` reads a quorum first where the operation needs to know more than this node holds, then decides and
-writes in one step of this node. Deletes and increments of a key that is held here skip the read.
+writes in one step of this node. Deletes and increments of a key that is held here skip the read. A touch asks a quorum
+of the owners themselves: a copy that is cut off must not give a longer life to a version that was superseded
+elsewhere, because that version would be found again when its successor has expired without a trace.
 
 Invariant: the decision and the minting happen in one turn with nothing in between, so two such operations at one
 coordinator never both see the same state. Two coordinators may both decide yes (below level ``strong``); both versions
@@ -21,7 +23,7 @@ from dynacache.coordination.routes import Route
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.write import Writer
 from dynacache.datatypes.reading import View, read
-from dynacache.errors import DynacacheError, NotEnoughReplicas, WrongType
+from dynacache.errors import DynacacheError, NotEnoughReplicas, NotReady, WrongType
 from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import fingerprint, key_hash
 from dynacache.types import Level, WriteCondition
@@ -78,7 +80,7 @@ class Conditional:
             return
         prepared = _Prepared(self, connection, request, context)
         if self._needs_read(request, route, partition):
-            level = Level.QUORUM if request.level == Level.ONE else request.level
+            level = _read_level(request)
             self.reader.start(
                 connection, request.rid, request.key, partition, route, level, request.timeout_ms, 0, prepared
             )
@@ -94,6 +96,8 @@ class Conditional:
         try:
             if incomplete and not self._may_be_blind(request):
                 raise outcome.error or NotEnoughReplicas("too few complete replicas answered to decide the condition")
+            if not route.coordinates:
+                raise NotReady("an owner of this key is back; this node no longer stands in for it")
             self.writer.check(route, request.level)
             self._adopt(route, operation, outcome)
             self._apply(prepared, route, operation.partition, outcome.record, blind=incomplete)
@@ -103,8 +107,8 @@ class Conditional:
     def _needs_read(self, request: Request, route: Route, partition: int) -> bool:
         if request.condition != WriteCondition.NONE or request.flags & FLAG_PREVIOUS:
             return True
-        if request.operation == SET:
-            return False
+        if request.operation in (SET, TOUCH):
+            return request.operation == TOUCH
         return self.writer.held(route, partition, request.key) is None
 
     def _may_be_blind(self, request: Request) -> bool:
@@ -123,10 +127,7 @@ class Conditional:
         if request.operation_id is None or request.condition != WriteCondition.NONE:
             return False
         known = operations.recall(request.operation_id, request.key)
-        if known and self.writer.repeat(connection, request.rid, request.key, request.level, request.timeout_ms):
-            return True
-        operations.remember(request.operation_id, request.key)
-        return False
+        return known and self.writer.repeat(connection, request.rid, request.key, request.level, request.timeout_ms)
 
     def _apply(self, prepared: _Prepared, route: Route, partition: int, record: bytes | None, *, blind: bool) -> None:
         """Decide and write. ``record`` is what the read merged, or what is held."""
@@ -144,6 +145,8 @@ class Conditional:
                 reply = (DONE, request.rid, True)
             case op if op == DELETE:
                 replica = self.writer.delete(route, partition, request.key, prepared.context, blind)
+                if request.operation_id is not None and request.condition == WriteCondition.NONE:
+                    self.writer.operations.remember(request.operation_id, request.key)
                 reply = (DONE, request.rid, view is not None and view.found)
             case op if op == TOUCH:
                 replica = self._touch(prepared, route, partition, record, view)
@@ -181,11 +184,14 @@ class Conditional:
     def _touch(
         self, prepared: _Prepared, route: Route, partition: int, record: bytes | None, view: View | None
     ) -> bytes:
-        """Raise the expiry of the version named; shortening or removing it is a write over that version."""
+        """Raise the expiry of the version named; shortening or removing it is a write over that version, and a value
+        that never expires and shall not is left alone."""
         request, shared = prepared.request, self.shared
         assert record is not None
         assert view is not None
         expire_ms = shared.now_ms + request.ttl_ms if request.ttl_ms else 0
+        if not view.expire_ms and not expire_ms:
+            return packed.strip_local(record)
         if view.expire_ms and expire_ms >= view.expire_ms:
             touched = packed.touch(record, expire_ms)
             held = self.writer.held(route, partition, request.key)
@@ -225,3 +231,10 @@ class Conditional:
                 "coordinator": shared.node_id,
             }
         return metadata or None
+
+
+def _read_level(request: Request) -> Level:
+    """Return the level of the read before the write."""
+    if request.operation == TOUCH and request.level != Level.ALL:
+        return Level.STRICT_QUORUM
+    return Level.QUORUM if request.level == Level.ONE else Level(request.level)

@@ -21,6 +21,7 @@ from dynacache.coordination.read_repair import RepairGroup
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.tally import required_answers
 from dynacache.coordination.timeline import timeout_class_ms
+from dynacache.errors import DynacacheError
 from dynacache.events import ConnectionId, Message
 from dynacache.types import Level, NodeId
 from dynacache.versioning import packed
@@ -156,10 +157,18 @@ class HintReplay:
             route = shared.routes.route(hint.partition)
             record = packed.strip_local(hint.record)
             if route.is_owner:
-                shared.store.merge(hint.partition, key, record, shared.now_ms)
+                self._merge_own(hint.partition, key, record)
             needed = required_answers(Level.QUORUM, len(route.owners)) - int(route.is_owner)
             group = RepairGroup(
                 shared, hint.partition, key, record, list(route.others), shared.settings.write_timeout_ms,
                 _LastOffer(shared, target, hint.counted), needed,
             )  # fmt: skip
             group.start()
+
+    def _merge_own(self, partition: int, key: bytes, record: bytes) -> None:
+        """Take a hint into this node's own copy; one that has no room for it is left to repair."""
+        shared = self.shared
+        try:
+            shared.store.merge(partition, key, record, shared.now_ms)
+        except DynacacheError:
+            shared.store.dirty.add(partition)

@@ -58,7 +58,8 @@ class RepairGroup:
     def start(self) -> None:
         """Send the record to every target."""
         shared = self.shared
-        self._request_id = shared.new_request(self, timeout_class_ms(self.timeout_ms), self.timeout_ms)
+        timeout_ms = timeout_class_ms(self.timeout_ms)
+        self._request_id = shared.new_request(self, timeout_ms, timeout_ms)
         for target in self.targets:
             connection = shared.links.link(target.node_id).connection
             if connection:

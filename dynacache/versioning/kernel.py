@@ -14,8 +14,9 @@ concurrent value unless it is BLIND: the deleter did not know the history, so it
 stays in that order as an EXPIRED tombstone while it has siblings, else an older sibling would return in its place.
 Counter cells are summed and therefore live and expire together; an expired register never hides them.
 
-Known limit: a touch at a replica that is cut off can raise an old version above the life of one that superseded it
-elsewhere. If that one then expires without a tombstone, the old one is found again until its raised expiry.
+Known limit: a touch that raises an old version above the life of one that supersedes it elsewhere leaves nothing to
+remember it by when that one has expired. Coordinators therefore touch only what a quorum of the owners still shows; a
+touch and a write that cross each other on the wire, with a replica cut off between the two, remain.
 
 After Almeida, Baquero et al., dotted version vectors and delta-state types (arXiv 1410.2803); brief R1.3 to R1.11.
 """

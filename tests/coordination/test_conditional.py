@@ -2,7 +2,10 @@
 
 import msgpack
 
-from dynacache.errors import InvalidContext, NotEnoughReplicas, WrongType
+import attrs
+
+from dynacache.config import Config, StorageSettings
+from dynacache.errors import InvalidContext, NotEnoughReplicas, NotReady, OutOfMemory, WrongType
 from dynacache.types import Level, MissReason, WriteCondition
 from dynacache.wire.messages import (
     DELETE,
@@ -192,3 +195,58 @@ def test_a_retried_delete_under_one_operation_id_is_applied_once() -> None:
     record = cluster.record("n1", b"key")
     assert cluster.ask("n1", list(delete))[0] == DONE
     assert cluster.record("n1", b"key") == record
+
+
+def test_a_cut_off_replica_does_not_touch_so_what_a_dead_value_replaced_stays_dead() -> None:
+    """The old value must not outlive its successor, which expires without a tombstone."""
+    cluster = FakeCluster(3)
+    assert cluster.ask("n1", [SET, b"key", RAW, b"old", Level.ALL, 0, 3_000])[0] == DONE
+    cluster.cut_link("n1", "n3")
+    cluster.cut_link("n2", "n3")
+    assert cluster.ask("n1", [SET, b"key", RAW, b"new", Level.QUORUM, 100, 4_000])[0] == DONE
+    for level in (Level.ONE, Level.QUORUM, Level.STRICT_QUORUM):
+        reply = cluster.ask("n3", [TOUCH, b"key", 60_000, level, 300], 0.4)
+        assert reply[0] == ERROR
+    cluster.run(6.0)
+    cluster.heal()
+    assert [_read(cluster, name, b"key") for name in cluster.nodes] == [None] * 3
+    cluster.run(10.0)
+    assert [_read(cluster, name, b"key") for name in cluster.nodes] == [None] * 3
+
+
+def test_a_touch_that_asks_for_what_is_so_already_writes_nothing_new() -> None:
+    cluster = FakeCluster(3)
+    cluster.ask("n1", _set(b"key", b"value"))
+    before = cluster.record("n2", b"key")
+    assert cluster.ask("n2", [TOUCH, b"key", 0, Level.QUORUM])[2] is True
+    assert cluster.record("n2", b"key") == before
+
+
+def test_a_refused_delete_is_done_when_it_is_retried_under_its_operation_id() -> None:
+    storage = StorageSettings(limit_bytes=16 << 20, tombstone_share=0.000001)
+    cluster = FakeCluster(3, attrs.evolve(Config(), storage=storage))
+    cluster.ask("n1", _set(b"key", b"value"))
+    message = [DELETE, b"key", Level.QUORUM, 300, 0, 0, None, b"operation"]
+    for _ in range(2):
+        reply = cluster.ask("n1", list(message))
+        assert (reply[0], reply[2]) == (ERROR, OutOfMemory.code), "the value is still there: not done, and said so"
+        assert _read(cluster, "n1", b"key") == b"value"
+
+
+def test_a_fallback_whose_owner_came_back_while_it_read_mints_nothing() -> None:
+    cluster = FakeCluster(5)
+    owners = cluster.owners(b"key")
+    others = sorted(set(cluster.nodes) - set(owners))
+    for name in others:
+        for owner in owners:
+            cluster.cut_link(name, owner)
+    cluster.paused = {others[1]}
+    cluster.ask(others[0], _set(b"key", b"value", condition=WriteCondition.IF_ABSENT), 0.05)
+    rid = cluster._next_rid - 1
+    cluster.heal()
+    cluster.paused = set()
+    cluster.run(2.0)
+    (reply,) = cluster.replies[rid]
+    assert reply[0] == ERROR
+    assert reply[2] in (NotReady.code, NotEnoughReplicas.code)
+    assert all(node.hints.targets() == [] for node in cluster.nodes.values())
