@@ -298,17 +298,24 @@ class AgainstModel(RuleBasedStateMachine):
                 continue
             assert not is_tombstone(record), "tombstones are never evicted"
             left = packed.clean(record, self.engine._now_ms)
-            if left is record:
-                assert actual is None
-                expire_ms = int.from_bytes(record[13:21], "big") if record[1] == packed.VALUE else 0
-                self.evicted_keys[key] = (int.from_bytes(record[5:13], "big"), expire_ms)
+            if actual is None and left is not None and not is_tombstone(left):
+                expire_ms = int.from_bytes(left[13:21], "big") if left[1] == packed.VALUE else 0
+                self.evicted_keys[key] = (int.from_bytes(left[5:13], "big"), expire_ms)
             else:
                 assert actual == left
             self.store(key, actual)
 
+    @rule(key=keys)
+    def get(self, key: bytes) -> None:
+        expected = self.held(key)
+        assert self.engine.get(self.partition(key), key, self.now_ms) == expected
+        self.store(key, expected)
+        self.follow(key)
+
     @rule(key=keys, length=lengths, ttl_ms=lives, issuer=st.integers(0, 1))
     def write(self, key: bytes, length: int, ttl_ms: int, issuer: int) -> None:
-        old = self.engine.get(self.partition(key), key, self.now_ms)
+        self.get(key)
+        old = self.held(key)
         record = value(length, old=old, now_ms=self.now_ms, ttl_ms=ttl_ms, issuer=self.issuers[issuer])
         if self.attempt(self.engine.put, self.partition(key), key, record):
             self.store(key, record)
@@ -318,7 +325,8 @@ class AgainstModel(RuleBasedStateMachine):
 
     @rule(key=keys)
     def delete(self, key: bytes) -> None:
-        old = self.engine.get(self.partition(key), key, self.now_ms)
+        self.get(key)
+        old = self.held(key)
         record = tombstone(old=old, now_ms=self.now_ms, issuer=self.issuers[0])
         if self.attempt(self.engine.put, self.partition(key), key, record):
             self.store(key, record)
@@ -356,13 +364,6 @@ class AgainstModel(RuleBasedStateMachine):
             if expected is not None:
                 self.evicted_keys.pop(key, None)
             self.follow(key)
-
-    @rule(key=keys)
-    def get(self, key: bytes) -> None:
-        expected = self.held(key)
-        assert self.engine.get(self.partition(key), key, self.now_ms) == expected
-        self.store(key, expected)
-        self.follow(key)
 
     @rule(key=keys)
     def remove(self, key: bytes) -> None:

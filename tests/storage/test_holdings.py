@@ -83,6 +83,13 @@ def test_eviction_never_touches_tombstones() -> None:
     assert engine.statistics().tombstones == 20
 
 
+def test_the_limit_holds_also_when_the_wheel_or_a_dictionary_grows_by_more_than_the_entry() -> None:
+    engine = engine_of(limit_bytes=30_000)
+    for number in range(400):
+        engine.put(number % 4, key_of(number), value(number % 200, ttl_ms=1_000 * (number % 50 + 1)))
+        assert engine.usage().total_bytes <= 30_000
+
+
 def test_a_delete_makes_room_by_evicting_others() -> None:
     engine = engine_of(limit_bytes=60_000)
     for number in range(1_000):

@@ -5,7 +5,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynacache.storage.accounting import dictionary_bytes, object_bytes
+from dynacache.storage.accounting import capacity, dictionary_bytes, object_bytes
 from dynacache.storage.tables import HOLES_FREE, TABLE_BYTES, Table, TableSet
 
 OPERATIONS = st.lists(st.tuples(st.sampled_from(["insert", "remove", "rotate"]), st.integers(0, 120)), max_size=400)
@@ -35,6 +35,7 @@ def test_size_and_order_against_a_plain_list(operations: list[tuple[str, int]]) 
         assert size == table.size_bytes == dictionary_bytes(table.entries)
         assert list(table.entries) == order
         assert table.holes <= HOLES_FREE + len(order) // 8
+        assert table.room + table.holes + len(order) == capacity(size), "every slot is free, dead or taken"
 
 
 def test_churn_does_not_let_a_dictionary_grow() -> None:
