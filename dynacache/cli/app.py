@@ -59,10 +59,10 @@ def run(arguments: Sequence[str]) -> int:
     except CycloptsError as error:
         print(f"dynacache: {' '.join(str(error).split())} (see --help)", file=sys.stderr)
         return _EXIT_USAGE
-    except (DynacacheError, ValueError) as error:
-        return tell_error(error)
     except BrokenPipeError:
         return 1
+    except (DynacacheError, OSError, ValueError) as error:
+        return tell_error(error)
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
     return code if isinstance(code, int) else 0

@@ -40,6 +40,8 @@ _TRACE_RATE_LIMIT = 2000.0
 def run(options: DemoOptions) -> int:
     """Run the demo; return the exit code. Raises an error of the tree for bad options."""
     shape = shape_of(options)
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        raise InvalidOption(f"--json: got {options.json}, expected a file in a folder that exists")
     with terminate_as_exit(), ProcessGroup() as group:
         cluster = LocalCluster(group, options.nodes, options.memory)
         try:
@@ -101,6 +103,7 @@ class _Demo:
     events: dict[str, float] = attrs.field(factory=dict)
     statistics: dict[int, Mapping[str, Any]] = attrs.field(factory=dict)
     earlier: tuple[float, Counts] = attrs.field(factory=lambda: (0.0, Counts()))
+    evicted_by_killed: int = 0
     down: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -136,7 +139,8 @@ class _Demo:
         readings = read_back(client, self.shape.keys, positions)
         verdict = judge(workload.journals, self.shape.keys, readings)
         self._note_statistics()
-        evictions = sum(int(each.get("storage_evicted", 0)) for each in self.statistics.values())
+        evictions = self.evicted_by_killed
+        evictions += sum(int(each.get("storage_evicted", 0)) for each in self.statistics.values())
         return figures_of(self.options, counts, verdict, elapsed, evictions, self.events, crashes)
 
     def _watch(self, workload: Workload, began: float) -> float:
@@ -158,6 +162,7 @@ class _Demo:
         self.screen.say(f"SIGKILL to node {self.cluster.addresses[self.killed]}")
         self._note_statistics()
         self.cluster.kill(self.killed)
+        self.evicted_by_killed = int(self.statistics.pop(self.killed, {}).get("storage_evicted", 0))
         self.down = True
         self.events["killed_at_s"] = round(elapsed, 3)
 

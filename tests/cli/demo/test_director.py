@@ -57,7 +57,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def cluster_client(fake_client: FakeClient) -> FakeClient:
-    fake_client.reports |= {"status": {"members": []}, "statistics": {"storage_evicted": 0, "hints": {"a": 1}}}
+    fake_client.reports |= {"status": {"members": []}, "statistics": {"storage_evicted": 2, "hints": {"a": 1}}}
     fake_client.reports["ready"] = {"ready": True, "warming_partitions": 4}
     return fake_client
 
@@ -77,6 +77,7 @@ def test_a_demo_that_holds(played: list[str], cluster_client: FakeClient, tmp_pa
     assert 0.4 <= figures["killed_at_s"] < 0.7
     assert 0.8 <= figures["restarted_at_s"] < 1.1
     assert figures["acknowledged_writes"] > 0
+    assert figures["evicted"] == 8, "two at each node, and two at the one that was killed"
     assert "nothing was lost" in capsys.readouterr().out
 
 
@@ -106,6 +107,11 @@ def test_a_node_that_ends_by_itself_ends_the_demo(
     monkeypatch.setattr(LocalCluster, "wait_until_agreed", check)
     assert director.run(options(tmp_path)) == 1
     assert "exit code 10: taken" in capsys.readouterr().err
+
+
+def test_figures_that_could_not_be_written_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption, match="--json"):
+        director.run(options(tmp_path, json=tmp_path / "none" / "out.json"))
 
 
 def test_a_trace_becomes_positions(tmp_path: Path) -> None:
