@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import attrs
 
 from dynacache.client.results import Decoder, Reply
-from dynacache.errors import DynacacheError, ProtocolError
+from dynacache.errors import DynacacheError, ProtocolError, UncertainError
 from dynacache.wire.messages import SET
 
 if TYPE_CHECKING:
@@ -69,14 +69,18 @@ class Call(Generic[ResultT]):
     """What the shell waits on."""
 
     def result(self, wall_ms: int) -> ResultT:
-        """The decoded answer, given this machine's clock; raises what the call ended with."""
+        """The decoded answer, given this machine's clock; raises what the call ended with.
+
+        An answer that cannot be understood is a ProtocolError for a read; of a write, nobody knows what became.
+        """
         if self.error is not None:
             raise self.error
         assert self.reply is not None
         try:
             result: ResultT = self.decode(self.reply, self.default, wall_ms)
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
-            raise ProtocolError(f"a malformed answer of kind {self.reply[0]!r}") from error
+        except (AttributeError, IndexError, ProtocolError, TypeError, ValueError) as error:
+            kind = UncertainError if self.changes else ProtocolError
+            raise kind(f"a malformed answer of kind {self.reply[0]!r}: {error}") from error
         return result
 
 

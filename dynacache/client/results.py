@@ -18,7 +18,7 @@ from typing import Any, Final
 import attrs
 
 from dynacache.client.values import decode_value
-from dynacache.errors import DynacacheError, ProtocolError, error_from_code
+from dynacache.errors import DynacacheError, ProtocolError, UncertainError, error_from_code
 from dynacache.types import NO_EXPIRY, Level, MissReason
 from dynacache.wire.codec import Message
 from dynacache.wire.messages import DONE, ERROR, MISS, NUMBER, PONG, REPORTED, VALUE
@@ -125,13 +125,12 @@ _REFUSED: Final = Written(False)
 
 
 def error_of(reply: Reply) -> DynacacheError | None:
-    """The error a reply stands for; None for any other reply. Raises ProtocolError for a malformed one."""
+    """The error a reply stands for; None for any other reply. A malformed one says nothing about what happened."""
     if reply[0] != ERROR:
         return None
-    try:
-        return error_from_code(reply[2], str(reply[3]))
-    except (IndexError, TypeError) as error:
-        raise ProtocolError("a malformed ERROR reply") from error
+    if len(reply) < 4 or type(reply[2]) is not int:
+        return UncertainError("a malformed ERROR reply")
+    return error_from_code(reply[2], str(reply[3]))
 
 
 def read_value(reply: Reply, default: Any, _: int) -> Any:

@@ -29,6 +29,7 @@ from dynacache.errors import (
     NotReady,
     OutOfMemory,
     Overloaded,
+    ProtocolError,
     UnavailableError,
     UncertainError,
 )
@@ -107,6 +108,7 @@ def _delay_s(call: Call[Any], policy: RetryPolicy, error: DynacacheError, random
 
 
 def _may_repeat(call: Call[Any], error: DynacacheError) -> bool:
+    """A ProtocolError comes from a connection that could not be used; another node may be of our cluster and mind."""
     if error.definite:
-        return isinstance(error, UnavailableError) and not isinstance(error, OutOfMemory)
+        return isinstance(error, UnavailableError | ProtocolError) and not isinstance(error, OutOfMemory)
     return call.repeatable

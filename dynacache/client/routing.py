@@ -160,6 +160,11 @@ class Router:
             ),
         )
 
+    @property
+    def cluster_id(self) -> bytes:
+        """The cluster this client belongs to, empty before the first topology; no node of another one is accepted."""
+        return b"" if self.table is None else self.table.cluster_id
+
     def endpoint_at(self, address: Address) -> Endpoint:
         """The endpoint of an address that the caller insists on."""
         return self._endpoint(address)

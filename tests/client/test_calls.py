@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dynacache.client.calls import BATCH_LIMIT_BYTES, BATCH_LIMIT_CALLS, Call, chunks
 from dynacache.client.options import Options
 from dynacache.client.requests import Requests
-from dynacache.errors import ProtocolError, TimedOut
+from dynacache.errors import ProtocolError, TimedOut, UncertainError
 from dynacache.wire.messages import DONE, VALUE
 
 REQUESTS = Requests(Options(), b"client-1")
@@ -33,6 +33,14 @@ def test_a_malformed_reply_is_the_peers_fault(reply: list[Any]) -> None:
     call = REQUESTS.get("k")
     call.reply = reply
     with pytest.raises(ProtocolError):
+        call.result(0)
+
+
+@pytest.mark.parametrize("reply", [[DONE], [VALUE, 1, 0, b""], [DONE, 1, True, 7]])
+def test_nobody_knows_what_became_of_a_write_with_a_malformed_reply(reply: list[Any]) -> None:
+    call = REQUESTS.set("k", 1)
+    call.reply = reply
+    with pytest.raises(UncertainError):
         call.result(0)
 
 

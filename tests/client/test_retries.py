@@ -15,6 +15,7 @@ from dynacache.client.routing import FAILURES_BEFORE_AVOIDING, Endpoint
 from dynacache.errors import (
     AuthenticationFailed,
     ClockUnsafe,
+    ClusterMismatch,
     ConnectionLost,
     DynacacheError,
     InvalidRequest,
@@ -63,7 +64,11 @@ def test_an_answer_ends_the_call() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [NotEnoughReplicas("x"), Overloaded("x"), ClockUnsafe("x"), NotReady("x"), UnavailableError("x")]
+    "error",
+    [
+        *(NotEnoughReplicas("x"), Overloaded("x"), ClockUnsafe("x"), NotReady("x"), UnavailableError("x")),
+        *(AuthenticationFailed("x"), ClusterMismatch("x")),
+    ],
 )
 @pytest.mark.parametrize("make", [read, plain_set, increment])
 def test_what_certainly_did_not_happen_is_tried_again(make: Any, error: DynacacheError) -> None:
@@ -85,7 +90,7 @@ def test_an_unknown_fate_is_tried_again_only_where_repeating_is_harmless(error: 
 
 @pytest.mark.parametrize(
     "error",
-    [InvalidRequest("x"), WrongType("x"), TooManySiblings("x"), OutOfMemory("x"), AuthenticationFailed("x")],
+    [InvalidRequest("x"), WrongType("x"), TooManySiblings("x"), OutOfMemory("x")],
 )
 def test_what_a_retry_cannot_help_is_told_at_once(error: DynacacheError) -> None:
     call = read()

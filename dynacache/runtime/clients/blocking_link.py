@@ -54,6 +54,7 @@ class BlockingLink:
     def open(
         cls,
         endpoint: Endpoint,
+        cluster_id: bytes,
         secret: str | None,
         deadline_s: float,
         on_progress: Callable[["BlockingLink"], None],
@@ -62,7 +63,7 @@ class BlockingLink:
 
         Raises UnavailableError, or what the node refused the hello with.
         """
-        initiator = Initiator(Role.CLIENT, b"", "", secret, os.urandom(NONCE_BYTES))
+        initiator = Initiator(Role.CLIENT, cluster_id, "", secret, os.urandom(NONCE_BYTES))
         link = cls(endpoint, on_progress, ClientProtocol(initiator))
         try:
             left_s = max(deadline_s - time.monotonic(), 0.001)

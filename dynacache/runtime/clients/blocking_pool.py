@@ -61,7 +61,7 @@ class BlockingPool:
         now_s = time.monotonic()
         until_s = min(deadline_s, now_s + self.connect_timeout_s)
         try:
-            link = BlockingLink.open(endpoint, self.secret, until_s, self._on_progress)
+            link = BlockingLink.open(endpoint, self.router.cluster_id, self.secret, until_s, self._on_progress)
         except BaseException:
             self._forget(endpoint)
             with self.lock:

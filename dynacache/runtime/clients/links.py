@@ -130,7 +130,7 @@ class Links:
                 link.close()
 
     def _open(self, endpoint: Endpoint) -> Link:
-        initiator = Initiator(Role.CLIENT, b"", "", self.secret, os.urandom(NONCE_BYTES))
+        initiator = Initiator(Role.CLIENT, self.router.cluster_id, "", self.secret, os.urandom(NONCE_BYTES))
         link = Link(endpoint, ClientProtocol(initiator), self._on_progress, self.connect_timeout_s)
         self._links.setdefault(endpoint, []).append(link)
         self.tasks.start_soon(link.run)

@@ -74,6 +74,7 @@ class FakeCluster:
     nodes: list["FakeNode"] = attrs.field(factory=list)
     lock: threading.Lock = attrs.field(factory=threading.Lock)
     push_topology: bool = True
+    cluster_id: bytes = CLUSTER_ID
     push: list[Any] | None = None
     """A message to send before the next replies."""
 
@@ -103,7 +104,7 @@ class FakeCluster:
         entries = [
             MemberEntry(node.node_id, 1, 1, MemberState.NORMAL, "", 1, "127.0.0.1", node.port) for node in self.nodes
         ]
-        return MemberTable.of(CLUSTER_ID, 64, 3, entries)
+        return MemberTable.of(self.cluster_id, 64, 3, entries)
 
     def node(self, node_id: str) -> "FakeNode":
         """The node of this name."""
@@ -200,7 +201,9 @@ class _Connection:
 
     def __attrs_post_init__(self) -> None:
         """Prepare the hello."""
-        self.acceptor = Acceptor(CLUSTER_ID, self.node.node_id, self.node.cluster.secret, os.urandom(32))
+        self.acceptor = Acceptor(
+            self.node.cluster.cluster_id, self.node.node_id, self.node.cluster.secret, os.urandom(32)
+        )
 
     def take(self) -> bool:
         """Serve what arrived; False when the connection is over."""

@@ -261,3 +261,19 @@ def test_a_timeout_around_connecting_is_the_callers(backend: str) -> None:
 
     with FakeCluster(1) as cluster:
         anyio.run(scenario, backend=backend)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_node_of_another_cluster_on_a_members_address_is_sent_nothing(shell: str) -> None:
+    async def scenario(client: Any) -> None:
+        await client.set_many({f"k{number}": number for number in range(30)})
+        stranger.data.clear()
+        port = cluster.nodes[1].port
+        cluster.nodes[1].stop()
+        stranger.nodes.append(FakeNode(stranger, "n1", port=port))
+        stranger.nodes[0].start()
+        await client.set_many({f"k{number}": number for number in range(30)})
+        assert stranger.requests == []
+
+    with FakeCluster(3) as cluster, FakeCluster(0, cluster_id=b"another-cluster!") as stranger:
+        run(shell, cluster.addresses, scenario)

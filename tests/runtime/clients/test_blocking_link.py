@@ -28,7 +28,7 @@ def cluster() -> Iterator[FakeCluster]:
 def open_link(address: str, timeout_s: float = 1.0) -> BlockingLink:
     """A connection to this address."""
     host, port = address.split(":")
-    return BlockingLink.open(Endpoint((host, int(port))), None, time.monotonic() + timeout_s, lambda _: None)
+    return BlockingLink.open(Endpoint((host, int(port))), b"", None, time.monotonic() + timeout_s, lambda _: None)
 
 
 def submit(link: BlockingLink, call: Call[Any], deadline_s: float = 5.0) -> Call[Any]:
