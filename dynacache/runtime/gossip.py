@@ -4,7 +4,8 @@ What: `receive` returns the datagrams that are there, at most `DATAGRAM_LIMIT` a
 kernel and forgets them.
 
 Invariant: nothing is queued here. The kernel's receive buffer is the bounded queue: when it is full, further datagrams
-are lost, as they may be on any network. A datagram that cannot be sent at once is counted and dropped.
+are lost, as they may be on any network. A datagram that cannot be sent at once, or whose host's name is not looked up
+yet, is counted and dropped.
 
 Why: the membership protocol expects loss and repeats itself; a queue of old probes would only make a slow node look
 alive to itself. The socket stands in the data loop's selector, so a flood of gossip cannot take more than its bounded
@@ -18,6 +19,7 @@ from typing import Final
 import attrs
 
 from dynacache.events import Address, DatagramReceived
+from dynacache.runtime.names import Names
 
 __all__ = ["DATAGRAM_LIMIT", "DATAGRAM_LIMIT_BYTES", "GossipSocket"]
 
@@ -32,6 +34,7 @@ class GossipSocket:
     """A bound, non-blocking UDP socket."""
 
     socket: Socket
+    names: Names = attrs.field(init=False)
     descriptor: int = attrs.field(init=False)
     received: int = attrs.field(default=0, init=False)
     sent: int = attrs.field(default=0, init=False)
@@ -41,6 +44,7 @@ class GossipSocket:
     def __attrs_post_init__(self) -> None:
         """Remember the descriptor, which outlives a close."""
         self.socket.setblocking(False)
+        self.names = Names(self.socket.family)
         self.descriptor = self.socket.fileno()
 
     def receive(self) -> list[DatagramReceived]:
@@ -60,10 +64,15 @@ class GossipSocket:
 
     def send(self, datagrams: Sequence[tuple[bytes, Address]]) -> None:
         """Send what the kernel takes; drop and count the rest."""
-        for payload, address in datagrams:
+        address_of, sendto = self.names.address_of, self.socket.sendto
+        for payload, (host, port) in datagrams:
+            address = address_of(host)
+            if address is None:
+                self.dropped += 1
+                continue
             try:
-                self.socket.sendto(payload, address)
-            except (OSError, OverflowError, TypeError, UnicodeError):
+                sendto(payload, (address, port))
+            except (OSError, OverflowError):
                 self.dropped += 1
             else:
                 self.sent += 1

@@ -37,6 +37,7 @@ from dynacache.errors import (
 from dynacache.events import Address, Connect, Disconnect, Halt, Note, Stopped, StopRequested
 from dynacache.membership.birth import Birth, Born, Failed, Joined
 from dynacache.node import Node
+from dynacache.placement.checks import WireValueError
 from dynacache.runtime.birth import BirthCore, BirthDriver
 from dynacache.runtime.collector import CollectorCare, calm
 from dynacache.runtime.data_loop import DataLoop, Other
@@ -62,7 +63,7 @@ def run(config: Config, log_level: str = "info") -> int:
     """Be a node until SIGTERM or SIGINT; return the exit code 0. Raises an error of the tree when it cannot start."""
     log = LogWriter(level=log_level)
     try:
-        trio.run(partial(serve, config, log, linger_s=LINGER_S))
+        trio.run(partial(serve, config, log, owns_process=True))
     finally:
         log.close()
     return 0
@@ -72,17 +73,17 @@ async def serve(
     config: Config,
     log: LogWriter,
     *,
-    linger_s: float = 0.0,
+    owns_process: bool = False,
     task_status: "trio.TaskStatus[Server]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run one node until it is stopped.
 
     Reports itself started, with its `Server`, as soon as it listens; `Server.ready` tells when it serves. Raises an
-    error of the tree, alone and not in a group, when it cannot start or must not go on. ``linger_s`` above 0 lets the
-    data loop block the whole process for that long (see `DataLoop`).
+    error of the tree, alone and not in a group, when it cannot start or must not go on. ``owns_process`` says that the
+    process does nothing else: the collector's thresholds, the limit of descriptors and signals are then set as a node
+    needs them, and the data loop may block for a millisecond (see `DataLoop`).
     """
-    server = Server.bound(config, log)
-    server.loop.linger_s = linger_s
+    server = Server.bound(config, log, owns_process=owns_process)
     task_status.started(server)
     await server.run()
 
@@ -97,6 +98,7 @@ class Server:
     birth: Birth
     address: Address
     """Where others reach this node."""
+    owns_process: bool = False
     ready: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set once the member table is known and clients are served."""
     node: Node | None = attrs.field(default=None, init=False)
@@ -108,40 +110,35 @@ class Server:
     _failure: DynacacheError | None = attrs.field(default=None, init=False)
 
     @classmethod
-    def bound(cls, config: Config, log: LogWriter) -> "Server":
+    def bound(cls, config: Config, log: LogWriter, *, owns_process: bool = False) -> "Server":
         """Listen, and prepare everything that comes before the node. Raises AddressInUse, InvalidOption."""
-        network, cluster = config.network, config.cluster
+        network = config.network
         if network.host in _WILDCARDS and not network.advertise_host:
             raise InvalidOption(
                 f"network.advertise_host: got '', expected the address others reach this node at,"
                 f" as network.host is {network.host!r}"
             )
-        _allow_many_descriptors()
+        if owns_process:
+            _allow_many_descriptors()
         listener, gossip = bind(network.host, network.port)
-        host, port = network.advertise_host or network.host, listener.address[1]
-        birth = Birth(
-            node_id=network.name or f"{host}:{port}",
-            incarnation=draw_incarnation(),
-            host=host,
-            port=port,
-            zone=network.zone,
-            weight=network.weight,
-            founders=cluster.founders,
-            seeds=tuple(parse_address(seed, "cluster.seeds") for seed in cluster.seeds),
-            partition_count=cluster.partition_count,
-            replication_factor=cluster.replication_factor,
-            expected_cluster_id=bytes.fromhex(cluster.cluster_id) or None,
-            join_timeout_s=cluster.join_timeout_s,
-        )
+        address = (network.advertise_host or network.host, listener.address[1])
+        try:
+            birth = _birth_of(config, address)
+        except WireValueError as error:
+            listener.close()
+            gossip.close()
+            raise InvalidOption(str(error)) from error
         hello = _Hello(birth, network.secret or None)
         transport = Transport(network, hello.acceptor, log.write)
         driver = BirthDriver(birth, hello.initiator, log.write)
-        loop = DataLoop(network, BirthCore(birth, driver.changed), transport, _ignore, listener, gossip)
-        server = cls(config, log, loop, birth, (host, port))
+        core = BirthCore(birth, driver.changed)
+        linger_s = LINGER_S if owns_process else 0.0
+        loop = DataLoop(network, core, transport, _ignore, listener, gossip, linger_s)
+        server = cls(config, log, loop, birth, address, owns_process)
         server._driver = driver
         loop.perform = server._perform
         log.context["logged_by"] = birth.node_id
-        log.write(Note("node.listening", {"host": listener.address[0], "port": port}))
+        log.write(Note("node.listening", {"host": listener.address[0], "port": address[1]}))
         return server
 
     @property
@@ -158,7 +155,7 @@ class Server:
         with self._scope:
             async with trio.open_nursery() as nursery:
                 self._scope = nursery.cancel_scope
-                if threading.current_thread() is threading.main_thread():
+                if self.owns_process and threading.current_thread() is threading.main_thread():
                     nursery.start_soon(self._watch_signals)
                 nursery.start_soon(self._run_loop)
                 nursery.start_soon(self._stop_when_asked)
@@ -179,7 +176,8 @@ class Server:
         self.node = node = self._make_node(outcome)
         hello = _Hello(self.birth, self.config.network.secret or None)
         self._links = PeerLinks(self.loop, nursery, hello.initiator, self.log.write, draw_random())
-        calm()
+        if self.owns_process:
+            calm()
         self.loop.replace_core(node)
         nursery.start_soon(self._driver.announce)
         nursery.start_soon(self._keep_house)
@@ -245,7 +243,29 @@ class Server:
         care = CollectorCare(self.log.write)
         while True:
             await trio.sleep(HOUSEKEEPING_INTERVAL_S)
-            care.collect()
+            if self.owns_process:
+                care.collect()
+            if self.loop.gossip is not None:
+                await self.loop.gossip.names.refresh()
+
+
+def _birth_of(config: Config, address: Address) -> Birth:
+    network, cluster = config.network, config.cluster
+    host, port = address
+    return Birth(
+        node_id=network.name or f"{host}:{port}",
+        incarnation=draw_incarnation(),
+        host=host,
+        port=port,
+        zone=network.zone,
+        weight=network.weight,
+        founders=cluster.founders,
+        seeds=tuple(parse_address(seed, "cluster.seeds") for seed in cluster.seeds),
+        partition_count=cluster.partition_count,
+        replication_factor=cluster.replication_factor,
+        expected_cluster_id=bytes.fromhex(cluster.cluster_id) or None,
+        join_timeout_s=cluster.join_timeout_s,
+    )
 
 
 def _ignore(_: Other) -> None:

@@ -48,8 +48,10 @@ def test_one_turn_takes_a_bounded_number(two: tuple[GossipSocket, GossipSocket])
     [
         pytest.param(bytes(70_000), ("127.0.0.1", 9), id="too long"),
         pytest.param(b"x", ("127.0.0.1", 70_000), id="no port"),
-        pytest.param(b"x", ("", 0), id="port 0"),
-        pytest.param(b"x", ("a" * 300, 9), id="no name"),
+        pytest.param(b"x", ("127.0.0.1", 0), id="port 0"),
+        pytest.param(b"x", ("::1", 9), id="another family"),
+        pytest.param(b"x", ("", 9), id="no name"),
+        pytest.param(b"x", ("a" * 300, 9), id="a name that cannot be"),
     ],
 )
 def test_what_cannot_be_sent_is_dropped(
@@ -69,3 +71,13 @@ def test_a_closed_port_does_not_stop_the_reading(two: tuple[GossipSocket, Gossip
     one.send([(b"x", address)])
     other.send([(b"y", one.socket.getsockname())])
     assert [item.payload for item in one.receive()] == [b"y"]
+
+
+async def test_a_name_is_looked_up_beside_the_loop(two: tuple[GossipSocket, GossipSocket]) -> None:
+    one, other = two
+    address = ("localhost", other.socket.getsockname()[1])
+    one.send([(b"too early", address)])
+    assert one.dropped == 1
+    await one.names.refresh()
+    one.send([(b"now", address)])
+    assert [item.payload for item in other.receive()] == [b"now"]
