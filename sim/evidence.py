@@ -1,0 +1,179 @@
+"""Everything that checkers may look at, gathered by one run: plain values, no machine in it.
+
+What: ``Evidence`` holds the options, the history, every change of every store, what each node held at the end, gauges
+taken along the way, the traces of membership and member tables, the life of each machine, and the network's account.
+
+Invariant: evidence is data. A checker needs no cluster, so it is tested on evidence that was made by hand; every field
+has a default for that.
+
+Times are virtual seconds (``at_s``), the first of a run is ``world.START_S``; ``sequence`` as in ``history``.
+"""
+
+from typing import Any
+
+import attrs
+
+from .faults.schedule import Fault
+from .history import OperationRecord, StoreEvent
+from .options import Options
+
+__all__ = [
+    "Evidence",
+    "Gauge",
+    "MachineEvent",
+    "MembershipEvent",
+    "NodeSnapshot",
+    "TableEvent",
+    "Traffic",
+    "Violation",
+]
+
+
+@attrs.frozen
+class Violation:
+    """One breach of one invariant; ``sequences`` name the events that show it."""
+
+    invariant: str
+    """"I1", "I2", ..."""
+    key: bytes | None
+    text: str
+    sequences: tuple[int, ...] = ()
+
+
+@attrs.frozen
+class Gauge:
+    """Sizes of one node at one moment. Every ``x_limit`` bounds its ``x``."""
+
+    at_s: float
+    node_id: str
+    used_bytes: int
+    limit_bytes: int
+    recounted_bytes: int | None = None
+    """The same by visiting everything; None when this gauge did not recount."""
+    tombstone_bytes: int = 0
+    tombstone_limit_bytes: int = 0
+    hint_bytes: int = 0
+    hint_limit_bytes: int = 0
+    hint_bytes_by_target: dict[str, int] = attrs.field(factory=dict)
+    hint_target_limit_bytes: int = 0
+    hint_count_by_target: dict[str, int] = attrs.field(factory=dict)
+    hint_target_limit_count: int = 0
+    hint_recounted_bytes: int | None = None
+    pending: int = 0
+    pending_limit: int = 0
+    operation_ids: int = 0
+    operation_id_limit: int = 0
+    ghosts: int = 0
+    largest_entry_bytes: int = 0
+    """The store may exceed its limit by one entry."""
+
+
+@attrs.frozen
+class NodeSnapshot:
+    """One node at the end of the run."""
+
+    node_id: str
+    incarnation: int
+    hybrid_ms: int
+    records: dict[bytes, bytes]
+    """Key to packed record, tombstones included, as held (whether expired or not)."""
+    complete: bool = True
+    warming_partitions: tuple[int, ...] = ()
+    hints: tuple[tuple[str, bytes, bytes], ...] = ()
+    """(target, key, record) still held for others."""
+    pending: int = 0
+    used_bytes: int = 0
+    recounted_bytes: int = 0
+    evicted: int = 0
+    table_digest: int = 0
+    member_states: dict[str, int] = attrs.field(factory=dict)
+    """What it thinks of each member (``membership.state.NodeState`` as int)."""
+    counters: dict[str, int] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class MembershipEvent:
+    """A node changed its mind about another: ``state`` is alive, suspect, dead, left."""
+
+    sequence: int
+    at_s: float
+    observer: str
+    subject: str
+    state: str
+    stopped: bool = False
+
+
+@attrs.frozen
+class TableEvent:
+    """A node began to use a member table; ``members`` is [(node id, MemberState as int, zone, weight), ...]."""
+
+    sequence: int
+    at_s: float
+    node_id: str
+    digest: int
+    members: tuple[tuple[str, int, str, int], ...]
+    owners: tuple[tuple[str, ...], ...]
+    """Owners by partition, as the node has them."""
+
+
+@attrs.frozen
+class MachineEvent:
+    """Something happened to a machine.
+
+    ``kind``: started, serving (there is a node), crashed, stopping, stopped, halted, paused, resumed, isolated,
+    joined (healed), clock. ``detail`` is plain values.
+    """
+
+    sequence: int
+    at_s: float
+    node_id: str
+    kind: str
+    incarnation: int = 0
+    detail: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Traffic:
+    """What crossed the network between nodes in one phase (birth, safety, drain, read, rest), by kind of message."""
+
+    phase: str
+    begin_s: float
+    end_s: float
+    messages: dict[str, int] = attrs.field(factory=dict)
+    """Messages by name (WRITE, READ, ...), DATAGRAM included."""
+    wire_bytes: dict[str, int] = attrs.field(factory=dict)
+    """Bytes by stream (peer, bulk, client, datagram)."""
+
+
+@attrs.frozen
+class Evidence:
+    """All that one run left behind."""
+
+    options: Options
+    history: tuple[OperationRecord, ...] = ()
+    store_events: tuple[StoreEvent, ...] = ()
+    snapshots: dict[str, NodeSnapshot] = attrs.field(factory=dict)
+    """The nodes that run at the end, by id."""
+    gauges: tuple[Gauge, ...] = ()
+    membership: tuple[MembershipEvent, ...] = ()
+    tables: tuple[TableEvent, ...] = ()
+    machines: tuple[MachineEvent, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    """As applied, in order of time."""
+    traffic: tuple[Traffic, ...] = ()
+    owners: dict[bytes, tuple[str, ...]] = attrs.field(factory=dict)
+    """Key to its owners in order, by the table at the end."""
+    partitions: dict[bytes, int] = attrs.field(factory=dict)
+    """Key to its partition."""
+    final_reads: tuple[OperationRecord, ...] = ()
+    """The one read of each key at level all, after the faults; also the last records of ``history``."""
+    notes: tuple[tuple[float, str, str, dict[str, Any]], ...] = ()
+    """(at_s, node id, event, fields) of every note a node wrote."""
+    start_s: float = 0.0
+    faults_end_s: float = 0.0
+    """From here on nothing is wrong with network, clocks and machines."""
+    end_s: float = 0.0
+    converged: bool = True
+    """False when hints did not drain in the time given."""
+    stopped_early: str = ""
+    """Why the run ended before its last phase (an exception left a node); empty for none."""

@@ -1,0 +1,206 @@
+"""What a run is made of, drawn from its seed: every seed is another cluster, another workload, other weather.
+
+What: ``Options`` is frozen and complete; ``draw`` draws each field from its own stream, and takes any of them fixed.
+``config`` turns them into the configuration of the nodes.
+
+Invariant: fixing one field changes no other field's draw, so ``--seed 17 --nodes 3`` is seed 17 with three nodes. The
+fields are in range together: the replication factor is at most the number of nodes.
+
+Why draws instead of one good configuration: bugs live where limits are small, timeouts tight and mixes lopsided
+(swarm testing; brief section 9). Rates are drawn to be zero often, so that some runs show what is clean without them.
+"""
+
+from typing import Any
+
+import attrs
+
+from dynacache.config import Config, CoordinationConfig, HintConfig, MembershipConfig, StorageSettings
+from dynacache.types import Level
+
+from .draws import Draws, Stream
+
+__all__ = ["Options", "config", "draw", "read_quorum", "write_quorum"]
+
+
+@attrs.frozen
+class Options:
+    """One run. Times in virtual seconds, sizes in bytes, shares and rates from 0 to 1."""
+
+    seed: int = 0
+    nodes: int = 3
+    """Founders."""
+    joiners: int = 0
+    """Nodes outside the founders that may come in by a fault ``join``."""
+    zones: int = 1
+    replication_factor: int = 3
+    partition_count: int = 64
+    write_level: int = Level.QUORUM.value
+    read_level: int = Level.QUORUM.value
+    level_mix: float = 0.0
+    """Share of operations that name another level than the run's."""
+    clients: int = 3
+    client_timeout_s: float = 4.0
+    keys: int = 12
+    counters: int = 3
+    """Keys beside ``keys`` that are only incremented (and read)."""
+    operations_per_s: float = 20.0
+    duration_s: float = 30.0
+    """Length of the safety phase; the workload and the faults lie in it."""
+    value_bytes_minimum: int = 16
+    value_bytes_maximum: int = 128
+    ttl_share: float = 0.0
+    """Share of writes with a time to live."""
+    ttl_minimum_s: float = 1.0
+    ttl_maximum_s: float = 10.0
+    read_share: float = 0.5
+    delete_share: float = 0.05
+    conditional_share: float = 0.05
+    touch_share: float = 0.0
+    increment_share: float = 0.1
+    storage_limit_bytes: int = 64 * 1024 * 1024
+    eviction: str = "lru"
+    hint_target_limit_bytes: int = 64 * 1024 * 1024
+    hint_target_limit_count: int = 200_000
+    hint_limit_bytes: int = 256 * 1024 * 1024
+    hint_lifetime_ms: int = 30 * 60 * 1000
+    hint_settle_s: float = 5.0
+    replica_timeout_ms: int = 500
+    read_timeout_ms: int = 1_000
+    write_timeout_ms: int = 2_000
+    sibling_limit: int = 8
+    operation_id_limit: int = 100_000
+    delay_minimum_s: float = 0.0002
+    delay_mean_s: float = 0.002
+    loss_rate: float = 0.0
+    duplicate_rate: float = 0.0
+    reorder_rate: float = 0.0
+    corrupt_rate: float = 0.0
+    clock_offset_ms: int = 0
+    """Wall clocks lie within this of the truth, either way."""
+    clock_drift_ppm: int = 0
+    faults_per_minute: float = 6.0
+    fault_kinds: tuple[str, ...] = ()
+    """Kinds that may be drawn; empty for none."""
+    startup_faults: bool = False
+    drain_limit_s: float = 120.0
+    """Hints must be gone, and all be well, within this after the faults ended."""
+
+
+def write_quorum(options: Options) -> int:
+    """Return W, the owners that acknowledge a quorum write."""
+    return options.replication_factor // 2 + 1
+
+
+def read_quorum(options: Options) -> int:
+    """Return R, the owners that answer a quorum read."""
+    return options.replication_factor // 2 + 1
+
+
+def draw(seed: int, **fixed: Any) -> Options:
+    """Return the options of a seed, with these fields fixed; raises TypeError for a name that is none."""
+    draws = Draws(seed)
+    drawn: dict[str, Any] = {"seed": seed}
+    for part in (_cluster, _workload, _limits, _weather):
+        drawn |= part(draws)
+    options = attrs.evolve(Options(**drawn), **fixed)
+    if options.replication_factor > options.nodes:
+        options = attrs.evolve(options, replication_factor=options.nodes)
+    return options
+
+
+def _stream(draws: Draws, name: str) -> Stream:
+    return draws.stream("options", name)
+
+
+def _cluster(draws: Draws) -> dict[str, Any]:
+    nodes = _stream(draws, "nodes").weighted([(3, 4), (4, 2), (5, 3), (6, 1), (7, 1), (9, 0.5)])
+    factor = _stream(draws, "replication_factor").weighted([(3, 8), (2, 1), (5, 1), (1, 0.3)])
+    levels = [(Level.QUORUM.value, 6.0), (Level.STRICT_QUORUM.value, 2.0), (Level.ONE.value, 1.0)]
+    return {
+        "nodes": nodes,
+        "joiners": _stream(draws, "joiners").weighted([(0, 3), (1, 1)]),
+        "zones": _stream(draws, "zones").weighted([(1, 3), (3, 1)]),
+        "replication_factor": min(factor, nodes),
+        "partition_count": _stream(draws, "partition_count").choice([16, 64, 128]),
+        "write_level": _stream(draws, "write_level").weighted(levels),
+        "read_level": _stream(draws, "read_level").weighted([*levels[:2], (Level.ONE.value, 3.0)]),
+        "level_mix": _stream(draws, "level_mix").choice([0.0, 0.0, 0.1, 0.3]),
+        "clients": _stream(draws, "clients").integer(1, 5),
+        "client_timeout_s": _stream(draws, "client_timeout_s").choice([1.0, 3.0, 5.0]),
+    }
+
+
+def _workload(draws: Draws) -> dict[str, Any]:
+    ttl = _stream(draws, "ttl_share").choice([0.0, 0.0, 0.2, 0.6])
+    return {
+        "keys": _stream(draws, "keys").choice([1, 4, 12, 40]),
+        "counters": _stream(draws, "counters").choice([0, 1, 4]),
+        "operations_per_s": _stream(draws, "operations_per_s").choice([5.0, 20.0, 40.0]),
+        "duration_s": _stream(draws, "duration_s").choice([10.0, 20.0, 40.0]),
+        "value_bytes_maximum": _stream(draws, "value_bytes_maximum").choice([32, 128, 4096]),
+        "ttl_share": ttl,
+        "ttl_maximum_s": _stream(draws, "ttl_maximum_s").choice([3.0, 10.0, 30.0]),
+        "read_share": _stream(draws, "read_share").choice([0.2, 0.5, 0.8]),
+        "delete_share": _stream(draws, "delete_share").choice([0.0, 0.05, 0.2]),
+        "conditional_share": _stream(draws, "conditional_share").choice([0.0, 0.05, 0.2]),
+        "touch_share": _stream(draws, "touch_share").choice([0.0, 0.05]) if ttl else 0.0,
+        "increment_share": _stream(draws, "increment_share").choice([0.0, 0.1, 0.3]),
+    }
+
+
+def _limits(draws: Draws) -> dict[str, Any]:
+    mebibyte = 1024 * 1024
+    return {
+        "storage_limit_bytes": _stream(draws, "storage").weighted([(64 * mebibyte, 4), (130_000, 1)]),
+        "eviction": _stream(draws, "eviction").weighted([("lru", 4), ("noeviction", 1)]),
+        "hint_target_limit_count": _stream(draws, "hint_count").weighted([(200_000, 3), (20, 1), (3, 0.5)]),
+        "hint_target_limit_bytes": _stream(draws, "hint_bytes").weighted([(64 * mebibyte, 3), (4096, 1)]),
+        "hint_lifetime_ms": _stream(draws, "hint_life").weighted([(1_800_000, 2), (20_000, 1)]),
+        "hint_settle_s": _stream(draws, "hint_settle").choice([1.0, 5.0]),
+        "replica_timeout_ms": _stream(draws, "replica_timeout").choice([100, 500]),
+        "sibling_limit": _stream(draws, "sibling_limit").choice([2, 8]),
+        "operation_id_limit": _stream(draws, "operation_ids").weighted([(100_000, 3), (10, 1)]),
+    }
+
+
+def _weather(draws: Draws) -> dict[str, Any]:
+    kinds = ("cut", "split", "isolate", "loss", "duplicate", "reorder", "corrupt", "delay", "reset", "pause", "slow",
+             "crash", "stop", "join", "clock_offset", "clock_drift", "memory")  # fmt: skip
+    chosen = tuple(kind for kind in kinds if _stream(draws, f"kind {kind}").chance(0.45))
+    return {
+        "delay_mean_s": _stream(draws, "delay_mean_s").choice([0.0005, 0.002, 0.02]),
+        "loss_rate": _stream(draws, "loss_rate").choice([0.0, 0.0, 0.01, 0.05]),
+        "duplicate_rate": _stream(draws, "duplicate_rate").choice([0.0, 0.0, 0.05]),
+        "reorder_rate": _stream(draws, "reorder_rate").choice([0.0, 0.0, 0.05]),
+        "clock_offset_ms": _stream(draws, "clock_offset_ms").choice([0, 20, 200]),
+        "clock_drift_ppm": _stream(draws, "clock_drift_ppm").choice([0, 200]),
+        "faults_per_minute": _stream(draws, "faults_per_minute").choice([0.0, 6.0, 20.0]),
+        "fault_kinds": chosen,
+        "startup_faults": _stream(draws, "startup_faults").chance(0.3),
+    }
+
+
+def config(options: Options) -> Config:
+    """Return the configuration that every node of the run has."""
+    grace_ms = options.hint_lifetime_ms + 61_000
+    hints = HintConfig(
+        target_limit_bytes=options.hint_target_limit_bytes,
+        target_limit_count=options.hint_target_limit_count,
+        limit_bytes=options.hint_limit_bytes,
+        lifetime_ms=options.hint_lifetime_ms,
+        settle_s=options.hint_settle_s,
+    )
+    storage = StorageSettings(
+        limit_bytes=options.storage_limit_bytes,
+        eviction=options.eviction,
+        gc_grace_min_ms=grace_ms,
+        gc_grace_max_ms=max(grace_ms, 24 * 60 * 60 * 1000),
+    )
+    coordination = CoordinationConfig(
+        replica_timeout_ms=options.replica_timeout_ms,
+        read_timeout_ms=options.read_timeout_ms,
+        write_timeout_ms=options.write_timeout_ms,
+        sibling_limit=options.sibling_limit,
+        operation_id_limit=options.operation_id_limit,
+    )
+    return Config(storage=storage, hints=hints, coordination=coordination, membership=MembershipConfig.simulated())

@@ -1,0 +1,1 @@
+"""The world that cores run in: time, network, clocks, machines, clients."""
