@@ -73,6 +73,8 @@ class StoreEvent:
     cause: StoreCause
     hybrid_ms: int
     """The node's hybrid clock in milliseconds (what it judges expiry by)."""
+    place: str = ""
+    """Empty for the store; ``hint:`` and the target for a record kept for an absent owner."""
 
 
 @attrs.frozen

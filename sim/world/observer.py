@@ -1,0 +1,175 @@
+"""The observer: every change of a node's store and hint store becomes a ``StoreEvent``.
+
+What: ``observe`` gives a node's engine and hint store a class of their own, a subclass with the same slots whose
+methods call the originals and then tell what changed, and why.
+
+Invariant: the product's code is neither changed nor asked for help, and a run with an observer takes the same steps as
+one without. A planted bug that replaces a method of the product stays in force, because the originals are looked up
+when they are called.
+
+Why inside the store and not by comparing it after each turn: a turn may change a key twice, and visiting every key
+after every turn would cost more than the turn.
+"""
+
+from collections.abc import Callable
+
+import attrs
+
+from dynacache.node import Node
+from dynacache.repair.hints import HintStore
+from dynacache.storage.engine import Engine
+from dynacache.versioning import packed
+
+from ..history import StoreCause, StoreEvent
+
+__all__ = ["HINT", "Observer", "observe"]
+
+HINT = "hint:"
+"""A hint's place is this and its target; the place of an owner's record is the empty string."""
+
+Stamp = Callable[[], tuple[int, float]]
+"""Takes the next sequence number; returns it and the virtual second."""
+
+
+@attrs.define(eq=False)
+class Observer:
+    """What the observed classes of one process share: the present cause, and what each place holds."""
+
+    node_id: str
+    node: Node
+    stamp: Stamp
+    emit: Callable[[StoreEvent], None]
+    cause: StoreCause = StoreCause.PUT
+    held: dict[tuple[str, bytes], bytes] = attrs.field(factory=dict)
+
+    def changed(self, place: str, key: bytes, after: bytes | None, cause: StoreCause) -> None:
+        """Tell one change; nothing is told when the record is the one that was held."""
+        held = self.held
+        name = (place, key)
+        before = held.get(name)
+        if after is None:
+            if before is None:
+                return
+            del held[name]
+        else:
+            if after is before:
+                return
+            held[name] = after
+        self._tell(place, key, before, after, cause)
+
+    def lost(self, cause: StoreCause = StoreCause.LOST) -> None:
+        """Tell that the process is gone with its memory."""
+        for (place, key), record in self.held.items():
+            self._tell(place, key, record, None, cause)
+        self.held.clear()
+
+    def _tell(self, place: str, key: bytes, before: bytes | None, after: bytes | None, cause: StoreCause) -> None:
+        sequence, at_s = self.stamp()
+        shared = self.node.shared
+        self.emit(
+            StoreEvent(
+                sequence, at_s, self.node_id, shared.issuer.incarnation, key, before, after, cause, shared.now_ms, place
+            )
+        )
+
+
+def observe(node_id: str, node: Node, stamp: Stamp, emit: Callable[[StoreEvent], None]) -> Observer:
+    """Observe a node from its start on. Call ``lost`` of the result when the process ends."""
+    observer = Observer(node_id, node, stamp, emit)
+    node.engine.__class__ = _engine_class(observer)
+    node.hints.__class__ = _hints_class(observer)
+    return observer
+
+
+def _engine_class(observer: Observer) -> type[Engine]:
+    class ObservedEngine(Engine):
+        __slots__ = ()
+
+        def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
+            outer, observer.cause = observer.cause, StoreCause.MERGE
+            try:
+                return Engine.merge(self, partition, key, incoming, now_ms, namespace)
+            finally:
+                observer.cause = outer
+
+        def merge_newer(self, partition: int, key: bytes, incoming: object, now_ms: int) -> bool:
+            outer, observer.cause = observer.cause, StoreCause.MERGE
+            try:
+                return Engine.merge_newer(self, partition, key, incoming, now_ms)
+            finally:
+                observer.cause = outer
+
+        def remove(self, partition: int, key: bytes, namespace: int = 0) -> bool:
+            removed = Engine.remove(self, partition, key, namespace)
+            observer.changed("", key, None, StoreCause.REMOVE)
+            return removed
+
+        def _insert(self, shard: int, key: bytes, record: bytes) -> None:
+            Engine._insert(self, shard, key, record)
+            observer.changed("", key, record, observer.cause)
+
+        def _replace(self, shard: int, key: bytes, old: bytes, record: bytes) -> None:
+            Engine._replace(self, shard, key, old, record)
+            observer.changed("", key, record, observer.cause)
+
+        def _put_tombstone(self, shard: int, key: bytes, record: bytes) -> None:
+            Engine._put_tombstone(self, shard, key, record)
+            observer.changed("", key, record, observer.cause)
+
+        def _expire(
+            self, shard: int, key: bytes, record: bytes, now_ms: int, scheduled: bool = True
+        ) -> bytes | None:
+            outer, observer.cause = observer.cause, StoreCause.EXPIRE
+            try:
+                left = Engine._expire(self, shard, key, record, now_ms, scheduled)
+            finally:
+                observer.cause = outer
+            observer.changed("", key, left, StoreCause.EXPIRE)
+            return left
+
+        def _evict(self, spared: bytes | None) -> bool:
+            outer, observer.cause = observer.cause, StoreCause.EVICT
+            try:
+                return Engine._evict(self, spared)
+            finally:
+                observer.cause = outer
+
+        def _reap(self, now_ms: int, budget: int) -> int:
+            outer, observer.cause = observer.cause, StoreCause.REAP
+            try:
+                return Engine._reap(self, now_ms, budget)
+            finally:
+                observer.cause = outer
+
+        def _drop_live(self, shard: int, key: bytes, record: bytes, scheduled: bool = True) -> None:
+            Engine._drop_live(self, shard, key, record, scheduled)
+            if observer.cause is StoreCause.EVICT:
+                observer.changed("", key, None, StoreCause.EVICT)
+
+        def _drop_tombstone(self, shard: int, key: bytes) -> None:
+            Engine._drop_tombstone(self, shard, key)
+            if observer.cause is StoreCause.REAP:
+                observer.changed("", key, None, StoreCause.REAP)
+
+    return ObservedEngine
+
+
+def _hints_class(observer: Observer) -> type[HintStore]:
+    class ObservedHints(HintStore):
+        __slots__ = ()
+
+        def add(
+            self, target: str, partition: int, key: bytes, record: bytes, now_ms: int, *, counted: bool
+        ) -> bool:
+            taken = HintStore.add(self, target, partition, key, record, now_ms, counted=counted)
+            hint = self._by_target.get(target, {}).get(key)
+            if taken and hint is not None:
+                cause = StoreCause.PUT if record[0] & packed.OWN_BASE else StoreCause.MERGE
+                observer.changed(HINT + target, key, hint.record, cause)
+            return taken
+
+        def remove(self, target: str, key: bytes) -> None:
+            HintStore.remove(self, target, key)
+            observer.changed(HINT + target, key, None, StoreCause.REMOVE)
+
+    return ObservedHints
