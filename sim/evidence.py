@@ -66,6 +66,9 @@ class Gauge:
     ghosts: int = 0
     largest_entry_bytes: int = 0
     """The store may exceed its limit by one entry."""
+    tree_root: int = 0
+    tree_rebuilt: int | None = None
+    """The root of the tree built afresh; None without trees."""
 
 
 @attrs.frozen
@@ -143,6 +146,10 @@ class Traffic:
     """Messages by name (WRITE, READ, ...), DATAGRAM included."""
     wire_bytes: dict[str, int] = attrs.field(factory=dict)
     """Bytes by stream (peer, bulk, client, datagram)."""
+    repair_bytes: int = 0
+    """Bytes of repair, values left out."""
+    differences: int = 0
+    """Differences that repair found."""
 
 
 @attrs.frozen

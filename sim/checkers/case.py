@@ -1,0 +1,151 @@
+"""What several judges need of one run: its ledger, and which operation minted which version.
+
+What: ``Case.of`` derives both once for each evidence. ``accounted`` follows the chain of a version to a lawful end:
+it lives, it expired, it was evicted, its tombstone was reaped, or a version that superseded it is accounted for.
+
+Invariant: where the fault model does not protect a version (too many memories lost, a lost hint that was counted and
+noted), ``accounted`` says so, and nobody is accused.
+
+Why operations are found by value: every write of a value writes a value of its own, so its payload names it; a delete
+is found among the tombstones that were minted between its call and its return.
+"""
+
+import attrs
+import msgpack
+
+from dynacache.types import Level
+from dynacache.versioning.actors import Dot
+from dynacache.versioning.kernel import COUNTER, EXPIRED, RAW, REGISTER, TOMBSTONE, Version
+from dynacache.versioning.layout import decode
+
+from ..evidence import Evidence
+from ..history import OperationKind, OperationRecord, Outcome, StoreCause
+from ..ledger import Ledger, Mint
+from ..options import write_quorum
+
+__all__ = ["SETTERS", "Case", "value_of"]
+
+SETTERS = frozenset({
+    OperationKind.SET, OperationKind.SET_IF_ABSENT, OperationKind.SET_IF_PRESENT, OperationKind.SET_IF_VERSION,
+    OperationKind.GET_AND_SET,
+})  # fmt: skip
+"""Operations that write a value."""
+
+_DELETERS = frozenset({OperationKind.DELETE, OperationKind.DELETE_IF_VERSION})
+_HINT_LOST = "hint_lost"
+
+
+@attrs.define(eq=False)
+class Case:
+    """One run, prepared for its judges."""
+
+    evidence: Evidence
+    ledger: Ledger
+    end_ms: int
+    """The latest hybrid clock at the end."""
+    living: dict[bytes, dict[Dot, Version]]
+    """What lives anywhere at the end, hints included."""
+    hint_lost: bool
+    _by_value: dict[tuple[bytes, bytes], list[Mint]] = attrs.field(factory=dict)
+    _accounted: dict[tuple[bytes, Dot], bool] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> "Case":
+        """Return the case of this evidence; the last one is remembered."""
+        if not _last or _last[0].evidence is not evidence:
+            _last[:] = [cls._make(evidence)]
+        return _last[0]
+
+    @classmethod
+    def _make(cls, evidence: Evidence) -> "Case":
+        ledger = Ledger.of(evidence.store_events)
+        end_ms = max((snapshot.hybrid_ms for snapshot in evidence.snapshots.values()), default=0)
+        living: dict[bytes, dict[Dot, Version]] = {}
+        for snapshot in evidence.snapshots.values():
+            for key, record in snapshot.records.items():
+                living.setdefault(key, {}).update(decode(record).dots)
+            for _, key, record in snapshot.hints:
+                living.setdefault(key, {}).update(decode(record).dots)
+        case = cls(evidence, ledger, end_ms, living, any(note[2] == _HINT_LOST for note in evidence.notes))
+        for mint in ledger.mints.values():
+            value = value_of(mint.version)
+            if value is not None:
+                case._by_value.setdefault((mint.event.key, value), []).append(mint)
+        return case
+
+    def mints_of(self, operation: OperationRecord) -> list[Mint]:
+        """Return the versions that an operation minted, or may have minted."""
+        if operation.kind in SETTERS:
+            return self._by_value.get((operation.key, operation.arguments.get("value", b"")), [])
+        kind = TOMBSTONE if operation.kind in _DELETERS else COUNTER
+        until = operation.return_sequence
+        mints = [self.ledger.mints[operation.key, dot] for dot in self.ledger.dots(operation.key)]
+        return [
+            mint
+            for mint in mints
+            if mint.version.kind == kind
+            and mint.event.sequence > operation.call_sequence
+            and (until is None or mint.event.sequence < until)
+        ]
+
+    def minted_value(self, key: bytes, value: bytes) -> list[Mint]:
+        """Return the versions of a key that carry this value."""
+        return self._by_value.get((key, value), [])
+
+    def acknowledged(self, least_level: int = Level.QUORUM) -> list[tuple[OperationRecord, list[Mint]]]:
+        """Return the writes that were acknowledged at this level or above, with what they minted."""
+        return [
+            (operation, self.mints_of(operation))
+            for operation in self.evidence.history
+            if operation.outcome is Outcome.OK and operation.level >= least_level and self.applied(operation)
+        ]
+
+    def applied(self, operation: OperationRecord) -> bool:
+        """Return whether an operation that succeeded wrote a value or deleted one."""
+        if operation.kind in (OperationKind.SET, OperationKind.GET_AND_SET):
+            return True
+        return operation.kind in SETTERS | _DELETERS and operation.result is True
+
+    def unprotected(self, key: bytes, dot: Dot) -> bool:
+        """Return whether more memories lost this version than the fault model allows, or its hint was lost aloud."""
+        return self.hint_lost or self.ledger.left_by(key, dot, StoreCause.LOST) >= write_quorum(self.evidence.options)
+
+    def expired(self, key: bytes, dot: Dot) -> bool:
+        """Return whether a version's longest life was over when the run ended."""
+        return 0 < self.ledger.life_ms.get((key, dot), 0) <= self.end_ms
+
+    def evicted(self, key: bytes, dot: Dot) -> bool:
+        """Return whether some place evicted this version."""
+        return self.ledger.left_by(key, dot, StoreCause.EVICT) > 0
+
+    def accounted(self, key: bytes, dot: Dot) -> bool:
+        """Return whether a version came to a lawful end, or to none."""
+        known = self._accounted.get((key, dot))
+        if known is None:
+            self._accounted[key, dot] = False  # no version supersedes itself; a circle accounts for nothing
+            known = self._accounted[key, dot] = self._has_lawful_end(key, dot)
+        return known
+
+    def _has_lawful_end(self, key: bytes, dot: Dot) -> bool:
+        if dot in self.living.get(key, {}) or self.expired(key, dot) or self.evicted(key, dot):
+            return True
+        if self.unprotected(key, dot) or self.ledger.left_by(key, dot, StoreCause.REAP):
+            return True
+        return any(self.accounted(key, each) for each in self.ledger.superseders.get((key, dot), []))
+
+
+def value_of(version: Version) -> bytes | None:
+    """Return the bytes that a version's reader gets; None where there are none."""
+    if version.kind != REGISTER or version.flags & EXPIRED:
+        return None
+    if version.flags & RAW:
+        return version.payload
+    try:
+        value = msgpack.unpackb(version.payload)
+    except (ValueError, msgpack.UnpackException):
+        return None
+    return value if isinstance(value, bytes) else None
+
+
+_last: list[Case] = []
+"""The case of the last evidence. One is kept, so that the judges of one run share it."""

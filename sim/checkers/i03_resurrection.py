@@ -1,0 +1,106 @@
+"""I3: what is gone stays gone, and a touch never changes the winner.
+
+What: four things are breaches. A node takes back a version that it had seen superseded, or a touch changes what is held
+(the ledger's entries). A version lives at the end although one that superseded it was acknowledged and not lost within
+the fault model. A read returns a value well after the longest life it was ever given. A read returns bytes that nobody
+wrote.
+
+Invariant kept by: ``versioning.kernel`` (merge, expire, touch), ``storage.expiry``, ``storage.reaper``.
+
+Slack: clocks differ by what the options and the faults say, and a coordinator accepts ``max_clock_skew`` on top, so a
+life may end that much later in true time. Known limit, left out: a touch that crosses a write (``versioning.kernel``).
+"""
+
+from dynacache.types import Level
+from dynacache.versioning.actors import Dot
+from dynacache.versioning.kernel import EXPIRED
+
+from ..evidence import Evidence, Violation
+from ..history import OperationKind, OperationRecord, Outcome
+from ..ledger import Mint
+from .case import Case
+
+__all__ = ["check"]
+
+_MAX_CLOCK_SKEW_S = 0.5
+_LATENESS_S = 0.2
+
+
+def check(evidence: Evidence) -> list[Violation]:
+    """Return a violation for each value that came back, and each that nobody wrote."""
+    case = Case.of(evidence)
+    found = [
+        Violation("I3", breach.key, breach.text, (breach.sequence,))
+        for breach in case.ledger.breaches
+        if breach.invariant == "I3"
+    ]
+    return [*found, *_alive_at_the_end(case), *_reads(case)]
+
+
+def _alive_at_the_end(case: Case) -> list[Violation]:
+    found = []
+    acknowledged = {(operation.key, mint.dot): operation for operation, mints in case.acknowledged() for mint in mints}
+    for key, living in sorted(case.living.items()):
+        for dot in sorted(dot for dot, version in living.items() if not version.flags & EXPIRED):
+            for successor in sorted(case.ledger.successors(key, dot)):
+                operation = acknowledged.get((key, successor))
+                if operation is None or not _binds(case, key, dot, successor):
+                    continue
+                text = (
+                    f"version {dot} lives at the end, although operation {operation.number} "
+                    f"({operation.kind.value}, acknowledged) superseded it by {successor}"
+                )
+                sequences = (case.ledger.mints[key, successor].event.sequence, operation.return_sequence or 0)
+                found.append(Violation("I3", key, text, sequences))
+                break
+    return found
+
+
+def _binds(case: Case, key: bytes, dot: Dot, successor: Dot) -> bool:
+    """Return whether the successor had to be remembered: neither evicted nor lost, and no touch crossed it."""
+    if (key, dot) in case.ledger.touched:
+        return False
+    return not case.evicted(key, successor) and not case.unprotected(key, successor)
+
+
+def _reads(case: Case) -> list[Violation]:
+    found = []
+    slack_s = _slack_s(case.evidence)
+    for read in case.evidence.history:
+        if read.kind is not OperationKind.GET or read.outcome is not Outcome.OK or not isinstance(read.result, bytes):
+            continue
+        mints = case.minted_value(read.key, read.result)
+        if not mints:
+            if case.evidence.store_events:
+                found.append(_violation(read, f"read {read.result[:40]!r}, which nobody wrote", ()))
+        elif all(_over(case, mint, read.call_s, slack_s) for mint in mints):
+            text = f"read {read.result[:40]!r} after the end of its life"
+            found.append(_violation(read, text, tuple(mint.event.sequence for mint in mints)))
+    return found
+
+
+def _over(case: Case, mint: Mint, at_s: float, slack_s: float) -> bool:
+    """Return whether a version's life had ended at this moment, whatever the clocks said."""
+    life_ms = case.ledger.life_ms[mint.event.key, mint.dot]
+    if not life_ms:
+        return False
+    lasted_s = (life_ms - (mint.version.time >> 16)) / 1000
+    return mint.event.at_s + lasted_s + slack_s < at_s
+
+
+def _slack_s(evidence: Evidence) -> float:
+    options = evidence.options
+    offset_ms = max([0.0, *_arguments(evidence, "clock_offset", "offset_ms")]) + options.clock_offset_ms
+    drift_ppm = max([float(options.clock_drift_ppm), *_arguments(evidence, "clock_drift", "parts_per_million")])
+    drift_s = drift_ppm * 1e-6 * (evidence.end_s - evidence.start_s)
+    # A client that hangs on a paused node hears late of a read that was in time; the call's moment is what counts.
+    return 2 * offset_ms / 1000 + 2 * drift_s + _MAX_CLOCK_SKEW_S + _LATENESS_S
+
+
+def _arguments(evidence: Evidence, kind: str, name: str) -> list[float]:
+    return [abs(float(fault.arguments[name])) for fault in evidence.faults if fault.kind == kind]
+
+
+def _violation(read: OperationRecord, text: str, sequences: tuple[int, ...]) -> Violation:
+    named = f"operation {read.number} (get at {Level(read.level).name.lower()}) {text}"
+    return Violation("I3", read.key, named, (read.call_sequence, read.return_sequence or 0, *sequences))

@@ -1,0 +1,60 @@
+"""I14: no dot is minted twice, and a dot leaves the cluster only for a reason that is on record.
+
+What: the ledger's breaches (a dot that is another version than it was, one that nobody minted, a clock that forgot),
+and every departure by a write or a merge: what is stored instead must cover the dot, and some version must have
+superseded it.
+
+Invariant kept by: ``versioning.actors``, ``versioning.packed.mint``, ``versioning.kernel.merge``.
+
+Why both conditions: a clock that covers a dot nobody superseded loses that write for good, everywhere it is merged.
+"""
+
+from ..evidence import Evidence, Violation
+from ..history import OperationKind, StoreCause
+from .case import Case
+
+__all__ = ["check"]
+
+
+def check(evidence: Evidence) -> list[Violation]:
+    """Return a violation for each dot minted twice, made up, or dropped without a reason."""
+    case = Case.of(evidence)
+    found = [
+        Violation("I14", breach.key, breach.text, (breach.sequence,))
+        for breach in case.ledger.breaches
+        if breach.invariant == "I14"
+    ]
+    return [*found, *_departures(case), *_overreaching(case)]
+
+
+def _departures(case: Case) -> list[Violation]:
+    found = []
+    for (key, dot), changes in case.ledger.departures.items():
+        superseded = (key, dot) in case.ledger.superseders or case.expired(key, dot)
+        for change in changes:
+            event = change.event
+            if event.cause not in (StoreCause.PUT, StoreCause.MERGE):
+                continue
+            if change.lawful and superseded:
+                continue
+            reason = "what replaced it had superseded nothing" if change.lawful else "what replaced it had not seen it"
+            text = f"{event.node_id} dropped {dot}: {reason}"
+            found.append(Violation("I14", key, text, (event.sequence,)))
+            break
+    return found
+
+
+def _overreaching(case: Case) -> list[Violation]:
+    """A set without a version covers what its coordinator held, and not a dot more."""
+    found = []
+    for operation in case.evidence.history:
+        if operation.kind is not OperationKind.SET or operation.arguments.get("version"):
+            continue
+        for mint in case.mints_of(operation):
+            if mint.beyond and not mint.event.place:
+                text = (
+                    f"operation {operation.number} (set without a version) covers {mint.beyond[0]}, "
+                    f"which {mint.event.node_id} did not hold"
+                )
+                found.append(Violation("I14", operation.key, text, (mint.event.sequence,)))
+    return found
