@@ -78,6 +78,7 @@ class Ledger:
     breaches: list[Breach] = attrs.field(factory=list)
     _dots: dict[bytes, list[Dot]] = attrs.field(factory=dict)
     _forms: dict[Name, Version] = attrs.field(factory=dict)
+    _lives: dict[Name, set[int]] = attrs.field(factory=dict)
     _decoded: dict[bytes, tuple[Mapping[Dot, Version], Mapping[Actor, int]]] = attrs.field(factory=dict)
 
     @classmethod
@@ -154,6 +155,7 @@ class Ledger:
         if known is None:
             self._forms[name] = version
             self.life_ms[name] = version.expire_ms
+            self._lives[name] = {version.expire_ms}
             return
         if known is version:
             return
@@ -163,7 +165,10 @@ class Ledger:
             if new_here:
                 self._breach(event, "I14", f"{event.node_id} has {dot} as another version than it was minted as")
             return
-        if version.expire_ms != known.expire_ms:
+        if version.expire_ms not in self._lives[name]:
+            if event.cause is StoreCause.MERGE and not event.place:
+                self._breach(event, "I3", f"{event.node_id} gave {dot} another life than anyone had")
+            self._lives[name].add(version.expire_ms)
             self.life_ms[name] = longest(self.life_ms[name], version.expire_ms)
             self.touched.add(name)
 

@@ -69,6 +69,7 @@ class Options:
     write_timeout_ms: int = 2_000
     sibling_limit: int = 8
     operation_id_limit: int = 100_000
+    peer_high_water_bytes: int = 32 * 1024 * 1024
     delay_minimum_s: float = 0.0002
     delay_mean_s: float = 0.002
     loss_rate: float = 0.0
@@ -157,6 +158,7 @@ def _limits(draws: Draws) -> dict[str, Any]:
         "hint_target_limit_bytes": _stream(draws, "hint_bytes").weighted([(64 * mebibyte, 3), (4096, 1)]),
         "hint_lifetime_ms": _stream(draws, "hint_life").weighted([(1_800_000, 2), (20_000, 1)]),
         "hint_settle_s": _stream(draws, "hint_settle").choice([1.0, 5.0]),
+        "peer_high_water_bytes": _stream(draws, "high_water").weighted([(32 * mebibyte, 3), (4096, 1)]),
         "replica_timeout_ms": _stream(draws, "replica_timeout").choice([100, 500]),
         "sibling_limit": _stream(draws, "sibling_limit").choice([2, 8]),
         "operation_id_limit": _stream(draws, "operation_ids").weighted([(100_000, 3), (10, 1)]),

@@ -5,8 +5,8 @@ the end (``case``). Increments are checked as sums: a counter that was only incr
 acknowledged, and at most that and what is unknown.
 
 Invariant kept by: ``coordination.write_group``, ``repair.hints``, ``versioning.kernel``. Fault model: at most W-1 of
-the nodes that acknowledged a write lose their memory before W owners hold it again; hints lost at the end of their life are
-counted and noted, which is not silent.
+the nodes that acknowledged a write lose their memory before W owners hold it again; hints lost at the end of their life
+are counted and noted, which is not silent.
 
 Why against versions and not values: a later write may rightly have replaced the value; only the ledger knows.
 """

@@ -116,9 +116,7 @@ def _engine_class(observer: Observer) -> type[Engine]:
             Engine._put_tombstone(self, shard, key, record)
             observer.changed("", key, record, observer.cause)
 
-        def _expire(
-            self, shard: int, key: bytes, record: bytes, now_ms: int, scheduled: bool = True
-        ) -> bytes | None:
+        def _expire(self, shard: int, key: bytes, record: bytes, now_ms: int, scheduled: bool = True) -> bytes | None:
             outer, observer.cause = observer.cause, StoreCause.EXPIRE
             try:
                 left = Engine._expire(self, shard, key, record, now_ms, scheduled)
@@ -158,9 +156,7 @@ def _hints_class(observer: Observer) -> type[HintStore]:
     class ObservedHints(HintStore):
         __slots__ = ()
 
-        def add(
-            self, target: str, partition: int, key: bytes, record: bytes, now_ms: int, *, counted: bool
-        ) -> bool:
+        def add(self, target: str, partition: int, key: bytes, record: bytes, now_ms: int, *, counted: bool) -> bool:
             taken = HintStore.add(self, target, partition, key, record, now_ms, counted=counted)
             hint = self._by_target.get(target, {}).get(key)
             if taken and hint is not None:

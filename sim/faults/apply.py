@@ -1,0 +1,200 @@
+"""Faults at work: each kind, applied to a world, with its end put on the heap.
+
+What: ``apply`` does one fault now; ``end_all`` ends everything at once, which is how the faults of a run end.
+
+Invariant: a fault undoes exactly what it did, once, at its end or by ``end_all``; two faults that overlap on one link
+or one rate add up, and each takes its own part back. A fault on a machine that is not in the state for it does nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import attrs
+
+from ..draws import Draws
+from ..world.heap import Heap
+from ..world.machine import Machine
+from ..world.network import Network
+from ..world.recorder import Recorder
+from .schedule import Fault
+
+__all__ = ["Trouble"]
+
+_Undo = Callable[[], None]
+_SILENT_SHARE = 0.25
+"""Of the crashes, those where the power goes and nobody is told."""
+_ROOM_BYTES = 20_000
+"""What a lowered memory limit leaves above the empty store."""
+
+
+@attrs.define(eq=False)
+class Trouble:
+    """All faults in force."""
+
+    heap: Heap
+    network: Network
+    machines: dict[str, Machine]
+    clients: tuple[str, ...]
+    recorder: Recorder
+    draws: Draws
+    applied: list[Fault] = attrs.field(factory=list)
+    _undo: dict[int, _Undo] = attrs.field(factory=dict)
+    _number: int = 0
+
+    def apply(self, fault: Fault) -> None:
+        """Do one fault now."""
+        self.applied.append(fault)
+        self.recorder.coverage[f"fault {fault.kind}"] += 1
+        self.recorder.hashed("fault", fault.kind, sorted(fault.arguments.items()))
+        getattr(self, f"_{fault.kind}")(**fault.arguments)
+
+    def end_all(self) -> None:
+        """End every fault that has not ended."""
+        for number in list(self._undo):
+            self._finish(number)
+
+    def _lasting(self, duration_s: float, undo: _Undo) -> None:
+        self._number = number = self._number + 1
+        self._undo[number] = undo
+        self.heap.after(duration_s, self._finish, number)
+
+    def _finish(self, number: int) -> None:
+        undo = self._undo.pop(number, None)
+        if undo is not None:
+            undo()
+
+    # Network
+
+    def _cut(self, sources: Iterable[str], targets: Iterable[str], duration_s: float) -> None:
+        pairs = [(source, target) for source in sources for target in targets if source != target]
+        self._cut_pairs(pairs, duration_s)
+
+    def _split(self, side: list[str], duration_s: float) -> None:
+        others = [name for name in self.machines if name not in side]
+        pairs = [(here, there) for here in side for there in others]
+        self._cut_pairs(pairs + [(there, here) for here, there in pairs], duration_s)
+
+    def _isolate(self, node: str, duration_s: float) -> None:
+        others = [name for name in (*self.machines, *self.clients) if name != node]
+        pairs = [(node, other) for other in others]
+        self._cut_pairs(pairs + [(there, here) for here, there in pairs], duration_s)
+
+    def _cut_pairs(self, pairs: list[tuple[str, str]], duration_s: float) -> None:
+        network = self.network
+        for source, target in pairs:
+            network.cut(source, target)
+
+        def mend() -> None:
+            for source, target in pairs:
+                network.mend(source, target)
+
+        self._lasting(duration_s, mend)
+
+    def _rate(self, name: str, rate: float, duration_s: float) -> None:
+        network = self.network
+
+        def change(by: float) -> None:
+            network.rates[name] = max(0.0, round(network.rates.get(name, 0.0) + by, 9))
+            network.settle()
+
+        change(rate)
+        self._lasting(duration_s, lambda: change(-rate))
+
+    def _loss(self, rate: float, duration_s: float) -> None:
+        self._rate("loss", rate, duration_s)
+
+    def _duplicate(self, rate: float, duration_s: float) -> None:
+        self._rate("duplicate", rate, duration_s)
+
+    def _reorder(self, rate: float, duration_s: float) -> None:
+        self._rate("reorder", rate, duration_s)
+
+    def _corrupt(self, rate: float, duration_s: float) -> None:
+        self._rate("corrupt", rate, duration_s)
+
+    def _delay(self, node: str, extra_s: float, duration_s: float) -> None:
+        network = self.network
+
+        def change(by: float) -> None:
+            left = round(network.extra_s.get(node, 0.0) + by, 9)
+            if left > 0:
+                network.extra_s[node] = left
+            else:
+                network.extra_s.pop(node, None)
+            network.settle()
+
+        change(extra_s)
+        self._lasting(duration_s, lambda: change(-extra_s))
+
+    def _reset(self, first: str, second: str) -> None:
+        self.network.reset(first, second)
+
+    # Machines
+
+    def _pause(self, node: str, duration_s: float) -> None:
+        machine = self.machines[node]
+        if not machine.paused:
+            machine.pause()
+            self._lasting(duration_s, machine.resume)
+
+    def _slow(self, node: str, factor_s: float, duration_s: float) -> None:
+        machine = self.machines[node]
+
+        def change(by: float) -> None:
+            machine.turn_s = max(0.0, round(machine.turn_s + by, 9))
+
+        change(factor_s)
+        self._lasting(duration_s, lambda: change(-factor_s))
+
+    def _crash(self, node: str, down_s: float) -> None:
+        machine = self.machines[node]
+        if machine.process is not None:
+            silent = self.draws.stream("silent", node, machine.lives).chance(_SILENT_SHARE)
+            machine.crash(silent)
+            self._lasting(down_s, machine.start)
+
+    def _stop(self, node: str, within_s: float, down_s: float) -> None:
+        machine = self.machines[node]
+        if machine.process is not None and not machine.process.stopping:
+            machine.stop(within_s)
+            self._lasting(within_s + down_s, lambda: self._start_again(machine))
+
+    def _start_again(self, machine: Machine) -> None:
+        """Start once the process has ended; a paused one takes its time."""
+        if machine.process is not None and machine.process.stopping:
+            self.heap.after(0.5, self._start_again, machine)
+        else:
+            machine.start()
+
+    def _join(self, node: str) -> None:
+        machine = self.machines.get(node)
+        if machine is not None:
+            machine.start()
+
+    def _clock_offset(self, node: str, offset_ms: int, duration_s: float) -> None:
+        clock = self.machines[node].clock
+        before = clock.offset_ms
+        clock.offset_ms = offset_ms
+
+        def back() -> None:
+            clock.offset_ms = before
+
+        self.recorder.machine(node, "clock", offset_ms=offset_ms)
+        self._lasting(duration_s, back)
+
+    def _clock_drift(self, node: str, parts_per_million: float, duration_s: float) -> None:
+        clock, heap = self.machines[node].clock, self.heap
+        before = clock.drift_ppm
+        clock.set_drift(heap.now_s, parts_per_million)
+        self._lasting(duration_s, lambda: clock.set_drift(heap.now_s, before))
+
+    def _memory(self, node: str, limit_bytes: int, duration_s: float) -> None:
+        machine = self.machines[node]
+        process = machine.process
+        if process is None or process.node is None:
+            return
+        engine = process.node.engine
+        before = machine.config.storage.limit_bytes
+        engine.set_limit(min(before, max(limit_bytes, engine.usage().base_bytes + _ROOM_BYTES)))
+        self._lasting(duration_s, lambda: engine.set_limit(before))
+

@@ -1,0 +1,165 @@
+"""Schedules of faults, drawn from the options of a run.
+
+What: ``draw`` returns faults over the safety phase, and a few before it when the options say so. Each fault is drawn
+from a stream of its own, by its number.
+
+Invariant: the fault model of I1 holds: memory is lost by one machine of the run only (its ``victim``), however often.
+Clocks stay within the skew that the product promises to bear. Every fault ends within the run.
+
+Why one victim: until replicas repair themselves, a second machine that loses its memory may take the last copy of an
+acknowledged write with it, as the promise says it may.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from ..draws import Draws, Stream
+from ..options import Options
+from .schedule import Fault
+
+__all__ = ["CLOCK_LIMIT_MS", "STARTUP_S", "client_names", "draw", "node_names", "victim_of"]
+
+STARTUP_S: Final = 5.0
+"""Faults of the start-up lie in this many seconds from its begin; their ``at_s`` is -STARTUP_S to 0."""
+CLOCK_LIMIT_MS: Final = 230
+"""Wall clocks stay this close to the truth, so that any two stay within the allowed skew."""
+_AT_STARTUP: Final = frozenset({"cut", "split", "isolate", "loss", "delay", "reset", "pause", "slow", "crash"})
+
+
+def node_names(options: Options) -> tuple[str, ...]:
+    """Return the founders."""
+    return tuple(f"n{number}" for number in range(1, options.nodes + 1))
+
+
+def client_names(options: Options) -> tuple[str, ...]:
+    """Return the clients."""
+    return tuple(f"client{number}" for number in range(options.clients))
+
+
+def victim_of(options: Options, draws: Draws) -> str:
+    """Return the machine whose memory may be lost."""
+    return draws.stream("victim").choice(node_names(options))
+
+
+def draw(options: Options, draws: Draws) -> tuple[Fault, ...]:
+    """Return the schedule of a run, in order of time."""
+    if not options.fault_kinds:
+        return ()
+    expected = options.faults_per_minute * options.duration_s / 60
+    stream = draws.stream("faults")
+    count = int(expected) + stream.chance(expected % 1.0)
+    faults = [_fault(options, draws, draws.stream("fault", number), 0.0) for number in range(count)]
+    early = sorted(_AT_STARTUP.intersection(options.fault_kinds))
+    if options.startup_faults and early:
+        kinds = [draws.stream("startup fault", number).choice(early) for number in range(2)]
+        for number, kind in enumerate(kinds):
+            own = draws.stream("early", number)
+            at_s = own.uniform(-STARTUP_S, 0.0)
+            faults.append(Fault(round(at_s, 3), kind, _ARGUMENTS[kind](options, draws, own)))
+    joins = [fault for fault in faults if fault.kind == "join"]
+    faults = [fault for fault in faults if fault.kind != "join" or fault in joins[: options.joiners]]
+    return tuple(sorted(faults, key=lambda fault: fault.at_s))
+
+
+def _fault(options: Options, draws: Draws, stream: Stream, begin_s: float) -> Fault:
+    kinds = [kind for kind in options.fault_kinds if kind != "join" or options.joiners]
+    kind = stream.choice(kinds or ["reset"])
+    at_s = round(stream.uniform(begin_s, options.duration_s * 0.9), 3)
+    return Fault(at_s, kind, _ARGUMENTS[kind](options, draws, stream))
+
+
+_Drawer = Callable[[Options, Draws, Stream], dict[str, Any]]
+
+
+def _span(stream: Stream, low_s: float, high_s: float) -> float:
+    """A duration; short ones are as likely as long ones."""
+    return float(round(low_s * (high_s / low_s) ** stream.uniform(), 3))
+
+
+def _some(stream: Stream, names: tuple[str, ...]) -> list[str]:
+    return sorted(stream.sample(names, stream.integer(1, max(1, len(names) - 1))))
+
+
+def _node(options: Options, stream: Stream) -> str:
+    return stream.choice(node_names(options))
+
+
+def _cut(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+    nodes = node_names(options)
+    everyone = nodes + client_names(options) if stream.chance(0.3) else nodes
+    sources = _some(stream, everyone)
+    targets = _some(stream, nodes)
+    return {"sources": sources, "targets": targets, "duration_s": _span(stream, 0.2, 20.0)}
+
+
+def _split(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+    return {"side": _some(stream, node_names(options)), "duration_s": _span(stream, 0.5, 20.0)}
+
+
+def _with_node(**spans: tuple[float, float]) -> _Drawer:
+    def drawer(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+        return {"node": _node(options, stream)} | {name: _span(stream, *span) for name, span in spans.items()}
+
+    return drawer
+
+
+def _rate(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+    return {"rate": round(stream.uniform(0.01, 0.3), 3), "duration_s": _span(stream, 0.5, 10.0)}
+
+
+def _corrupt(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+    return {"rate": round(stream.uniform(0.005, 0.1), 3), "duration_s": _span(stream, 0.5, 10.0)}
+
+
+def _reset(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+    first, second = (stream.sample(node_names(options), 2) * 2)[:2]
+    return {"first": first, "second": second}
+
+
+def _crash(options: Options, draws: Draws, stream: Stream) -> dict[str, Any]:
+    return {"node": victim_of(options, draws), "down_s": _span(stream, 0.3, 12.0)}
+
+
+def _stop(options: Options, draws: Draws, stream: Stream) -> dict[str, Any]:
+    within_s = round(stream.uniform(0.5, 5.0), 3)
+    return {"node": victim_of(options, draws), "within_s": within_s, "down_s": _span(stream, 0.3, 8.0)}
+
+
+def _join(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+    return {"node": f"j{stream.integer(1, max(1, options.joiners))}"}
+
+
+def _clock_offset(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+    offset_ms = stream.integer(-CLOCK_LIMIT_MS, CLOCK_LIMIT_MS)
+    return {"node": _node(options, stream), "offset_ms": offset_ms, "duration_s": _span(stream, 0.5, 20.0)}
+
+
+def _clock_drift(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+    parts = stream.integer(-500, 500)
+    return {"node": _node(options, stream), "parts_per_million": parts, "duration_s": _span(stream, 1.0, 20.0)}
+
+
+def _memory(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+    limit = stream.integer(60_000, 130_000)
+    return {"node": _node(options, stream), "limit_bytes": limit, "duration_s": _span(stream, 1.0, 20.0)}
+
+
+_ARGUMENTS: Final[dict[str, _Drawer]] = {
+    "cut": _cut,
+    "split": _split,
+    "isolate": _with_node(duration_s=(0.5, 20.0)),
+    "loss": _rate,
+    "duplicate": _rate,
+    "reorder": _rate,
+    "corrupt": _corrupt,
+    "delay": _with_node(extra_s=(0.005, 1.0), duration_s=(0.5, 10.0)),
+    "reset": _reset,
+    "pause": _with_node(duration_s=(0.1, 15.0)),
+    "slow": _with_node(factor_s=(0.0005, 0.1), duration_s=(0.5, 10.0)),
+    "crash": _crash,
+    "stop": _stop,
+    "join": _join,
+    "clock_offset": _clock_offset,
+    "clock_drift": _clock_drift,
+    "memory": _memory,
+}

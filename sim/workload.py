@@ -1,0 +1,117 @@
+"""What clients do: a list of operations that is data, drawn from the options, each from a stream of its own.
+
+What: ``draw`` lays operations over the safety phase at the drawn rate and mix; ``Operation`` is one of them.
+
+Invariant: an operation depends on the options and its own number alone. Leaving one out (shrinking does) changes no
+other. Every value written is written by one operation only, which its first bytes name, so a read tells which write it
+saw.
+
+Why a skewed choice of keys: conflicts and races need operations that meet; half of all go to the first keys.
+"""
+
+from typing import Any
+
+import attrs
+
+from dynacache.types import Level
+
+from .draws import Draws, Stream
+from .history import OperationKind
+from .options import Options
+
+__all__ = ["Operation", "draw", "keys_of", "value_of"]
+
+
+@attrs.frozen
+class Operation:
+    """One call to come; ``at_s`` counts from the begin of the safety phase.
+
+    ``arguments``: ``level`` (int), ``value`` (bytes), ``ttl_s``, ``delta``, ``full`` (a read that asks for everything
+    there is to know), as the kind needs them. A write on condition of a version uses the one its client saw last, and
+    reads instead when it has seen none.
+    """
+
+    number: int
+    at_s: float
+    client: int
+    kind: OperationKind
+    key: bytes
+    arguments: dict[str, Any] = attrs.field(factory=dict)
+
+
+def value_of(number: int, size: int) -> bytes:
+    """Return the value that operation ``number`` writes."""
+    head = b"%d:" % number
+    return head + b"." * max(0, size - len(head))
+
+
+def keys_of(options: Options) -> tuple[bytes, ...]:
+    """Return every key a run may use, counters last."""
+    plain = tuple(b"k%d" % index for index in range(options.keys))
+    return plain + tuple(b"c%d" % index for index in range(options.counters))
+
+
+def draw(options: Options, draws: Draws) -> tuple[Operation, ...]:
+    """Return the workload of a run, in order of time."""
+    count = int(options.operations_per_s * options.duration_s)
+    step_s = 1.0 / options.operations_per_s
+    return tuple(_operation(options, draws.stream("operation", number), number, step_s) for number in range(count))
+
+
+def _operation(options: Options, stream: Stream, number: int, step_s: float) -> Operation:
+    at_s = (number + stream.uniform()) * step_s
+    client = stream.integer(0, options.clients - 1)
+    kind = _kind(options, stream)
+    level = _level(options, stream, reads=kind is OperationKind.GET)
+    arguments: dict[str, Any] = {"level": level}
+    on_counter = kind is OperationKind.INCREMENT or (
+        kind is OperationKind.GET and options.counters > 0 and stream.chance(options.increment_share)
+    )
+    if on_counter and options.counters:
+        key = b"c%d" % stream.integer(0, options.counters - 1)
+    else:
+        key = b"k%d" % (stream.integer(0, options.keys - 1) if stream.chance(0.5) else _skewed(options, stream))
+    if kind is OperationKind.GET:
+        arguments["full"] = stream.chance(0.5)
+    elif kind is OperationKind.INCREMENT:
+        arguments["delta"] = stream.choice([1, 1, 1, 5, -2])
+    elif kind is OperationKind.TOUCH:
+        arguments["ttl_s"] = stream.uniform(options.ttl_minimum_s, options.ttl_maximum_s)
+    elif kind not in (OperationKind.DELETE, OperationKind.DELETE_IF_VERSION):
+        arguments["value"] = value_of(
+            number, stream.integer(options.value_bytes_minimum, options.value_bytes_maximum)
+        )
+        if stream.chance(options.ttl_share):
+            arguments["ttl_s"] = stream.uniform(options.ttl_minimum_s, options.ttl_maximum_s)
+    return Operation(number, at_s, client, kind, key, arguments)
+
+
+def _skewed(options: Options, stream: Stream) -> int:
+    return stream.integer(0, max(0, min(options.keys, 2) - 1))
+
+
+def _kind(options: Options, stream: Stream) -> OperationKind:
+    if stream.chance(options.read_share):
+        return OperationKind.GET
+    conditional = options.conditional_share / 5
+    increments = options.increment_share if options.counters else 0.0
+    rest = options.delete_share + options.conditional_share + options.touch_share + increments
+    return stream.weighted(
+        [
+            (OperationKind.SET, max(0.1, 1.0 - rest)),
+            (OperationKind.DELETE, options.delete_share),
+            (OperationKind.TOUCH, options.touch_share),
+            (OperationKind.INCREMENT, increments),
+            (OperationKind.SET_IF_ABSENT, conditional),
+            (OperationKind.SET_IF_PRESENT, conditional),
+            (OperationKind.SET_IF_VERSION, conditional),
+            (OperationKind.GET_AND_SET, conditional),
+            (OperationKind.DELETE_IF_VERSION, conditional),
+        ]
+    )
+
+
+def _level(options: Options, stream: Stream, *, reads: bool) -> int:
+    if stream.chance(options.level_mix):
+        return stream.choice([Level.ONE, Level.QUORUM, Level.STRICT_QUORUM, Level.ALL]).value
+    return options.read_level if reads else options.write_level

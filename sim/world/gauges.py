@@ -1,0 +1,83 @@
+"""Looking at nodes: gauges along the way, and what each holds at the end.
+
+What: ``gauge`` reads the sizes that have limits; ``snapshot`` copies everything a node holds.
+
+Invariant: looking changes nothing, neither in the node nor in the trace. What is read here is never asked of the node
+itself: its own report could share its own mistake.
+
+Why a recount only now and then: it visits every entry.
+"""
+
+from dynacache.config import Config
+from dynacache.node import Node
+from dynacache.storage.accounting import object_bytes
+
+from ..evidence import Gauge, NodeSnapshot
+from .machine import Machine
+
+__all__ = ["gauge", "snapshot"]
+
+
+def gauge(machine: Machine, node: Node, at_s: float, *, recount: bool) -> Gauge:
+    """Return the sizes of one node now."""
+    engine, hints, config = node.engine, node.hints, machine.config
+    statistics = engine.statistics()
+    largest = 0
+    if recount:
+        sizes = (
+            object_bytes(len(key)) + object_bytes(len(record))
+            for partition in range(engine.partition_count)
+            for key, record in engine.items(partition)
+        )
+        largest = max(sizes, default=0)
+    return Gauge(
+        at_s=at_s,
+        node_id=machine.name,
+        used_bytes=statistics.usage.total_bytes,
+        limit_bytes=statistics.limit_bytes,
+        recounted_bytes=engine.recount().total_bytes if recount else None,
+        tombstone_bytes=statistics.usage.tombstones_bytes,
+        tombstone_limit_bytes=statistics.tombstone_limit_bytes,
+        hint_bytes=hints.total_bytes,
+        hint_limit_bytes=config.hints.limit_bytes,
+        hint_bytes_by_target=dict(hints._bytes_by_target),
+        hint_target_limit_bytes=config.hints.target_limit_bytes,
+        hint_count_by_target=hints.counts(),
+        hint_target_limit_count=config.hints.target_limit_count,
+        hint_recounted_bytes=hints.recount_bytes() if recount else None,
+        pending=len(node.shared.pending),
+        pending_limit=config.coordination.pending_limit,
+        operation_ids=len(node.operations),
+        operation_id_limit=config.coordination.operation_id_limit,
+        ghosts=statistics.ghosts,
+        largest_entry_bytes=max(largest, _entry_limit(config)),
+    )
+
+
+def _entry_limit(config: Config) -> int:
+    """What one entry may cost at most where it was not measured: a page of the workload's values and siblings."""
+    return 4096 * (config.coordination.sibling_limit + 2)
+
+
+def snapshot(machine: Machine, node: Node) -> NodeSnapshot:
+    """Return all that one node holds."""
+    engine, members = node.engine, node.members
+    records = {
+        key: record for partition in range(engine.partition_count) for key, record in engine.items(partition)
+    }
+    return NodeSnapshot(
+        node_id=machine.name,
+        incarnation=node.shared.issuer.incarnation,
+        hybrid_ms=node.shared.now_ms,
+        records=records,
+        complete=not len(engine.warming),
+        warming_partitions=tuple(engine.warming),
+        hints=tuple((target, key, hint.record) for target, key, hint in node.hints.items()),
+        pending=len(node.shared.pending),
+        used_bytes=engine.usage().total_bytes,
+        recounted_bytes=engine.recount().total_bytes,
+        evicted=engine.evicted,
+        table_digest=members.table.digest,
+        member_states=members.states(),
+        counters=node.counters.snapshot(),
+    )

@@ -1,0 +1,265 @@
+"""A whole cluster: machines, clients, network, faults, on one heap.
+
+What: ``World`` is built from options alone. ``begin`` starts everything; ``advance`` lets time pass; the rest answers
+questions about the state (does everybody serve, are the hints gone) and gathers the evidence.
+
+Invariant: a world is a pure function of its options, operations and faults. Nothing here reads a clock, draws from the
+system, or iterates over a set whose order could differ.
+
+Why phases are not here: ``run`` decides what happens when, and tests may decide otherwise.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from dynacache.node import Node
+from dynacache.placement.partitions import key_hash
+
+from ..draws import Draws
+from ..evidence import Evidence, Gauge, NodeSnapshot, TableEvent
+from ..faults.apply import Trouble
+from ..faults.draw import STARTUP_S, client_names, node_names
+from ..faults.schedule import Fault
+from ..history import OperationRecord
+from ..options import Options, config
+from ..workload import Operation
+from .clients import SimClient
+from .clocks import WallClock
+from .gauges import gauge, snapshot
+from .heap import START_S, Heap
+from .machine import Machine, Settings
+from .network import Network
+from .recorder import Recorder
+
+__all__ = ["World"]
+
+PORT = 7400
+GAUGE_INTERVAL_S = 1.0
+_RECOUNT_SHARE = 0.2
+
+
+@attrs.define(eq=False)
+class World:
+    """Everything there is in one run."""
+
+    options: Options
+    heap: Heap = attrs.field(factory=Heap)
+    draws: Draws = attrs.field(init=False)
+    recorder: Recorder = attrs.field(init=False)
+    network: Network = attrs.field(init=False)
+    machines: dict[str, Machine] = attrs.field(factory=dict)
+    """Founders first; joiners stand ready and do not run."""
+    clients: list[SimClient] = attrs.field(factory=list)
+    trouble: Trouble = attrs.field(init=False)
+    history: list[OperationRecord] = attrs.field(factory=list)
+    gauges: list[Gauge] = attrs.field(factory=list)
+    failure: str = ""
+    error: BaseException | None = None
+    safety_began_s: float = 0.0
+    faults_end_s: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        """Build machines and clients."""
+        options = self.options
+        self.draws = Draws(options.seed)
+        self.recorder = Recorder(self.heap)
+        rates = {
+            "loss": options.loss_rate,
+            "duplicate": options.duplicate_rate,
+            "reorder": options.reorder_rate,
+            "corrupt": options.corrupt_rate,
+        }
+        self.network = Network(self.heap, self.draws, options.delay_minimum_s, options.delay_mean_s, rates)
+        self.network.settle()
+        founders = node_names(options)
+        joiners = tuple(f"j{number}" for number in range(1, options.joiners + 1))
+        secret = "the simulator's secret" if self.draws.stream("secret").chance(0.5) else None
+        node_config = config(options)
+        for index, name in enumerate(founders + joiners):
+            seeds = tuple((other, PORT) for other in founders if other != name)
+            settings = Settings(
+                name=name,
+                index=index,
+                address=(name, PORT),
+                zone=f"z{index % options.zones}" if options.zones > 1 else "",
+                founders=len(founders) if name in founders else None,
+                seeds=seeds,
+                partition_count=options.partition_count,
+                replication_factor=options.replication_factor,
+                secret=secret,
+                peer_high_water_bytes=options.peer_high_water_bytes,
+            )
+            network = attrs.evolve(node_config.network, secret=secret or "")
+            machine = Machine(
+                settings,
+                attrs.evolve(node_config, network=network),
+                self.heap,
+                self.network,
+                self.draws,
+                self.recorder,
+                self._table_changed,
+                self._failed,
+                self._clock(name),
+            )
+            self.machines[name] = machine
+        names = client_names(options)
+        for index, name in enumerate(names):
+            self.clients.append(self._client(name, index, secret))
+        self.trouble = Trouble(self.heap, self.network, self.machines, names, self.recorder, self.draws)
+
+    # Time
+
+    def begin(self, faults: Sequence[Fault] = ()) -> None:
+        """Start the founders, a little apart, with the faults of the start-up."""
+        for name in node_names(self.options):
+            delay_s = self.draws.stream("start", name).uniform(0.0, 0.5)
+            self.heap.after(delay_s, self.machines[name].start)
+        for fault in faults:
+            if fault.at_s < 0:
+                self.heap.at(START_S + STARTUP_S + fault.at_s, self.trouble.apply, fault)
+        self.heap.after(GAUGE_INTERVAL_S, self._look)
+
+    def begin_safety(self, operations: Sequence[Operation], faults: Sequence[Fault]) -> None:
+        """Put the workload and the faults on the heap, from now on."""
+        self.safety_began_s = now_s = self.heap.now_s
+        for fault in faults:
+            if fault.at_s >= 0:
+                self.heap.at(now_s + fault.at_s, self.trouble.apply, fault)
+        for operation in operations:
+            self.heap.at(now_s + operation.at_s, self.clients[operation.client].start, operation)
+
+    def end_faults(self) -> None:
+        """Nothing is wrong from now on: network whole, clocks right, every founder runs."""
+        self.trouble.end_all()
+        self.network.rates.clear()
+        self.network.settle()
+        for machine in self.machines.values():
+            machine.clock.correct(self.heap.now_s)
+            if machine.name[0] == "n":
+                machine.start()
+        self.faults_end_s = self.heap.now_s
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.heap.run(self.heap.now_s + seconds)
+
+    def advance_until(self, true: Callable[[], bool], limit_s: float, step_s: float = 0.25) -> bool:
+        """Let time pass until something is so, or a limit; returns whether it is."""
+        end_s = self.heap.now_s + limit_s
+        while not true():
+            if self.heap.now_s >= end_s or self.heap.halted:
+                return False
+            self.heap.run(min(end_s, self.heap.now_s + step_s))
+        return True
+
+    # State
+
+    def founders_serve(self) -> bool:
+        """Tell whether every founder has a node that knows a table."""
+        return all(self.machines[name].node is not None for name in node_names(self.options))
+
+    def is_linked(self) -> bool:
+        """Tell whether every running node reaches every other one of the table and holds it alive."""
+        nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
+        return all(
+            entry.node_id == node.node_id
+            or (node.links.usable(entry.node_id) and node.members.states()[entry.node_id] == 0)
+            for node in nodes
+            for entry in node.members.table.entries.values()
+            if entry.node_id in self.machines and self.machines[entry.node_id].node is not None
+        )
+
+    def is_drained(self) -> bool:
+        """Tell whether no hint is kept and no request waits anywhere."""
+        nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
+        return all(not node.hints.targets() and not node.shared.pending for node in nodes)
+
+    def clients_rest(self) -> bool:
+        """Tell whether every operation has ended."""
+        return not any(client.running for client in self.clients)
+
+    # Evidence
+
+    def evidence(self, **more: Any) -> Evidence:
+        """Gather everything."""
+        recorder = self.recorder
+        for client in self.clients:
+            self.history.extend(client.unfinished())
+        history = tuple(sorted(self.history, key=lambda record: record.call_sequence))
+        nodes = {name: machine for name, machine in self.machines.items() if machine.node is not None}
+        snapshots = {name: self._snapshot(machine) for name, machine in nodes.items()}
+        keys = sorted({record.key for record in history})
+        placement = next((m.node.members.placement for m in nodes.values() if m.node is not None), None)
+        partitions = {key: key_hash(key) >> placement.shift for key in keys} if placement else {}
+        owners = {key: placement.owners(partition) for key, partition in partitions.items()} if placement else {}
+        return Evidence(
+            options=self.options,
+            history=history,
+            store_events=tuple(recorder.store_events),
+            snapshots=snapshots,
+            gauges=tuple(self.gauges),
+            membership=tuple(recorder.membership),
+            tables=tuple(recorder.tables),
+            machines=tuple(recorder.machines),
+            faults=tuple(self.trouble.applied),
+            traffic=tuple(recorder.traffic),
+            owners=owners,
+            partitions=partitions,
+            notes=tuple(recorder.notes),
+            start_s=self.safety_began_s,
+            faults_end_s=self.faults_end_s,
+            end_s=self.heap.now_s,
+            stopped_early=self.failure,
+            **more,
+        )
+
+    # Inside
+
+    def _snapshot(self, machine: Machine) -> NodeSnapshot:
+        assert machine.node is not None
+        return snapshot(machine, machine.node)
+
+    def _clock(self, name: str) -> WallClock:
+        options = self.options
+        stream = self.draws.stream("clock", name)
+        offset = stream.uniform(-1, 1) * options.clock_offset_ms
+        return WallClock(offset, stream.uniform(-1, 1) * options.clock_drift_ppm)
+
+    def _client(self, name: str, index: int, secret: str | None) -> SimClient:
+        seeds = [(node, PORT) for node in node_names(self.options)]
+        order = self.draws.stream("seeds", name).sample(seeds, len(seeds))
+        return SimClient(
+            name,
+            index,
+            tuple(order),
+            secret,
+            self.options.client_timeout_s,
+            self.heap,
+            self.network,
+            self.draws,
+            self.recorder,
+            self.history.append,
+            self._clock(name),
+        )
+
+    def _look(self) -> None:
+        self.heap.after(GAUGE_INTERVAL_S, self._look)
+        second = int(self.heap.now_s)
+        for name, machine in self.machines.items():
+            if machine.node is not None:
+                recount = self.draws.stream("recount", name, second).chance(_RECOUNT_SHARE)
+                self.gauges.append(gauge(machine, machine.node, self.heap.now_s, recount=recount))
+
+    def _table_changed(self, machine: Machine, node: Node) -> None:
+        placement, table = node.members.placement, node.members.table
+        members = tuple((each.node_id, int(each.state), each.zone, each.weight) for each in table.entries.values())
+        owners = tuple(tuple(each) for each in placement.owners_by_partition)
+        sequence, at_s = self.recorder.stamp()
+        self.recorder.tables.append(TableEvent(sequence, at_s, machine.name, node.shared.digest, members, owners))
+
+    def _failed(self, machine: Machine, error: BaseException) -> None:
+        self.error = error
+        self.failure = f"{type(error).__name__} left the core of {machine.name}: {error}"
+        self.heap.halted = True
