@@ -192,9 +192,8 @@ class Ledger:
             self.superseders.setdefault((key, each), []).append(dot)
 
     def _touch(self, event: StoreEvent, before: Mapping[Dot, Version], after: Mapping[Dot, Version]) -> None:
-        """What is stored without a mint is a touch, or a touch that came back to where its version was not held."""
-        changed = set(after) ^ set(before)
-        if any((event.key, dot) not in self.mints for dot in changed):
+        """What is stored over something without a mint is a touch. A hint takes in what other hints of its key hold."""
+        if set(after) != set(before) and not event.place:
             self._breach(event, "I3", f"a touch at {event.node_id} changed which versions are held")
         for dot in after:
             if dot in before and after[dot].time != before[dot].time:

@@ -1,0 +1,132 @@
+import msgpack
+
+from dynacache.datatypes.counter import increment
+from dynacache.types import Level
+from dynacache.versioning import packed
+from sim.checkers.i01_acknowledged import check
+from sim.history import OperationKind, Outcome, StoreCause
+from sim.options import Options
+from tests.sim.story import KEY, Story
+
+
+def test_what_is_held_superseded_expired_evicted_or_deleted_is_not_lost() -> None:
+    story = Story()
+    story.set("a", b"1:", "b", "c")
+    story.set("b", b"2:", "a", "c", ttl_ms=50)
+    story.now_s += 1
+    for name in story.names:
+        story.drop(name, StoreCause.EXPIRE)
+    story.set("a", b"3:", "b")
+    story.drop("a", StoreCause.EVICT)
+    story.drop("b", StoreCause.EVICT)
+    story.set("c", b"4:", "a", "b")
+    story.delete("b", "a", "c")
+    assert check(story.evidence()) == []
+
+
+def test_one_memory_may_be_lost() -> None:
+    story = Story()
+    story.set("a", b"1:", "b")
+    story.restart("a")
+    assert check(story.evidence()) == []
+
+
+def test_an_acknowledged_write_that_only_its_coordinator_held_is_lost_with_it() -> None:
+    story = Story()
+    story.set("a", b"1:")
+    story.restart("a")
+    assert [violation.invariant for violation in check(story.evidence())] == ["I1"]
+
+
+def test_a_write_that_was_not_acknowledged_may_be_lost() -> None:
+    story = Story()
+    begun = story.step()
+    story.mint("a", b"1:")
+    story.call(OperationKind.SET, outcome=Outcome.UNKNOWN, begun=begun, value=b"1:")
+    story.restart("a")
+    assert check(story.evidence()) == []
+
+
+def test_one_acknowledged_at_level_one_may_be_lost() -> None:
+    story = Story()
+    story.set("a", b"1:", level=Level.ONE)
+    story.restart("a")
+    assert check(story.evidence()) == []
+
+
+def test_two_lost_memories_are_outside_the_fault_model() -> None:
+    story = Story()
+    story.set("a", b"1:", "b")
+    story.restart("a")
+    story.restart("b")
+    assert check(story.evidence()) == []
+
+
+def test_with_one_replica_no_memory_may_be_lost_and_nobody_is_accused() -> None:
+    story = Story(Options(replication_factor=1))
+    story.set("a", b"1:")
+    story.restart("a")
+    assert check(story.evidence()) == []
+
+
+def test_a_lost_hint_is_not_silent_when_it_was_noted() -> None:
+    story = Story()
+    story.set("a", b"1:")
+    story.restart("a")
+    assert check(story.evidence(notes=((0.0, "b", "hint_lost", {}),))) == []
+
+
+def test_a_write_whose_superseder_is_lost_is_lost_with_it() -> None:
+    story = Story()
+    story.set("a", b"1:", "b")
+    story.mint("a", b"2:")
+    story.merge("a", "b")
+    story.restart("a")
+    story.drop("b", StoreCause.REMOVE)
+    assert [violation.invariant for violation in check(story.evidence())] == ["I1"]
+
+
+def test_a_value_that_nobody_stored_was_not_written() -> None:
+    story = Story()
+    story.set("a", b"1:", "b", "c")
+    story.call(OperationKind.SET, value=b"2:")
+    assert ["no node ever stored it" in violation.text for violation in check(story.evidence())] == [True]
+
+
+def test_a_refused_condition_writes_nothing() -> None:
+    story = Story()
+    story.set("a", b"1:", "b", "c")
+    story.call(OperationKind.SET_IF_ABSENT, result=False, value=b"2:")
+    assert check(story.evidence()) == []
+
+
+def _count(story: Story, node: str, delta: int) -> None:
+    begun = story.step()
+    story.ticks += 1
+    time = (story.now_ms() << 16) + story.ticks
+    held = story.held.get((node, KEY))
+    local, _, total = increment(held, story.issuers[node], delta, time, 0, story.now_ms())
+    story.put(node, local)
+    story.call(OperationKind.INCREMENT, begun=begun, result=total, delta=delta)
+
+
+def test_a_counter_shows_all_that_was_added() -> None:
+    story = Story()
+    _count(story, "a", 5)
+    story.merge("a", "b")
+    _count(story, "b", 2)
+    _count(story, "a", -1)
+    story.merge("b", "a")
+    story.merge("a", "b")
+    assert check(story.evidence()) == []
+
+
+def test_a_counter_that_forgot_an_increment_is_found() -> None:
+    story = Story()
+    _count(story, "a", 5)
+    cell = story.held["a", KEY]
+    _count(story, "a", 2)
+    story.put("a", cell, cause=StoreCause.MERGE)
+    assert [violation.invariant for violation in check(story.evidence())] == ["I1"]
+    assert msgpack.unpackb(cell[-1:]) is not None
+    assert packed.is_well_formed(packed.strip_local(cell))

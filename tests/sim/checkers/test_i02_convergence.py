@@ -1,0 +1,63 @@
+import attrs
+
+from dynacache.versioning import packed
+from sim.checkers.i02_convergence import check
+from sim.faults.schedule import Fault
+from sim.history import StoreCause
+from tests.sim.story import KEY, Story
+
+
+def test_owners_that_hold_the_same_versions_have_converged() -> None:
+    story = Story()
+    story.set("a", b"1:", "b", "c")
+    assert check(story.evidence()) == []
+
+
+def test_an_owner_that_missed_a_write_is_found() -> None:
+    story = Story()
+    story.set("a", b"1:", "b", "c")
+    story.set("a", b"2:", "b")
+    assert [violation.key for violation in check(story.evidence())] == [KEY]
+
+
+def test_an_owner_without_the_key_is_found() -> None:
+    story = Story()
+    story.set("a", b"1:", "b")
+    assert len(check(story.evidence())) == 1
+
+
+def test_eviction_makes_no_difference_until_the_key_is_held_again() -> None:
+    story = Story()
+    story.set("a", b"1:", "b", "c")
+    story.drop("c", StoreCause.EVICT)
+    assert check(story.evidence()) == []
+    story.put("c", story.held["a", KEY], cause=StoreCause.MERGE)
+    story.drop("c", StoreCause.REMOVE)
+    assert len(check(story.evidence())) == 1
+
+
+def test_a_store_that_is_full_may_lag() -> None:
+    story = Story()
+    story.set("a", b"1:", "b")
+    evidence = story.evidence(faults=(Fault(1.0, "memory", {"node": "c", "limit_bytes": 1, "duration_s": 1.0}),))
+    assert check(evidence) == []
+    evidence = story.evidence()
+    full = attrs.evolve(evidence.snapshots["c"], used_bytes=evidence.options.storage_limit_bytes)
+    assert check(attrs.evolve(evidence, snapshots=evidence.snapshots | {"c": full})) == []
+
+
+def test_what_has_expired_is_nothing_whether_it_was_cleaned_or_not() -> None:
+    story = Story()
+    story.set("a", b"1:", "b", "c", ttl_ms=20)
+    story.now_s += 1
+    story.drop("a", StoreCause.EXPIRE)
+    assert check(story.evidence()) == []
+    assert packed.clean(packed.strip_local(story.held["b", KEY]), story.now_ms()) is None
+
+
+def test_hints_that_did_not_drain_are_found() -> None:
+    assert [violation.key for violation in check(Story().evidence(converged=False))] == [None]
+
+
+def test_a_run_that_ended_early_is_not_judged() -> None:
+    assert check(Story().evidence(converged=False, stopped_early="an exception")) == []

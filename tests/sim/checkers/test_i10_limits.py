@@ -1,0 +1,46 @@
+from typing import Any
+
+import pytest
+
+from sim.checkers.i10_limits import check
+from sim.evidence import Evidence, Gauge
+from sim.faults.schedule import Fault
+from sim.options import Options
+
+FULL = {
+    "tombstone_bytes": 10, "tombstone_limit_bytes": 10, "hint_bytes": 10, "hint_limit_bytes": 10,
+    "hint_bytes_by_target": {"b": 5}, "hint_target_limit_bytes": 5, "hint_count_by_target": {"b": 2},
+    "hint_target_limit_count": 2, "pending": 3, "pending_limit": 3, "operation_ids": 4, "operation_id_limit": 4,
+    "largest_entry_bytes": 7,
+}  # fmt: skip
+
+
+def gauge(used_bytes: int = 107, at_s: float = 1.0, **changed: Any) -> Gauge:
+    return Gauge(at_s, "a", used_bytes, 100, **(FULL | changed))
+
+
+def test_full_is_within_the_limit() -> None:
+    assert check(Evidence(Options(), gauges=(gauge(), Gauge(2.0, "b", 5, 0)))) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"used_bytes": 108},
+        {"tombstone_bytes": 11},
+        {"hint_bytes": 11},
+        {"hint_bytes_by_target": {"b": 6}},
+        {"hint_count_by_target": {"b": 3}},
+        {"pending": 4},
+        {"operation_ids": 5},
+    ],
+)
+def test_one_more_is_found_once(changed: dict[str, Any]) -> None:
+    found = check(Evidence(Options(), gauges=(gauge(**changed), gauge(at_s=2.0, **changed))))
+    assert [violation.invariant for violation in found] == ["I10"]
+    assert "1.000 s" in found[0].text
+
+
+def test_a_lowered_limit_is_reached_by_and_by() -> None:
+    squeeze = Fault(0.0, "memory", {"node": "a", "limit_bytes": 100, "duration_s": 9.0})
+    assert check(Evidence(Options(storage_limit_bytes=200), gauges=(gauge(150),), faults=(squeeze,))) == []
