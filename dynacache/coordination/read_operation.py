@@ -234,13 +234,23 @@ class ReadOperation:
         if self._counting() >= self._needed():
             self._evaluate()
             return
+        self._repair_in_passing()
         if self.level in (Level.STRICT_QUORUM, Level.ALL):
             text = f"{self._counting()} of {self._needed()} complete replicas answered"
             self._error(NotEnoughReplicas(f"level {Level(self.level).name.lower()}: {text}"))
             return
-        self._drop_superseded()
-        self._repair_self()
         self._finish(unrepaired=False, degraded=True)
+
+    def _repair_in_passing(self) -> None:
+        """Too few answered, but what was found helps those that lack it: the next read may then reach its level."""
+        self._drop_superseded()
+        if self.merged is None:
+            return
+        self._repair_self()
+        older, unfilled = repair_targets(self)
+        if older or unfilled:
+            targets = older + unfilled
+            RepairGroup(self.shared, self.partition, self.key, self.merged, targets, self._repair_ms()).start()
 
     def _error(self, error: NotEnoughReplicas | ConnectionLost) -> None:
         self.done = True

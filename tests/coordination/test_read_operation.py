@@ -123,6 +123,20 @@ def test_a_node_with_incomplete_memory_says_unknown_and_is_filled_by_reads() -> 
     assert cluster.ask("n3", [GET, b"nothing", Level.QUORUM])[2] == MissReason.NEVER_WRITTEN, "two others know"
 
 
+@pytest.mark.parametrize("level", [Level.STRICT_QUORUM, Level.ALL])
+def test_a_read_that_cannot_reach_its_level_still_fills_a_node_that_lost_its_memory(level: int) -> None:
+    """Found by the simulator, seed 21: such a read failed for ever, as nothing ever brought the node the value."""
+    cluster = FakeCluster(2)
+    cluster.ask("n1", [SET, b"key", RAW, b"value", Level.ALL])
+    cluster.kill("n2")
+    cluster.restart("n2")
+    cluster.run(2.0)
+    assert cluster.record("n2", b"key") is None
+    assert cluster.ask("n1", [GET, b"key", level])[2] == NotEnoughReplicas.code
+    assert cluster.record("n2", b"key") is not None
+    assert cluster.ask("n1", [GET, b"key", level])[3] == b"value"
+
+
 @pytest.mark.parametrize("level", [Level.ONE, Level.QUORUM])
 def test_only_unknown_answers_are_a_miss_of_reason_unknown(level: int) -> None:
     cluster = _two_restarted()
