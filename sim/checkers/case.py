@@ -47,7 +47,7 @@ class Case:
     """What lives anywhere at the end, hints included."""
     hint_lost: bool
     _by_value: dict[tuple[bytes, bytes], list[Mint]] = attrs.field(factory=dict)
-    _accounted: dict[tuple[bytes, Dot], bool] = attrs.field(factory=dict)
+    _accounted: dict[bytes, dict[Dot, bool]] = attrs.field(factory=dict)
 
     @classmethod
     def of(cls, evidence: Evidence) -> "Case":
@@ -120,18 +120,19 @@ class Case:
 
     def accounted(self, key: bytes, dot: Dot) -> bool:
         """Return whether a version came to a lawful end, or to none."""
-        known = self._accounted.get((key, dot))
-        if known is None:
-            self._accounted[key, dot] = False  # no version supersedes itself; a circle accounts for nothing
-            known = self._accounted[key, dot] = self._has_lawful_end(key, dot)
-        return known
+        if key not in self._accounted:
+            # Whoever supersedes is minted later, so the last is judged first.
+            judged = self._accounted[key] = {}
+            for each in reversed(self.ledger.dots(key)):
+                successors = self.ledger.superseders.get((key, each), [])
+                judged[each] = self._ends(key, each) or any(judged.get(other, False) for other in successors)
+        return self._accounted[key].get(dot, False)
 
-    def _has_lawful_end(self, key: bytes, dot: Dot) -> bool:
+    def _ends(self, key: bytes, dot: Dot) -> bool:
+        """Return whether a version lives, or went for a lawful reason other than being superseded."""
         if dot in self.living.get(key, {}) or self.expired(key, dot) or self.evicted(key, dot):
             return True
-        if self.unprotected(key, dot) or self.ledger.left_by(key, dot, StoreCause.REAP):
-            return True
-        return any(self.accounted(key, each) for each in self.ledger.superseders.get((key, dot), []))
+        return self.unprotected(key, dot) or self.ledger.left_by(key, dot, StoreCause.REAP) > 0
 
 
 def value_of(version: Version) -> bytes | None:

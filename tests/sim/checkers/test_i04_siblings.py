@@ -80,4 +80,4 @@ def test_more_siblings_than_the_limit_are_found() -> None:
 def test_more_siblings_shown_than_were_written_are_found() -> None:
     story = siblings()
     shown(story, [b"1:", b"x", b"y", b"z"])
-    assert ["shows 4 siblings" in violation.text for violation in check(story.evidence())] == [True]
+    assert ["shows 5 values" in violation.text for violation in check(story.evidence())] == [True]
