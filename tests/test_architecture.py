@@ -16,6 +16,7 @@ from tests.architecture_rules import (
     MODULE_LINES_LIMIT,
     PRODUCT_RULES,
     ROOT,
+    SIMULATOR_RULES,
     TEST_RULES,
     Module,
     Rule,
@@ -26,12 +27,14 @@ from tests.architecture_rules import (
     no_ambient_world,
     project_modules,
     schedulers_only_in_runtime,
+    simulator_imports,
     sizes,
     sorted_exports,
     theory_docstring,
 )
 
 PRODUCT = project_modules("dynacache")
+SIMULATOR = project_modules("sim")
 TESTS = project_modules("tests")
 TOP_LEVEL_FOLDERS = {"dynacache", "tests", "sim", "docs"}
 # Written in two halves, so that this file does not break its own rule.
@@ -45,13 +48,19 @@ def test_product(module: Module, rule: Rule) -> None:
     assert rule(module) == []
 
 
+@pytest.mark.parametrize("rule", SIMULATOR_RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("module", SIMULATOR, ids=lambda module: str(module.path))
+def test_simulator(module: Module, rule: Rule) -> None:
+    assert rule(module) == []
+
+
 @pytest.mark.parametrize("rule", TEST_RULES, ids=lambda rule: rule.__name__)
 @pytest.mark.parametrize("module", TESTS, ids=lambda module: str(module.path))
 def test_tests(module: Module, rule: Rule) -> None:
     assert rule(module) == []
 
 
-@pytest.mark.parametrize("module", PRODUCT, ids=lambda module: str(module.path))
+@pytest.mark.parametrize("module", [*PRODUCT, *SIMULATOR], ids=lambda module: str(module.path))
 def test_each_module_has_its_tests(module: Module) -> None:
     expected = expected_test_path(module)
     assert expected is None or (ROOT / expected).is_file(), f"{module.path} has no {expected}"
@@ -60,6 +69,7 @@ def test_each_module_has_its_tests(module: Module) -> None:
 def test_there_is_something_to_check() -> None:
     assert len(PRODUCT) >= 20
     assert {module.package for module in PRODUCT} >= {"storage", "node", "runtime", "cli"}
+    assert {module.package for module in SIMULATOR} >= {"checkers", "world", "run"}
 
 
 def test_top_level_folders() -> None:
@@ -103,7 +113,7 @@ def project_files() -> Iterator[Path]:
     places = [*(ROOT / folder for folder in sorted(TOP_LEVEL_FOLDERS)), ROOT / ".ci"]
     for path in [*(found for place in places for found in sorted(place.rglob("*"))), *sorted(ROOT.iterdir())]:
         inside = path.relative_to(ROOT).parts
-        if path.is_file() and path.suffix in suffixes and not {"_build", "__pycache__"} & set(inside):
+        if path.is_file() and path.suffix in suffixes and not {"_build", "__pycache__", ".git"} & set(inside):
             yield path
 
 
@@ -145,6 +155,7 @@ def test_rules_accept_clean_code(rule: Rule) -> None:
 
 
 STORAGE = "dynacache/storage/made_up.py"
+SIMULATED = "sim/world/made_up.py"
 RUNTIME = "dynacache/runtime/made_up.py"
 AMBIENT_MODULES = (
     *("logging", "os", "pathlib", "rich", "secrets", "selectors", "socket", "structlog", "threading", "time", "uuid"),
@@ -162,6 +173,16 @@ BREACHES: list[tuple[Rule, str, str]] = [
     (import_ranks, "dynacache/types.py", "from dynacache.errors import Refused"),
     (import_ranks, RUNTIME, "from dynacache.cli import main"),
     (import_ranks, "dynacache/stray.py", "x = 1"),
+    (simulator_imports, SIMULATED, "from sim.draws import Draws"),
+    (simulator_imports, SIMULATED, "import tests.fake_cluster"),
+    (simulator_imports, SIMULATED, "from dynacache.runtime.server import Server"),
+    (simulator_imports, SIMULATED, "def late():\n    import dynacache.cli"),
+    (simulator_imports, SIMULATED, "from dynacache import runtime"),
+    (schedulers_only_in_runtime, SIMULATED, "import trio"),
+    (schedulers_only_in_runtime, "sim/runtime/made_up.py", "import trio"),
+    (no_ambient_world, SIMULATED, "import time"),
+    (no_ambient_world, "sim/cli/made_up.py", "import time"),
+    (no_ambient_world, "sim/run.py", "import multiprocessing"),
     (schedulers_only_in_runtime, STORAGE, "import trio"),
     (schedulers_only_in_runtime, "dynacache/cli/made_up.py", "def run():\n    import trio"),
     (schedulers_only_in_runtime, "dynacache/node/made_up.py", "from anyio import sleep"),
@@ -199,18 +220,28 @@ def test_rules_find_breaches(rule: Rule, path: str, source: str) -> None:
 
 
 def test_every_rule_has_been_seen_red() -> None:
-    assert {rule for rule, _, _ in BREACHES} == set(PRODUCT_RULES) | set(TEST_RULES)
+    assert {rule for rule, _, _ in BREACHES} == {*PRODUCT_RULES, *SIMULATOR_RULES, *TEST_RULES}
 
 
 def test_runtime_and_cli_may_touch_the_world() -> None:
     source = "import time, socket, threading\nprint(open('x'))"
     assert no_ambient_world(Module.parse(RUNTIME, source)) == []
     assert schedulers_only_in_runtime(Module.parse(RUNTIME, "import trio, anyio")) == []
+    assert no_ambient_world(Module.parse("sim/many.py", source)) == []
+
+
+def test_the_simulator_may_use_the_cores() -> None:
+    source = "from ..draws import Draws\nfrom dynacache.node import Node\nfrom dynacache.client.calls import Call"
+    assert simulator_imports(Module.parse(SIMULATED, source)) == []
 
 
 @pytest.mark.parametrize(
     ("module", "test"),
-    [("dynacache/types.py", "tests/test_types.py"), ("dynacache/a/b.py", "tests/a/test_b.py")],
+    [
+        ("dynacache/types.py", "tests/test_types.py"),
+        ("dynacache/a/b.py", "tests/a/test_b.py"),
+        ("sim/a/b.py", "tests/sim/a/test_b.py"),
+    ],
 )
 def test_where_tests_stand(module: str, test: str) -> None:
     assert expected_test_path(Module.parse(module, "")) == Path(test)

@@ -48,6 +48,8 @@ app = App(name="dynacache", help="A distributed in-memory cache.", suppress_keyb
 cluster = App(name="cluster", help="Look at the cluster.")
 app.command(cluster)
 app.command(set_command, name="set")
+# By name: the simulator is imported when it is asked for, from a wheel or from the checkout.
+app.command("dynacache.simulator.cli:app", name="sim", help="Run simulated clusters under faults, and judge them.")
 for _command in (get, delete, exists, ttl, touch, increment, mget, fetch):
     app.command(_command)
 

@@ -1,6 +1,7 @@
 """The command line as a whole: usage errors, help, speed of starting, the entry point as a module."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from tests.cli.fakes import FakeClient
 
 Command = Callable[..., Ran]
 COMMANDS = ("serve", "get", "set", "delete", "ttl", "touch", "mget", "increment", "exists", "fetch")
-OTHERS = ("cluster", "ready", "demo", "bench")
+OTHERS = ("cluster", "ready", "demo", "bench", "sim")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,8 @@ OTHERS = ("cluster", "ready", "demo", "bench")
         ("serve", "--secret", "a", "--secret-file", "b"),
         ("demo", "--nodes", "2"),
         ("bench", "--depth", "0"),
+        ("sim", "--seed", "many"),
+        ("sim", "run"),
     ],
 )
 def test_usage_errors_are_one_sentence_and_code_two(command: Command, arguments: tuple[str, ...]) -> None:
@@ -70,7 +73,8 @@ def test_status_and_ready_ask_the_server_that_was_named(command: Command, fake_c
 def test_help_starts_neither_client_nor_node() -> None:
     program = (
         "import sys; from dynacache.cli import main; main(['--help'])\n"
-        "print('LOADED', sorted({'trio', 'anyio', 'msgpack', 'dynacache.node'} & set(sys.modules)))"
+        "late = {'trio', 'anyio', 'msgpack', 'dynacache.node', 'dynacache.simulator'}\n"
+        "print('LOADED', sorted(late & set(sys.modules)))"
     )
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
@@ -83,6 +87,12 @@ def test_it_runs_as_a_module() -> None:
     ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert ran.returncode == 2
     assert ran.stderr.startswith("dynacache: ")
+
+
+def test_the_simulator_is_one_of_the_commands(command: Command) -> None:
+    ran = command("sim", "--seed", "1", "--no-faults", "--duration-s", "1", "--nodes", "3")
+    assert ran.code == 0, ran
+    assert re.fullmatch(r"seed 1 trace [0-9a-f]{32} held", ran.out.splitlines()[-1])
 
 
 def test_the_application_is_the_exported_one() -> None:
