@@ -126,10 +126,12 @@ def _live(world: World, scenario: Scenario) -> tuple[str, bool]:
     world.recorder.phase("drain")
     world.end_faults()
     settled = world.advance_until(lambda: world.founders_serve() and world.is_linked(), _SETTLE_LIMIT_S)
-    drained = world.advance_until(world.is_drained, options.drain_limit_s)
+    drained = world.advance_until(lambda: world.is_drained() and world.is_linked(), options.drain_limit_s)
     world.recorder.phase("read")
     _read_all(world, scenario.operations)
     world.advance_until(world.clients_rest, 2 * options.client_timeout_s + 1.0, 0.05)
+    world.recorder.phase("settle")
+    world.advance(_REST_S)
     world.recorder.phase("rest")
     world.advance(_REST_S)
     drained = world.advance_until(world.is_drained, options.drain_limit_s) and drained

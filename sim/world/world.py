@@ -161,8 +161,12 @@ class World:
         return all(self.machines[name].node is not None for name in node_names(self.options))
 
     def is_linked(self) -> bool:
-        """Tell whether every running node reaches every other one of the table and holds it alive."""
+        """Tell whether every running node reaches every other one of the table and holds it alive, and no stream waits
+        for the rest of a frame (a corrupt length is found out by the frame's deadline only)."""
         nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
+        processes = [machine.process for machine in self.machines.values() if machine.process is not None]
+        if any(each.reader.pending_bytes for one in processes for each in one.connections.by_number.values()):
+            return False
         return all(
             entry.node_id == node.node_id
             or (node.links.usable(entry.node_id) and node.members.states()[entry.node_id] == 0)
