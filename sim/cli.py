@@ -67,7 +67,7 @@ def _parsed(name: str, text: str) -> Any:
     default = {field.name: field.default for field in attrs.fields(Options)}
     if name not in default:
         raise ValueError(f"--set: got {name!r}, expected one of {', '.join(default)}")
-    kind = type(default[name])
+    kind: Any = type(default[name])
     try:
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]

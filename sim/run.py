@@ -191,6 +191,6 @@ def _counted(evidence: Evidence) -> Counter[str]:
         for name in ("stood_in", "unrepaired", "degraded", "unknown"):
             if receipt.get(name):
                 counts[f"receipt {name}"] += 1
-    for event in evidence.machines:
-        counts[f"machine {event.kind}"] += 1
+    for happened in evidence.machines:
+        counts[f"machine {happened.kind}"] += 1
     return counts

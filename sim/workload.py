@@ -78,9 +78,7 @@ def _operation(options: Options, stream: Stream, number: int, step_s: float) -> 
     elif kind is OperationKind.TOUCH:
         arguments["ttl_s"] = stream.uniform(options.ttl_minimum_s, options.ttl_maximum_s)
     elif kind not in (OperationKind.DELETE, OperationKind.DELETE_IF_VERSION):
-        arguments["value"] = value_of(
-            number, stream.integer(options.value_bytes_minimum, options.value_bytes_maximum)
-        )
+        arguments["value"] = value_of(number, stream.integer(options.value_bytes_minimum, options.value_bytes_maximum))
         if stream.chance(options.ttl_share):
             arguments["ttl_s"] = stream.uniform(options.ttl_minimum_s, options.ttl_maximum_s)
     return Operation(number, at_s, client, kind, key, arguments)

@@ -7,7 +7,6 @@ or one rate add up, and each takes its own part back. A fault on a machine that 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import attrs
 
@@ -197,4 +196,3 @@ class Trouble:
         before = machine.config.storage.limit_bytes
         engine.set_limit(min(before, max(limit_bytes, engine.usage().base_bytes + _ROOM_BYTES)))
         self._lasting(duration_s, lambda: engine.set_limit(before))
-

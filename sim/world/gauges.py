@@ -62,9 +62,7 @@ def _entry_limit(config: Config) -> int:
 def snapshot(machine: Machine, node: Node) -> NodeSnapshot:
     """Return all that one node holds."""
     engine, members = node.engine, node.members
-    records = {
-        key: record for partition in range(engine.partition_count) for key, record in engine.items(partition)
-    }
+    records = {key: record for partition in range(engine.partition_count) for key, record in engine.items(partition)}
     return NodeSnapshot(
         node_id=machine.name,
         incarnation=node.shared.issuer.incarnation,

@@ -37,7 +37,7 @@ class Heap:
     def at(self, at_s: float, function: Callable[..., object], *arguments: Any) -> None:
         """Call ``function(*arguments)`` at a moment; at once, but later than all present calls, if that has passed."""
         self._number = number = self._number + 1
-        heappush(self._items, (at_s if at_s > self.now_s else self.now_s, number, function, arguments))
+        heappush(self._items, (max(self.now_s, at_s), number, function, arguments))
 
     def after(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> None:
         """Call ``function(*arguments)`` this many seconds from now."""

@@ -83,6 +83,9 @@ class Process:
     node: Node | None = None
     observer: Observer | None = None
     wake_s: float = float("inf")
+    """When the core is woken; no later than its deadline."""
+    due_s: float = 0.0
+    """The core's deadline after its last turn."""
     birth_wake_s: float = float("-inf")
     stopping: bool = False
     digest: int = 0
@@ -331,7 +334,7 @@ class Machine:
         if node.shared.digest != process.digest:
             process.digest = node.shared.digest
             self.table_changed(self, node)
-        due_s = node.next_deadline()
+        process.due_s = due_s = node.next_deadline()
         if due_s < process.wake_s or process.wake_s <= now_s:
             process.wake_s = due_s
             self.heap.at(due_s, self._wake, process, due_s)
@@ -343,9 +346,7 @@ class Machine:
         if self.paused or self._busy_until_s > self.heap.now_s:
             self._soon()
             return
-        node = process.node
-        assert node is not None
-        due_s = node.next_deadline()
+        due_s = process.due_s  # only a turn changes a core, and so its deadline
         if due_s > self.heap.now_s:
             process.wake_s = due_s
             self.heap.at(due_s, self._wake, process, due_s)

@@ -4,12 +4,12 @@ What: hosts are named; each has a handler. ``dial`` makes a stream of two ``End`
 to the other; ``datagram`` moves one packet. Directed pairs of hosts may be cut; rates of loss, duplication,
 reordering and corruption, and extra delays of hosts, may be raised for a while.
 
-Invariant: what is sent on a stream arrives whole and in order, or the stream ends; a cut holds it back, as retransmission
-does, and breaks the stream when that has lasted ``UNACKNOWLEDGED_LIMIT_S``. A datagram is lost, late, early, doubled
-or changed in a bit as drawn. Each direction draws from streams of its own (see ``draws``).
+Invariant: what is sent on a stream arrives whole and in order, or the stream ends; a cut holds it back, as a
+retransmission does, and breaks the stream when that has lasted ``UNACKNOWLEDGED_LIMIT_S``. A datagram is lost, late,
+early, doubled or changed in a bit as drawn. Each direction draws from streams of its own (see ``draws``).
 
-Corruption on a stream hits the header of a frame, never a payload: TCP's own checksum makes a silent change of content a
-matter that no cache protects from, while a peer that talks nonsense must do no harm.
+Corruption on a stream hits the header of a frame, never a payload: TCP's own checksum makes a silent change of content
+a matter that no cache protects from, while a peer that talks nonsense must do no harm.
 """
 
 from collections.abc import Callable
@@ -99,9 +99,7 @@ class Network:
 
     # Streams
 
-    def dial(
-        self, source: Host, address: Address, label: str, established: Callable[[End | None], None]
-    ) -> None:
+    def dial(self, source: Host, address: Address, label: str, established: Callable[[End | None], None]) -> None:
         """Open a stream to an address; ``established`` is called once, with this side's end or None."""
         target = self.hosts.get(address)
         there = target.name if target else address[0]

@@ -171,4 +171,3 @@ class Peering:
             self.connections.close(connection)
         if not self.ended:
             self.answered(question.address, reply)
-

@@ -74,9 +74,7 @@ class Recorder:
 
     def machine(self, node_id: str, kind: str, incarnation: int = 0, **detail: Any) -> None:
         """Keep an event of a machine."""
-        self.machines.append(
-            MachineEvent(self.next_sequence(), self.heap.now_s, node_id, kind, incarnation, detail)
-        )
+        self.machines.append(MachineEvent(self.next_sequence(), self.heap.now_s, node_id, kind, incarnation, detail))
         self.hashed(node_id, kind, incarnation)
 
     def note(self, node_id: str, note: Note) -> None:
