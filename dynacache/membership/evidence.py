@@ -66,17 +66,19 @@ class Evidence:
     def take(self, claim: Claim, origin: Address | None) -> None:
         """Apply a claim heard in a datagram from `origin`."""
         member = claim.member
+        known = self._roster.get(member.node_id)
+        if member is known and member.state is NodeState.ALIVE:
+            return  # by far the most frequent case: claims are remembered, so what is known is the same object
         if member.node_id == self._roster.own.node_id:
             self._about_self(member, origin)
             return
-        known = self._roster.get(member.node_id)
         if known is None:
             self._about_unknown(claim, origin)
-        elif member is known and member.state is NodeState.ALIVE:
             return
-        elif member.order_key > known.order_key:
+        key, known_key = member.order_key, known.order_key
+        if key > known_key:
             self._adopt(claim, known)
-        elif member.state is NodeState.SUSPECT and member.order_key == known.order_key:
+        elif member.state is NodeState.SUSPECT and key == known_key:
             self._confirm(known, claim.source)
         elif member.state is NodeState.ALIVE and known.state in _ACCUSED:
             self._answer(known, known.address, origin)
@@ -161,7 +163,7 @@ class Evidence:
                 self._on_live(member.node_id)
         elif known.address != member.address and member.state is NodeState.ALIVE:
             self._answer(member, known.address)
-        if known is None or attrs.evolve(member, incarnation=0) != attrs.evolve(known, incarnation=0):
+        if known is None or member.without_incarnation != known.without_incarnation:
             self._outbox.member_changed(member, None if known is None else known.state)
 
     def _confirm(self, known: Member, source: str) -> None:

@@ -142,7 +142,7 @@ def read_claim(fields: object) -> Claim | None:
     if type(fields) is not list or len(fields) < _CLAIM_FIELDS:
         return None
     try:
-        return _claim_of(*fields[:_CLAIM_FIELDS])
+        return _claim_of(*fields) if len(fields) == _CLAIM_FIELDS else _claim_of(*fields[:_CLAIM_FIELDS])
     except TypeError:
         # A field that is a list or a map cannot be looked up, and is no claim.
         return None

@@ -84,6 +84,8 @@ class RumourQueue:
                 chosen.append((own_level, self._own_id))
                 room_bytes -= size
         for level, rumours in enumerate(self._levels[:sends]):
+            if not rumours:
+                continue
             for node_id in reversed(rumours):
                 if len(chosen) >= count_limit or room_bytes < _SMALLEST_BYTES or misfits >= _MISFITS_LIMIT:
                     return chosen

@@ -132,6 +132,12 @@ class Member:
             self.protocol_maximum,
         )
 
+    @property
+    def without_incarnation(self) -> tuple[int | str, ...]:
+        """All that others may want to know: the order without the incarnation, which only answers accusations."""
+        generation, _, *others = self.order_key
+        return (generation, *others)
+
     def in_state(self, state: NodeState, *, stopped: bool = False) -> Member:
         """The same life in another state."""
         return attrs.evolve(self, state=state, stopped=stopped)

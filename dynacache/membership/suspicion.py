@@ -42,6 +42,8 @@ class Suspicion:
     minimum_s: float
     maximum_s: float
     accusers: dict[str, None]
+    due_s: float = math.inf
+    """The deadline as it was when last computed; whoever drives a core asks for it many times between two changes."""
 
     def deadline_s(self) -> float:
         """When the accused is held DEAD."""
@@ -111,13 +113,15 @@ class SuspicionTable:
         while heap:
             deadline_s, node_id = heap[0]
             suspicion = self._by_id.get(node_id)
-            if suspicion is not None and suspicion.deadline_s() == deadline_s:
+            if suspicion is not None and suspicion.due_s == deadline_s:
                 return deadline_s
             heapq.heappop(heap)
         return math.inf
 
     def _push(self, node_id: str) -> None:
         if len(self._heap) > 4 * len(self._by_id) + _HEAP_SLACK:
-            self._heap = [(suspicion.deadline_s(), key) for key, suspicion in self._by_id.items() if key != node_id]
+            self._heap = [(suspicion.due_s, key) for key, suspicion in self._by_id.items() if key != node_id]
             heapq.heapify(self._heap)
-        heapq.heappush(self._heap, (self._by_id[node_id].deadline_s(), node_id))
+        suspicion = self._by_id[node_id]
+        suspicion.due_s = suspicion.deadline_s()
+        heapq.heappush(self._heap, (suspicion.due_s, node_id))
