@@ -76,8 +76,12 @@ class Script:
 
     @classmethod
     def of(cls, **fixed: Any) -> "Script":
-        """Begin one for three nodes (or as fixed)."""
-        return cls(Options(**({"seed": 1, "faults_per_minute": 0.0, "keys": 1, "counters": 0, "clients": 2} | fixed)))
+        """Begin one for three nodes (or as fixed), whose clients have learnt who owns what."""
+        plain = {"seed": 1, "faults_per_minute": 0.0, "keys": 1, "counters": 0, "clients": 2}
+        script = cls(Options(**(plain | fixed)))
+        for client in range(script.options.clients):
+            script.get(0.1, key=b"first", client=client)
+        return script
 
     def owners(self, key: bytes = b"k0") -> tuple[str, ...]:
         """Return a key's owners in order; clients ask the first, if they reach it."""

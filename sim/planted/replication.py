@@ -38,10 +38,10 @@ def _stood_in_for() -> Scenario:
     script = Script.of(nodes=5, hint_settle_s=1.0)
     first, *others = script.owners()
     script.set(0.5)
-    script.part(1.0, 6.0, list(others))
+    script.part(1.0, 10.0, list(others))
     script.set(3.0)
     script.fault(4.0, "crash", node=first, down_s=1.0)
-    return script.scenario(10.0)
+    return script.scenario(12.0)
 
 
 def _acknowledge_unmerged(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,9 +81,9 @@ def _no_delivery(original: Callable[..., None]) -> Callable[..., None]:
 
 def _missed_by_one() -> Scenario:
     script = Script.of(hint_settle_s=1.0, drain_limit_s=15.0)
-    script.part(1.0, 4.0, [script.owners()[2]])
+    script.part(1.0, 9.0, [script.owners()[2]])
     script.set(2.0)
-    return script.scenario(6.0)
+    return script.scenario(11.0)
 
 
 def _never_delivered(original: Callable[..., bool]) -> Callable[..., bool]:
@@ -98,11 +98,11 @@ def _no_room_for_hints() -> Scenario:
     """One owner misses more writes than there is room for hints; only reading can repair the rest."""
     script = Script.of(hint_target_limit_count=1, hint_settle_s=1.0)
     owners = script.owners()
-    script.part(1.0, 4.0, [owners[2]])
+    script.part(1.0, 9.0, [owners[2]])
     keys = {b"k%d" % number for number in range(200) if script.owners(b"k%d" % number) == owners}
     for step, key in enumerate(sorted(keys)[:6]):
         script.set(2.0 + step / 10, key=key)
-    return script.scenario(6.0)
+    return script.scenario(11.0)
 
 
 def _complete(original: Callable[..., None]) -> Callable[..., None]:
@@ -118,11 +118,11 @@ def _reads_after_loss() -> Scenario:
     """One owner missed a write, another lost its memory; only the third still knows."""
     script = Script.of(hint_settle_s=40.0)
     first, _, last = script.owners()
-    script.part(1.0, 4.0, [last])
+    script.part(1.0, 9.0, [last])
     script.set(2.0, level=3)
     script.fault(4.5, "crash", node=first, down_s=0.5)
     for step in range(12):
-        script.get(9.0 + step / 4, level=3)
+        script.get(14.0 + step / 4, level=3)
     return script.scenario()
 
 

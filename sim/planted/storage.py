@@ -40,11 +40,11 @@ def _deleted_meanwhile() -> Scenario:
     script = Script.of(hint_settle_s=12.0)
     last = script.owners()[2]
     script.set(0.5, level=4)
-    script.part(1.0, 4.0, [last])
+    script.part(1.0, 9.0, [last])
     script.at(2.0, OperationKind.DELETE)
     for step in range(4):
-        script.get(8.0 + step / 4, level=4)
-    return script.scenario(24.0)
+        script.get(12.0 + step / 4, level=4)
+    return script.scenario(30.0)
 
 
 def _restart_expiry(original: Callable[..., Any]) -> Callable[..., Any]:

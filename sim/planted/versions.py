@@ -56,13 +56,13 @@ def _own_base_resumed() -> Scenario:
     script = Script.of(hint_settle_s=12.0)
     first = script.owners()[0]
     script.set(0.5)
-    script.part(1.0, 7.0, [first])
-    script.hide(1.0, 7.0, 0, [first])
+    script.part(1.0, 9.0, [first])
+    script.hide(1.0, 9.0, 0, [first])
     script.set(2.0, client=1, level=1, size=60_000)
     script.fault(3.0, "memory", node=first, limit_bytes=1, duration_s=2.0)
-    script.set(4.0, client=0)
-    script.set(24.0, client=1)
-    return script.scenario(26.0)
+    script.set(5.0, client=0)
+    script.set(25.0, client=1)
+    return script.scenario(27.0)
 
 
 def _forget_superseded(original: Merge) -> Merge:
@@ -80,16 +80,16 @@ def _rounds(rounds: int, *, then: bool = True) -> Scenario:
     owners = script.owners()
     script.set(0.5)
     for number in range(rounds):
-        begin_s = 1.0 + 12.0 * number
+        begin_s = 1.0 + 20.0 * number
         hidden = list(owners[: 1 + number % 2])
-        script.part(begin_s, begin_s + 4.0, [owners[0]])
-        script.hide(begin_s, begin_s + 4.0, 0, hidden)
-        script.set(begin_s + 2.0, client=0)
-        script.set(begin_s + 2.5, client=1)
+        script.part(begin_s, begin_s + 8.0, [owners[0]])
+        script.hide(begin_s, begin_s + 8.0, 0, hidden)
+        script.set(begin_s + 1.0, client=0)
+        script.set(begin_s + 1.5, client=1, level=1)
         if then:
-            script.get(begin_s + 9.0, client=1, level=4)
-            script.set(begin_s + 10.0, client=1)
-    return script.scenario(2.0 + 12.0 * rounds)
+            script.get(begin_s + 14.0, client=1, level=4)
+            script.set(begin_s + 15.0, client=1)
+    return script.scenario(2.0 + 20.0 * rounds)
 
 
 def _keep_newest(original: Merge) -> Merge:
@@ -149,10 +149,10 @@ def _stale_replica() -> Scenario:
     script = Script.of(hint_settle_s=40.0, read_level=3, write_level=3)
     last = script.owners()[2]
     script.set(0.5, level=3)
-    script.part(1.0, 4.0, [last])
+    script.part(1.0, 9.0, [last])
     script.set(2.0, level=3)
     for step in range(8):
-        script.get(8.0 + step / 4, level=3)
+        script.get(13.0 + step / 4, level=3)
     return script.scenario()
 
 
