@@ -137,7 +137,7 @@ class MachineEvent:
 
 @attrs.frozen
 class Traffic:
-    """What crossed the network between nodes in one phase (birth, safety, drain, read, settle, rest), by kind of message."""
+    """What crossed the network between nodes in one phase: birth, safety, drain, read, settle, rest."""
 
     phase: str
     begin_s: float

@@ -165,6 +165,8 @@ def _judge(world: World, evidence: Evidence, judge: Judge | None) -> tuple[Viola
     if world.error is not None:
         trace = "".join(traceback.format_exception(world.error)[-3:])
         return (Violation("P10", None, f"{world.failure}\n{trace}"),)
+    if not world.safety_began_s:
+        return ()  # there never was a cluster to judge
     if judge is None:
         from .checkers import check_all  # the checkers know runs no more than runs know checkers
 

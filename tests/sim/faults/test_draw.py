@@ -1,0 +1,51 @@
+"""Drawn schedules: every kind, within the fault model, each fault by its own number."""
+
+import attrs
+
+from sim.draws import Draws
+from sim.faults.draw import CLOCK_LIMIT_MS, STARTUP_S, client_names, draw, node_names, victim_of
+from sim.faults.schedule import FAULT_KINDS
+from sim.options import Options
+
+OPTIONS = Options(
+    seed=1, nodes=5, joiners=1, clients=2, duration_s=600.0, faults_per_minute=60.0, fault_kinds=tuple(FAULT_KINDS)
+)
+
+
+def test_every_kind_is_drawn_in_order_of_time() -> None:
+    faults = draw(OPTIONS, Draws(1))
+    assert {fault.kind for fault in faults} == set(FAULT_KINDS)
+    assert sorted(faults, key=lambda fault: fault.at_s) == list(faults)
+    assert len(faults) > 500
+    assert all(0 <= fault.at_s <= 600.0 for fault in faults)
+
+
+def test_one_machine_alone_loses_its_memory() -> None:
+    faults = draw(OPTIONS, Draws(1))
+    losing = {fault.arguments["node"] for fault in faults if fault.kind in ("crash", "stop")}
+    assert losing == {victim_of(OPTIONS, Draws(1))}
+
+
+def test_clocks_stay_within_the_skew_that_is_promised() -> None:
+    offsets = [abs(fault.arguments["offset_ms"]) for fault in draw(OPTIONS, Draws(1)) if fault.kind == "clock_offset"]
+    assert max(offsets) <= CLOCK_LIMIT_MS < 250
+
+
+def test_no_more_nodes_join_than_there_are() -> None:
+    assert [fault.kind for fault in draw(OPTIONS, Draws(1))].count("join") == 1
+    assert "join" not in {fault.kind for fault in draw(attrs.evolve(OPTIONS, joiners=0), Draws(1))}
+
+
+def test_faults_of_the_start_up_come_before_the_rest() -> None:
+    early = draw(attrs.evolve(OPTIONS, startup_faults=True, faults_per_minute=0.0), Draws(1))
+    assert len(early) == 2
+    assert all(-STARTUP_S <= fault.at_s <= 0 for fault in early)
+
+
+def test_no_kinds_no_faults() -> None:
+    assert draw(attrs.evolve(OPTIONS, fault_kinds=()), Draws(1)) == ()
+
+
+def test_names() -> None:
+    assert node_names(OPTIONS) == ("n1", "n2", "n3", "n4", "n5")
+    assert client_names(OPTIONS) == ("client0", "client1")

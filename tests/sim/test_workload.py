@@ -1,0 +1,62 @@
+"""Workloads: data that depends on the options and each operation's number alone."""
+
+import attrs
+
+from sim.draws import Draws
+from sim.history import OperationKind
+from sim.options import Options
+from sim.workload import draw, keys_of, value_of
+
+OPTIONS = Options(
+    seed=3,
+    operations_per_s=50.0,
+    duration_s=20.0,
+    conditional_share=0.3,
+    touch_share=0.05,
+    ttl_share=0.3,
+    level_mix=0.2,
+)
+
+
+def test_operations_lie_in_the_safety_phase_in_order() -> None:
+    operations = draw(OPTIONS, Draws(3))
+    assert len(operations) == 1000
+    assert [each.number for each in operations] == list(range(1000))
+    assert sorted(operations, key=lambda each: each.at_s) == list(operations)
+    assert 0 <= operations[0].at_s < operations[-1].at_s < 20.0
+
+
+def test_every_kind_occurs_with_the_arguments_it_needs() -> None:
+    operations = draw(OPTIONS, Draws(3))
+    assert {each.kind for each in operations} == set(OperationKind)
+    keys = set(keys_of(OPTIONS))
+    for each in operations:
+        assert each.key in keys
+        assert 1 <= each.arguments["level"] <= 4
+        has_value = each.kind in (
+            *(OperationKind.SET, OperationKind.SET_IF_ABSENT, OperationKind.SET_IF_PRESENT),
+            *(OperationKind.SET_IF_VERSION, OperationKind.GET_AND_SET),
+        )
+        assert has_value == ("value" in each.arguments)
+        assert (each.kind is OperationKind.INCREMENT) == ("delta" in each.arguments)
+        if each.kind is OperationKind.TOUCH:
+            assert each.arguments["ttl_s"] > 0
+
+
+def test_each_value_is_written_once() -> None:
+    values = [each.arguments["value"] for each in draw(OPTIONS, Draws(3)) if "value" in each.arguments]
+    assert len(set(values)) == len(values)
+    assert value_of(12, 16) == b"12:............."
+    assert value_of(123456, 2) == b"123456:"
+
+
+def test_a_longer_run_begins_like_a_shorter_one() -> None:
+    longer = draw(attrs.evolve(OPTIONS, duration_s=30.0), Draws(3))
+    assert longer[:1000] == draw(OPTIONS, Draws(3))
+
+
+def test_only_counters_are_incremented() -> None:
+    without = attrs.evolve(OPTIONS, counters=0, increment_share=0.5)
+    assert OperationKind.INCREMENT not in {each.kind for each in draw(without, Draws(3))}
+    incremented = {each.key[:1] for each in draw(OPTIONS, Draws(3)) if each.kind is OperationKind.INCREMENT}
+    assert incremented == {b"c"}
