@@ -25,7 +25,7 @@ _unpack = Struct(">8Q").unpack
 _SCALE = 1.0 / (1 << 53)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Stream:
     """One named sequence of draws."""
 
@@ -74,7 +74,7 @@ class Stream:
         return [left.pop(self.bits() % len(left)) for _ in range(min(count, len(left)))]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Draws:
     """All randomness of one run."""
 

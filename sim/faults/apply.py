@@ -26,7 +26,7 @@ _ROOM_BYTES = 20_000
 """What a lowered memory limit leaves above the empty store."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Trouble:
     """All faults in force."""
 

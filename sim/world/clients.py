@@ -48,7 +48,7 @@ __all__ = ["SimClient"]
 _SILENCE_LIMIT_S = 10.0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Link:
     """One stream to one node; the ``state`` of its ``End``."""
 
@@ -59,7 +59,7 @@ class _Link:
     closed: bool = False
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Running:
     """One operation under way."""
 
@@ -71,7 +71,7 @@ class _Running:
     version: bytes | None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class SimClient:
     """One client process."""
 

@@ -20,7 +20,7 @@ WALL_START_MS = 1_700_000_000_000
 """What a right clock shows at ``START_S``."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class WallClock:
     """One machine's wall clock."""
 

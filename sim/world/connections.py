@@ -32,7 +32,7 @@ HELLO_TIMEOUT_S = 5.0
 FRAME_TIMEOUT_S = 30.0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Connection:
     """One stream as its machine sees it; the ``state`` of its ``End``."""
 
@@ -51,7 +51,7 @@ class Connection:
     frames_seen: int = -1
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Connections:
     """All of one machine's connections in one life of its process."""
 

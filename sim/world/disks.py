@@ -15,13 +15,13 @@ from ..draws import Stream
 __all__ = ["Disk"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _File:
     synced: bytearray = attrs.field(factory=bytearray)
     tail: bytearray = attrs.field(factory=bytearray)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Disk:
     """One machine's disk."""
 

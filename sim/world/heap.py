@@ -22,7 +22,7 @@ START_S = 100.0
 """The virtual second at which a run begins; away from 0, because real clocks are."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Heap:
     """Pending calls by time."""
 

@@ -72,7 +72,7 @@ class Settings:
     peer_high_water_bytes: int
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Process:
     """One life."""
 
@@ -91,7 +91,7 @@ class Process:
     digest: int = 0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Machine:
     """A host that runs one node process at a time."""
 

@@ -55,7 +55,7 @@ class Host(Protocol):
         ...
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class End:
     """One end of a stream, as its host holds it. ``state`` is the host's own."""
 
@@ -73,7 +73,7 @@ class End:
     high_water_bytes: int = 32 * 1024 * 1024
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Network:
     """All hosts, streams and datagrams of one world."""
 

@@ -31,7 +31,7 @@ Stamp = Callable[[], tuple[int, float]]
 """Takes the next sequence number; returns it and the virtual second."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Observer:
     """What the observed classes of one process share: the present cause, and what each place holds."""
 

@@ -33,7 +33,7 @@ _BACKOFF_LIMIT_S = 2.0
 _ROLES = (Role.PEER, Role.BULK)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Link:
     node_id: NodeId
     address: Address
@@ -43,7 +43,7 @@ class _Link:
     connection: Connection | None = None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Question:
     address: Address
     message: dict[str, Any]
@@ -51,7 +51,7 @@ class _Question:
     connection: Connection | None = None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Peering:
     """The outbound streams of one process."""
 

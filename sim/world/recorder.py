@@ -28,7 +28,7 @@ __all__ = ["Recorder"]
 _pack = Struct(">dHHI").pack
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Recorder:
     """The memory of one run."""
 

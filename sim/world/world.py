@@ -40,7 +40,7 @@ GAUGE_INTERVAL_S = 1.0
 _RECOUNT_SHARE = 0.2
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class World:
     """Everything there is in one run."""
 
