@@ -12,6 +12,7 @@ know real time.
 import gc
 import multiprocessing
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -128,6 +129,9 @@ def _run_one(work: tuple[int, dict[str, Any]]) -> Summary:
     gc.disable()  # a run makes few cycles; they are collected between runs
     try:
         result = run(seed, **fixed)
+    except Exception:  # a mistake of the simulator itself must not end the other seeds
+        reason = traceback.format_exc(limit=-3)
+        return Summary(seed, "unknown", "", 0.0, time.perf_counter() - began_s, 0, {}, (), reason)
     finally:
         gc.enable()
         gc.collect()

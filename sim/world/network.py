@@ -63,6 +63,8 @@ class End:
     delays: Stream
     other: "End | None" = None
     open: bool = True
+    taken: bool = False
+    """Its host knows of it; what comes before that can only be the end."""
     number: int = 0
     state: Any = None
     last_arrival_s: float = 0.0
@@ -119,6 +121,7 @@ class Network:
             self.heap.after(CONNECT_TIMEOUT_S, established, None)
             return
         delay_s = self._delay(theirs.delays, target, source)
+        theirs.taken = True
         if theirs.host.accept(theirs):
             self._ends.setdefault(target, {})[theirs] = None
             self._ends.setdefault(source, {})[mine] = None
@@ -128,6 +131,7 @@ class Network:
 
     def _established(self, mine: End, established: Callable[[End | None], None]) -> None:
         if mine.open:
+            mine.taken = True
             established(mine)
         else:
             established(None)
@@ -156,8 +160,10 @@ class Network:
         heap.at(arrival_s, self._arrive, end.other, data)
 
     def _arrive(self, end: End, data: bytes | None) -> None:
-        if end.open:
+        if end.open and end.taken:
             end.host.arrived(end, data)
+        elif data is None:
+            self._forget(end)
 
     def close(self, end: End) -> None:
         """Close this end; the other one hears of it after everything that was sent."""

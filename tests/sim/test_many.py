@@ -33,3 +33,10 @@ def test_an_interrupt_keeps_what_was_done() -> None:
             raise KeyboardInterrupt
 
     assert run_many(1, 9, 1, FIXED, stop_at_two).seeds == 2
+
+
+def test_a_mistake_of_the_simulator_ends_one_seed_only() -> None:
+    seen: list[Summary] = []
+    run_many(1, 2, 1, {"nodes": 3, "duration_s": "long"}, lambda _, summary: seen.append(summary))
+    assert [(each.seed, each.verdict) for each in seen] == [(1, "unknown"), (2, "unknown")]
+    assert "Error" in seen[0].reason

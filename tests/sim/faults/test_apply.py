@@ -9,7 +9,7 @@ from sim.options import Options
 from sim.world.world import World
 
 
-@pytest.fixture()
+@pytest.fixture
 def world() -> World:
     world = World(Options(seed=1, nodes=3, joiners=1, clients=1))
     world.begin()
