@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from typing import Any
 
 import attrs
 import pytest
@@ -14,7 +15,13 @@ from sim.history import Outcome
 from sim.options import Options
 from sim.run import Result, Scenario, draw_scenario, run, run_scenario
 
-FAIR = {"fault_kinds": (), "loss_rate": 0.0, "duplicate_rate": 0.0, "reorder_rate": 0.0, "startup_faults": False}
+FAIR: dict[str, Any] = {
+    "fault_kinds": (),
+    "loss_rate": 0.0,
+    "duplicate_rate": 0.0,
+    "reorder_rate": 0.0,
+    "startup_faults": False,
+}
 SPEED_TARGET = 100
 """Virtual seconds of a cluster of five in one second of one core."""
 
@@ -41,7 +48,13 @@ def test_a_run_repeats_itself_within_a_process() -> None:
 
 
 def test_five_nodes_run_a_hundred_times_faster_than_real_time() -> None:
-    options = {"nodes": 5, "replication_factor": 3, "operations_per_s": 20.0, "duration_s": 20.0, **FAIR}
+    options: dict[str, Any] = {
+        "nodes": 5,
+        "replication_factor": 3,
+        "operations_per_s": 20.0,
+        "duration_s": 20.0,
+        **FAIR,
+    }
     run(1, **{**options, "duration_s": 1.0})  # imports and caches
     speeds = []
     for _ in range(3):
@@ -62,7 +75,7 @@ def test_fair_weather_answers_everything() -> None:
     assert {len(each.members) for each in result.evidence.tables} == {5}
 
 
-def _scenario(**changes: object) -> Scenario:
+def _scenario(**changes: Any) -> Scenario:
     scenario = draw_scenario(5, duration_s=4.0, nodes=3, **FAIR)
     return attrs.evolve(scenario, **changes)
 

@@ -1,7 +1,8 @@
 """Gauges and snapshots: what is read agrees with the node, and reading changes nothing."""
 
+from sim.history import OperationKind
 from sim.options import Options
-from sim.workload import Operation, OperationKind
+from sim.workload import Operation
 from sim.world.gauges import gauge, snapshot
 from sim.world.world import World
 

@@ -4,7 +4,8 @@ from sim.world.heap import START_S, Heap
 
 
 def test_calls_come_in_the_order_of_their_time() -> None:
-    heap, seen = Heap(), []
+    heap = Heap()
+    seen: list[str] = []
     for delay_s, name in ((0.3, "c"), (0.1, "a"), (0.2, "b"), (0.1, "a again")):
         heap.after(delay_s, seen.append, name)
     heap.run(START_S + 0.25)
@@ -13,14 +14,16 @@ def test_calls_come_in_the_order_of_their_time() -> None:
 
 
 def test_the_past_is_now() -> None:
-    heap, seen = Heap(), []
+    heap = Heap()
+    seen: list[float] = []
     heap.at(0.0, lambda: seen.append(heap.now_s))
     heap.run(START_S + 1)
     assert seen == [START_S]
 
 
 def test_calls_may_ask_for_calls_and_end_the_run() -> None:
-    heap, seen = Heap(), []
+    heap = Heap()
+    seen: list[float] = []
 
     def again() -> None:
         seen.append(heap.now_s)

@@ -1,12 +1,14 @@
 """Machines: lives, pauses, slow turns, silent deaths; what a process does, seen from its world."""
 
+from itertools import pairwise
+
 import pytest
 
 from dynacache.events import LoopLag
 from dynacache.node import Node
-from sim.history import StoreCause
+from sim.history import OperationKind, StoreCause
 from sim.options import Options
-from sim.workload import Operation, OperationKind
+from sim.workload import Operation
 from sim.world.machine import Machine
 from sim.world.world import World
 
@@ -92,7 +94,7 @@ def test_a_slow_process_takes_its_turns_apart(world: World, monkeypatch: pytest.
     monkeypatch.setattr(Node, "handle", handle)
     machine.turn_s = 0.2
     world.advance(5.0)
-    gaps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(turns)]
     assert min(gaps) >= 0.2 - 1e-9
     assert len(turns) > 10
 
