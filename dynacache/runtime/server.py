@@ -156,7 +156,7 @@ class Server:
             async with trio.open_nursery() as nursery:
                 self._scope = nursery.cancel_scope
                 if self.owns_process and threading.current_thread() is threading.main_thread():
-                    nursery.start_soon(self._watch_signals)
+                    await nursery.start(self._watch_signals)
                 nursery.start_soon(self._run_loop)
                 nursery.start_soon(self._stop_when_asked)
                 await self._begin(nursery)
@@ -219,8 +219,9 @@ class Server:
         await self.loop.run()
         self._scope.cancel()
 
-    async def _watch_signals(self) -> None:
+    async def _watch_signals(self, task_status: "trio.TaskStatus[None]") -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
             async for number in signals:
                 if self._stop.is_set():
                     self._scope.cancel()
