@@ -317,7 +317,10 @@ def _set(node: FakeNode, rid: int, key: bytes, payload_flags: int, payload: byte
 
 def _delete(node: FakeNode, rid: int, key: bytes, _: int, __: int, *rest: Any) -> list[Any]:
     flags, condition, context, _operation_id = rest
-    return _write(node, rid, key, None, flags, condition, context)
+    existed = key in node.cluster.data
+    reply = _write(node, rid, key, None, flags, condition, context)
+    reply[2] = reply[2] and existed
+    return reply
 
 
 def _touch(node: FakeNode, rid: int, key: bytes, *_: Any) -> list[Any]:
