@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from dynacache.coordination.shared import Shared
-from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, OutOfMemory, Overloaded
+from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, Overloaded
 from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import key_hash
 from dynacache.types import NodeId
@@ -79,7 +79,7 @@ class Replica:
                 if not is_well_formed(record):
                     raise InvalidRequest("malformed record")
                 merge(partition, key, record, now_ms)
-            except (InvalidRequest, OutOfMemory) as error:
+            except DynacacheError as error:
                 refused = _except(refused, index, error)
         return refused
 
@@ -96,7 +96,7 @@ class Replica:
                 if not shared.hints.add(hint_for, partition, key, record, shared.now_ms, counted=True):
                     raise Overloaded("hint budget")
                 shared.counters.hints_stored += 1
-            except (InvalidRequest, Overloaded) as error:
+            except DynacacheError as error:
                 refused = _except(refused, index, error)
         return refused
 

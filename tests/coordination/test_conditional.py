@@ -1,8 +1,7 @@
 """Operations that look before they write: conditions, previous values, deletes, touches, increments."""
 
-import msgpack
-
 import attrs
+import msgpack
 
 from dynacache.config import Config, StorageSettings
 from dynacache.errors import InvalidContext, NotEnoughReplicas, NotReady, OutOfMemory, WrongType

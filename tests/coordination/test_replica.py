@@ -4,9 +4,14 @@ from typing import Any
 
 import pytest
 
-from dynacache.errors import ClockUnsafe, InvalidRequest
+from dynacache.errors import ClockUnsafe, InvalidRequest, Overloaded
+from dynacache.placement.partitions import fingerprint
 from dynacache.types import Level
-from dynacache.wire.messages import GET, READ, READ_REPLY, SET, STALE_TABLE, WRITE, WRITE_ACK
+from dynacache.versioning import packed
+from dynacache.versioning.actors import ActorIssuer
+from dynacache.versioning.context import make_context, parse_context
+from dynacache.versioning.layout import encode_clock
+from dynacache.wire.messages import ERROR, GET, READ, READ_REPLY, SET, STALE_TABLE, VALUE, WRITE, WRITE_ACK
 from tests.fake_cluster import FakeCluster
 
 RAW = 1
@@ -95,3 +100,27 @@ def test_a_malformed_group_closes_the_connection_and_the_node_serves_on() -> Non
     effects = cluster.nodes["n2"].handle(cluster._instant("n2"), [(inbound, [[WRITE, 1]])])
     assert any(getattr(each, "connection", None) == inbound for each in effects.others)
     assert cluster.ask("n2", [GET, b"key", Level.ONE]) is not None
+
+
+def test_a_clock_that_grew_too_long_is_refused_by_position() -> None:
+    """Two copies whose clocks fit apart but not together: refused, hinted, and no node falls over them."""
+    cluster = FakeCluster(3)
+    actors = [{(9, base): 1 for base in range(low, low + 200)} for low in (1, 1_000)]
+    records: list[bytes] = []
+    for clock in actors:
+        token = make_context(None, fingerprint(b"key")) + encode_clock(clock)
+        context = parse_context(token, fingerprint(b"key"))
+        issuer = ActorIssuer(len(records) + 50)
+        records.append(packed.write(None, issuer, _clock(cluster), 0, RAW, b"value", 1, context)[1])
+    digest = cluster.nodes["n2"].shared.digest
+    expected: list[Any] = [None, [[0, Overloaded.code]]]
+    for record, exceptions in zip(records, expected, strict=True):
+        (reply,) = _deliver(cluster, [WRITE, 9, _clock(cluster), digest, 100, None, [b"key", record]])
+        assert reply[3] == exceptions
+    (reply,) = _deliver(cluster, [WRITE, 9, _clock(cluster), digest, 100, "n1", [b"key", records[0]]])
+    assert reply[3] is None
+    (reply,) = _deliver(cluster, [WRITE, 9, _clock(cluster), digest, 100, "n1", [b"key", records[1]]])
+    assert reply[3] == [[0, Overloaded.code]]
+    partition = cluster.partition(b"key")
+    cluster.nodes["n1"].engine.put(partition, b"key", records[1])
+    assert cluster.ask("n1", [GET, b"key", Level.QUORUM, 300], 1.0)[0] in (VALUE, ERROR)
