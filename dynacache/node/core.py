@@ -165,7 +165,7 @@ class Node:
         """Return the monotonic second at which ``handle`` must be called even if nothing arrives."""
         shared = self.shared
         return min(
-            shared.deadlines.next_due(), shared.attention.next_due(), self.members.swim.next_deadline(),
+            shared.deadlines.next_due(), shared.attention.next_due(), self.members.swim_due_s,
             self._next_tick_s,
         )  # fmt: skip
 
@@ -217,7 +217,7 @@ class Node:
 
     def _loop_lag(self, item: Input, now: Instant) -> None:
         assert isinstance(item, LoopLag)
-        self.members.swim.note_loop_lag(item.seconds)
+        self.members.note_loop_lag(item.seconds)
 
     def _stop_requested(self, item: Input, now: Instant) -> None:
         assert isinstance(item, StopRequested)

@@ -48,6 +48,8 @@ class Members:
     clients: set[ConnectionId] = attrs.field(factory=set)
     inbound: dict[NodeId, ConnectionId] = attrs.field(factory=dict)
     topology_changed: bool = True
+    swim_due_s: float = float("-inf")
+    """When SWIM must be called; looked up after each call of it and not in every turn."""
 
     def __attrs_post_init__(self) -> None:
         """Derive the placement from the first table."""
@@ -95,8 +97,13 @@ class Members:
 
     def tick(self, now: Instant) -> None:
         """Let SWIM act when it is due."""
-        if self.swim.next_deadline() <= now.monotonic_s:
+        if self.swim_due_s <= now.monotonic_s:
             self._perform(self.swim.tick(now.monotonic_s, now.wall_ms))
+
+    def note_loop_lag(self, seconds: float) -> None:
+        """Let SWIM know that this node itself is slow."""
+        self.swim.note_loop_lag(seconds)
+        self.swim_due_s = self.swim.next_deadline()
 
     def stop(self, now: Instant) -> None:
         """Announce that this node stops and keeps its place."""
@@ -158,8 +165,10 @@ class Members:
                 self.peers[node_id] = address
                 effects.append(Connect(node_id, address))
         self.swim.set_ring_members([entry.node_id for entry in self._others() if entry.state != MemberState.OUTSIDE])
+        self.swim_due_s = self.swim.next_deadline()
 
     def _perform(self, asked: list[swim_effects.Effect]) -> None:
+        self.swim_due_s = self.swim.next_deadline()
         effects: Effects = self.shared.effects
         for effect in asked:
             if isinstance(effect, swim_effects.SendDatagram):
