@@ -33,7 +33,7 @@ REPORTED              rid, map
 PONG                  rid
 TOPOLOGY              rid=0, member table (wire form), {node id: state}; pushed after the hello and at each change
 node to node
-WRITE                 request_id, clock, digest, remaining_ms, hint_for (node id or nil), [key, record, key, record, ...]
+WRITE                 request_id, clock, digest, remaining_ms, hint_for (node id or nil), [key, record, key, ...]
 WRITE_ACK             request_id, clock, exceptions (nil, or [[position, error code], ...])
 READ                  request_id, clock, digest, remaining_ms, [key, version_prefix or nil, ...]
 READ_REPLY            request_id, clock, [answer, ...]
