@@ -23,7 +23,7 @@ from dynacache.coordination.routes import Route
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.write import Writer
 from dynacache.datatypes.reading import View, read
-from dynacache.errors import DynacacheError, NotEnoughReplicas, NotReady, WrongType
+from dynacache.errors import DynacacheError, NotEnoughReplicas, NotReady, OutOfMemory, WrongType
 from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import fingerprint, key_hash
 from dynacache.types import Level, WriteCondition
@@ -117,10 +117,16 @@ class Conditional:
         return request.operation == DELETE and plain
 
     def _adopt(self, route: Route, operation: ReadOperation, outcome: Concluded) -> None:
-        """Hold what was read before writing over it, so that the new version's clock covers it."""
-        if outcome.record is None or not route.is_owner:
+        """Hold what was read before writing over it, so that the new version's clock covers it. Raises ``OutOfMemory``
+        with nothing changed."""
+        shared, record = self.shared, outcome.record
+        if record is None:
             return
-        self.shared.store.merge(operation.partition, operation.key, outcome.record, self.shared.now_ms)
+        partition, key = operation.partition, operation.key
+        if route.is_owner:
+            shared.store.merge(partition, key, record, shared.now_ms)
+        elif not shared.hints.add(route.self_stands_for, partition, key, record, shared.now_ms, counted=False):
+            raise OutOfMemory(f"hints for {route.self_stands_for} are at their limit; this node cannot stand in for it")
 
     def _seen(self, connection: ConnectionId, request: Request) -> bool:
         operations = self.writer.operations

@@ -118,6 +118,15 @@ class HintReplay:
                 self._offer([(target, key, hint) for key, hint in self.hints.batch(target, 1_000, 4 << 20)])
         return not self._busy and not self.hints.targets()
 
+    def give_up(self) -> None:
+        """The time to stop has come: what was not handed over ends with this process, counted and told."""
+        left = [
+            hint.counted for target in self.hints.targets() for _, hint in self.hints.batch(target, 1 << 30, 1 << 62)
+        ]
+        if left:
+            self.shared.counters.hints_lost += sum(left)
+            self.shared.note("hints_left", "warning", hints=len(left), counted=sum(left))
+
     def delivered(self, delivery: _Delivery, refused: set[int]) -> None:
         """Remove acknowledged hints and keep to the rate."""
         size_bytes = 0

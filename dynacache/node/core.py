@@ -266,6 +266,7 @@ class Node:
         late = now.monotonic_s >= self._stop_deadline_s
         if not self._announced and (late or (self.replay.hand_over() and not shared.pending)):
             self._announced = True
+            self.replay.give_up()
             self.members.stop(now)
         if self._announced and (late or self.members.swim.is_announced):
             shared.effects.others.append(Stopped())

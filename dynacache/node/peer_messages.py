@@ -16,6 +16,7 @@ import attrs
 from dynacache.coordination.gate import Gate
 from dynacache.coordination.replica import Replica
 from dynacache.coordination.shared import Shared
+from dynacache.errors import DynacacheError
 from dynacache.events import Close, ConnectionId, Message
 from dynacache.node.members import Members
 from dynacache.types import Instant, NodeId, Role
@@ -80,7 +81,7 @@ class PeerMessages:
                 if handler is None:
                     raise ValueError(f"message kind {message[0]!r} from a peer")
                 handler(connection, peer, message, now)
-            except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            except (DynacacheError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
                 self.shared.counters.malformed_messages += 1
                 self.shared.note(
                     "malformed_message", "warning", peer=peer.node_id, kind=str(message[0]), reason=str(error)

@@ -249,3 +249,26 @@ def test_a_fallback_whose_owner_came_back_while_it_read_mints_nothing() -> None:
     assert reply[0] == ERROR
     assert reply[2] in (NotReady.code, NotEnoughReplicas.code)
     assert all(node.hints.targets() == [] for node in cluster.nodes.values())
+
+
+def test_a_fallback_that_read_a_value_elsewhere_deletes_that_value() -> None:
+    cluster = FakeCluster(6)
+    owners = cluster.owners(b"key")
+    first, second, third = sorted(set(cluster.nodes) - set(owners))
+    for name in (first, second, third):
+        for owner in owners:
+            cluster.cut_link(name, owner)
+    cluster.cut_link(first, second)
+    cluster.cut_link(first, third)
+    assert cluster.ask(second, _set(b"key", b"value"))[0] == DONE
+    cluster.heal()
+    for name in (first, second, third):
+        for owner in owners:
+            cluster.cut_link(name, owner)
+    cluster.run(0.1)
+    assert cluster.nodes[first].hints.find(b"key") is None
+    assert cluster.ask(first, [DELETE, b"key", Level.QUORUM])[:3:2] == [DONE, True]
+    assert _read(cluster, second, b"key") is None
+    cluster.heal()
+    cluster.run(10.0)
+    assert [_read(cluster, name, b"key") for name in cluster.nodes] == [None] * 6

@@ -93,3 +93,15 @@ def test_a_last_offer_that_finds_no_room_at_home_ends_the_hint_and_no_node() -> 
     cluster.run(5.0)
     assert cluster.nodes["n1"].hints.counts() == {}
     assert len(engine.dirty) == count
+
+
+def test_what_a_stop_cannot_hand_over_in_time_is_told() -> None:
+    cluster, count = _with_hints()
+    cluster.heal()
+    cluster.run(0.1)
+    cluster.paused = {"n3"}
+    cluster.stop("n1", 0.5)
+    cluster.run(3.0)
+    assert "n1" in cluster.stopped
+    told = [note.fields for name, note in cluster.notes if name == "n1" and note.event == "hints_left"]
+    assert told == [{"hints": count, "counted": 0}]
