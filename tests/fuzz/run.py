@@ -48,7 +48,7 @@ def by_chance(seconds: float) -> int:
 
 
 def by_coverage(seconds: int) -> int:
-    """Run atheris in a child of this process, which ends without returning; return its exit code."""
+    """Run atheris in a child of this process, which ends without returning; return 0, or 1 where it found something."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report"
         child = os.fork()
@@ -58,12 +58,14 @@ def by_coverage(seconds: int) -> int:
             _fuzz(seconds, Path(folder))
         _, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
+        found = sorted(Path(folder).glob("*-*"))
         lines = report.read_text(errors="replace").splitlines()
-        for line in lines if code else [line for line in lines if line.startswith("stat::number_of_executed_units")]:
+        failed = bool(code or found)
+        for line in lines if failed else [line for line in lines if line.startswith("stat::number_of_executed_units")]:
             say(line)
-        for found in sorted(Path(folder).glob("*-*")):
-            say(f"failing input: {found.read_bytes().hex()}")
-        return code
+        for path in found:
+            say(f"failing input ({path.name.partition('-')[0]}): {path.read_bytes().hex()}")
+        return int(failed)
 
 
 def _fuzz(seconds: int, folder: Path) -> None:
@@ -102,8 +104,8 @@ def main() -> int:
         say(f"{by_chance(arguments.seconds)} inputs, no failure")
         return 0
     code = by_coverage(arguments.seconds)
-    say("no failure" if code == 0 else f"failed with exit code {code}")
-    return 0 if code == 0 else 1
+    say("failed" if code else "no failure")
+    return code
 
 
 if __name__ == "__main__":
