@@ -36,9 +36,9 @@ _WIDTHS_S = ((48 * FINE_LIFE_MS, 60), (60 * 24 * FINE_LIFE_MS, 3_600), (sys.maxs
 _LANES_LOG = 16
 _CHUNK_ROOMS = (170, 341, 682, 1_365, 2_730, 5_461, 10_922, 21_845, 43_690)
 _CHUNK_ROOM = [0, 85, 85, 85, 85, *(room for room in _CHUNK_ROOMS for _ in range(2))]
-"""Keys that the last of so many chunks of a bucket may hold: as many as a dictionary takes in between two sizes, so that
-full ones waste nothing. A few small ones first, as most buckets are small; never more than the last, as a larger one
-would take longer than a millisecond to grow."""
+"""Keys that the last of so many chunks of a bucket may hold: as many as a dictionary takes in between two sizes, so
+that full ones waste nothing. A few small ones first, as most buckets are small; never more than the last, as a larger
+one would take longer than a millisecond to grow."""
 
 _CHUNK_STEPS = len(_CHUNK_ROOM) - 1
 _SPARSE = 4
