@@ -162,9 +162,14 @@ class Conditional:
                 reply = (NUMBER, request.rid, value)
         metadata = self._metadata(prepared, route, replica, view)
         self.writer.replicate(
-            route, partition, request.key, replica, request.level, request.timeout_ms,
+            route,
+            partition,
+            request.key,
+            replica,
+            request.level,
+            request.timeout_ms,
             (prepared.connection, reply if metadata is None else (*reply, metadata)),
-        )  # fmt: skip
+        )
 
     def _holds(self, prepared: _Prepared, record: bytes | None, view: View | None) -> bool:
         """Tell whether the request's condition is met by what is there."""

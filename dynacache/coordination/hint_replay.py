@@ -169,9 +169,15 @@ class HintReplay:
                 self._merge_own(hint.partition, key, record)
             needed = required_answers(Level.QUORUM, len(route.owners)) - int(route.is_owner)
             group = RepairGroup(
-                shared, hint.partition, key, record, list(route.others), shared.settings.write_timeout_ms,
-                _LastOffer(shared, target, hint.counted), needed,
-            )  # fmt: skip
+                shared,
+                hint.partition,
+                key,
+                record,
+                list(route.others),
+                shared.settings.write_timeout_ms,
+                _LastOffer(shared, target, hint.counted),
+                needed,
+            )
             group.start()
 
     def _merge_own(self, partition: int, key: bytes, record: bytes) -> None:

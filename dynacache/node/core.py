@@ -165,9 +165,11 @@ class Node:
         """Return the monotonic second at which ``handle`` must be called even if nothing arrives."""
         shared = self.shared
         return min(
-            shared.deadlines.next_due(), shared.attention.next_due(), self.members.swim_due_s,
+            shared.deadlines.next_due(),
+            shared.attention.next_due(),
+            self.members.swim_due_s,
             self._next_tick_s,
-        )  # fmt: skip
+        )
 
     def statistics(self) -> dict[str, object]:
         """Return counters and gauges by name."""

@@ -188,9 +188,15 @@ class Server:
     def _make_node(self, outcome: Born | Joined) -> Node:
         me = outcome.entry
         return Node(
-            self.config, me.node_id, me.generation, self.birth, outcome.table, outcome.complete, draw_random(),
+            self.config,
+            me.node_id,
+            me.generation,
+            self.birth,
+            outcome.table,
+            outcome.complete,
+            draw_random(),
             instant_now(),
-        )  # fmt: skip
+        )
 
     # What the loop asks for.
 
