@@ -108,9 +108,8 @@ class Requests:
     ) -> Call[Any]:
         encoded = encode_key(key)
         wire_level, spread = self.options.read(level, max_staleness)
-        timeout_s = None if timeout is None else checked_timeout_s(timeout)
         message = [GET, 0, encoded, wire_level, 0, flags]
-        return Call(message, _GET_TIMEOUT, encoded, decode, True, False, timeout_s, spread, default)
+        return Call(message, _GET_TIMEOUT, encoded, decode, True, False, _timeout_s(timeout), spread, default)
 
     def get(
         self,

@@ -9,8 +9,6 @@ owner, its memory is complete, the record holds one live value or there is none 
 Why: four reads in five of a cache are plain; they must cost a dict lookup and a comparison elsewhere.
 """
 
-from typing import Any
-
 import attrs
 
 from dynacache.coordination.read_batch import Asker, FastItem
@@ -21,6 +19,7 @@ from dynacache.coordination.tally import required_answers
 from dynacache.errors import Overloaded
 from dynacache.events import ConnectionId
 from dynacache.types import Level
+from dynacache.versioning.context import Context
 from dynacache.versioning.packed import HEADER_BYTES, version_prefix
 from dynacache.versioning.packed import VALUE as KIND_VALUE
 from dynacache.wire.messages import PAYLOAD_RAW, VALUE
@@ -66,18 +65,36 @@ class Reader:
         self.start(connection, rid, key, partition, route, level, timeout_ms)
 
     def start(
-        self, connection: ConnectionId, rid: int, key: bytes, partition: int, route: Route, level: int,
-        timeout_ms: int, flags: int = 0, waiter: Waiter | None = None, minimum_context: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        connection: ConnectionId,
+        rid: int,
+        key: bytes,
+        partition: int,
+        route: Route,
+        level: int,
+        timeout_ms: int,
+        flags: int = 0,
+        waiter: Waiter | None = None,
+        minimum_context: Context | None = None,
+    ) -> None:
         """Start a read that may need several answers. Raises ``Overloaded``."""
         shared = self.shared
         if len(shared.pending) >= shared.settings.pending_limit:
             raise Overloaded(f"{len(shared.pending)} requests are in flight, the limit of this node")
         operation = ReadOperation(
-            shared, self.asker, connection, rid, key, partition, route, level, shared.now_s + timeout_ms / 1000, flags,
-            waiter,
-            minimum_context,
-        )  # fmt: skip
+            shared,
+            self.asker,
+            connection,
+            rid,
+            key,
+            partition,
+            route,
+            level,
+            shared.now_s + timeout_ms / 1000,
+            flags=flags,
+            waiter=waiter,
+            minimum_context=minimum_context,
+        )
         operation.begin()
 
     def _one_more_is_enough(self, route: Route, level: int) -> bool:

@@ -120,8 +120,8 @@ class ReadBatch:
         counters = self.shared.counters
         for item, answer in zip(items, answers, strict=True):
             reply: Message
-            if type(item) is not tuple:
-                item.answered(self.target, answer)  # type: ignore[union-attr]  # the tuple case is taken above
+            if isinstance(item, ReadOperation):
+                item.answered(self.target, answer)
                 continue
             connection, rid, _, record, offset, _, _, _ = item
             if answer is True and record is not None:
@@ -150,9 +150,16 @@ class ReadBatch:
             return item
         connection, rid, key, record, _, partition, level, timeout_ms = item
         operation = ReadOperation(
-            self.shared, self.asker, connection, rid, key, partition,
-            self.shared.routes.route(partition), level, self._sent_at_s + timeout_ms / 1000,
-        )  # fmt: skip
+            self.shared,
+            self.asker,
+            connection,
+            rid,
+            key,
+            partition,
+            self.shared.routes.route(partition),
+            level,
+            self._sent_at_s + timeout_ms / 1000,
+        )
         operation.resume(self.shared.node_id, record, self.target)
         return operation
 
