@@ -16,7 +16,7 @@ import attrs
 from dynacache.coordination.gate import Gate
 from dynacache.coordination.replica import Replica
 from dynacache.coordination.shared import Shared
-from dynacache.errors import DynacacheError
+from dynacache.errors import DynacacheError, NotReady
 from dynacache.events import Close, ConnectionId, Message
 from dynacache.node.members import Members
 from dynacache.types import Instant, NodeId, Role
@@ -114,8 +114,17 @@ class PeerMessages:
         if digest != self.shared.digest:
             for request in requests:
                 self._refuse_stale(connection, request[1])
+        elif (self.shared.clock.last >> 16) - (clock >> 16) > self.shared.settings.max_message_age_ms:
+            self._refuse_late(connection, requests)
         else:
             self.gate.serve(-connection, requests, hops)
+
+    def _refuse_late(self, connection: ConnectionId, requests: list[Message]) -> None:
+        """A request that lay somewhere for so long was given up by its client: done now, it would undo what came
+        after it."""
+        for request in requests:
+            self.shared.counters.old_messages += 1
+            self.shared.fail(-connection, request[1], NotReady("the request came too late to be served"))
 
     def _forward_reply(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
         self.shared.clock.observe(message[1], self.shared.now_ms)
