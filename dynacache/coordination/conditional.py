@@ -196,7 +196,10 @@ class Conditional:
         self, prepared: _Prepared, route: Route, partition: int, record: bytes | None, view: View | None
     ) -> bytes:
         """Raise the expiry of the version named; shortening or removing it is a write over that version, and a value
-        that never expires and shall not is left alone."""
+        that never expires and shall not is left alone.
+
+        That write keeps the time of the value it repeats, so it never wins over a value set elsewhere meanwhile.
+        """
         request, shared = prepared.request, self.shared
         assert record is not None
         assert view is not None
@@ -214,7 +217,7 @@ class Conditional:
         key_print = fingerprint(request.key)
         context = parse_context(make_context(record, key_print), key_print)
         return self.writer.set_after(
-            route, partition, request.key, view.flags & PAYLOAD_RAW, view.payload, expire_ms, context, record
+            route, partition, request.key, view.flags & PAYLOAD_RAW, view.payload, expire_ms, context, record, view.time
         )
 
     def _reply_now(self, prepared: _Prepared, route: Route, record: bytes | None, view: View | None) -> None:

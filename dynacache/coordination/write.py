@@ -88,12 +88,17 @@ class Writer:
         expire_ms: int,
         context: Context | None,
         created: bytes | None,
+        time: int = 0,
     ) -> bytes:
-        """Mint a version over what is held, with a context; returns the record to replicate."""
+        """Mint a version over what is held, with a context; returns the record to replicate.
+
+        ``time`` (hybrid timestamp, 0 for now) is what it competes by with concurrent versions.
+        """
         shared = self.shared
         old = self.held(route, partition, key) or created
+        time = time or self._tick()
         local, replica = packed.write(
-            old, shared.issuer, self._tick(), expire_ms, payload_flags, payload, shared.now_ms, context, old is None
+            old, shared.issuer, time, expire_ms, payload_flags, payload, shared.now_ms, context, old is None
         )
         self.keep(route, partition, key, local)
         return replica
