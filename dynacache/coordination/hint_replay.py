@@ -25,7 +25,7 @@ from dynacache.errors import DynacacheError
 from dynacache.events import ConnectionId, Message
 from dynacache.types import Level, NodeId
 from dynacache.versioning import packed
-from dynacache.wire.messages import WRITE
+from dynacache.wire.messages import WHOLE_GROUP, WRITE
 
 __all__ = ["HintReplay"]
 
@@ -132,7 +132,7 @@ class HintReplay:
         size_bytes = 0
         for position, (key, record) in enumerate(delivery.hints):
             size_bytes += len(record)
-            if position not in refused and -1 not in refused:
+            if position not in refused and WHOLE_GROUP not in refused:
                 self.shared.counters.hints_delivered += 1
                 self.hints.delivered(delivery.target, key, record)
         pause_s = size_bytes / self.settings.replay_bytes_per_s

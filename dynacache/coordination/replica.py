@@ -20,11 +20,9 @@ from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import key_hash
 from dynacache.types import NodeId
 from dynacache.versioning import packed
-from dynacache.wire.messages import KEY_LIMIT_BYTES, READ_REPLY, WRITE_ACK
+from dynacache.wire.messages import KEY_LIMIT_BYTES, READ_REPLY, WHOLE_GROUP, WRITE_ACK
 
 __all__ = ["Replica"]
-
-_WHOLE_GROUP = -1
 
 
 @attrs.define(eq=False)
@@ -126,7 +124,7 @@ class Replica:
 
     def _refuse_group(self, connection: ConnectionId, request_id: int, error: type[DynacacheError]) -> None:
         shared = self.shared
-        exceptions = [[_WHOLE_GROUP, error.code]]
+        exceptions = [[WHOLE_GROUP, error.code]]
         shared.effects.send(connection, (WRITE_ACK, request_id, shared.clock.last, exceptions))
 
 
