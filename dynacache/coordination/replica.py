@@ -105,7 +105,8 @@ class Replica:
         partition = key_hash(key) >> shared.partition_shift
         route = shared.routes.table[partition] or shared.routes.route(partition)
         if not route.is_owner:
-            return shared.hints.find(key) or False
+            hinted = shared.hints.find(key)
+            return False if hinted is None else packed.strip_local(hinted)
         record = shared.store.get(partition, key, shared.now_ms)
         if record is not None:
             if prefix is not None and packed.matches_prefix(record, prefix):

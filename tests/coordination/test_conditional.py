@@ -281,6 +281,10 @@ def test_a_fallback_that_read_a_value_elsewhere_deletes_that_value() -> None:
             cluster.cut_link(name, owner)
     cluster.run(0.1)
     assert cluster.nodes[first].hints.find(b"key") is None
+    for name in (second, third):
+        assert cluster.ask(name, [GET, b"key", Level.ONE])[3] == b"value"
+    receipt = cluster.ask(first, [GET, b"key", Level.QUORUM, 0, FLAG_RECEIPT])[4]["r"]
+    assert sorted(receipt["answered"]) == [second, third], "the hint that was minted over is an answer too"
     assert cluster.ask(first, [DELETE, b"key", Level.QUORUM])[:3:2] == [DONE, True]
     assert _read(cluster, second, b"key") is None
     cluster.heal()
