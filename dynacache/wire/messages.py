@@ -39,7 +39,7 @@ PONG                  rid
 TOPOLOGY              rid=0, member table (wire form), {node id: state}; pushed after the hello and at each change
 node to node
 WRITE                 request_id, clock, digest, remaining_ms, hint_for (node id or nil), [key, record, key, ...]
-WRITE_ACK             request_id, clock, exceptions (nil, or [[position, error code], ...]; ``WHOLE_GROUP`` is a position)
+WRITE_ACK             request_id, clock, exceptions (nil, or [[position or ``WHOLE_GROUP``, error code], ...])
 READ                  request_id, clock, digest, remaining_ms, [key, version_prefix or nil, ...]
 READ_REPLY            request_id, clock, [answer, ...]
 FORWARD               clock, digest, hops, [client message, ...] (rids are the forwarder's)
