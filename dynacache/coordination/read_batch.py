@@ -7,8 +7,9 @@ held here; a peer that holds the same version answers one byte, and only a diffe
 Invariant: every item is answered exactly once: by the reply, by the link's end, or by the deadline. A plain item whose
 answer is anything but "the same" becomes an operation that knows both answers.
 
-Why compare versions and not values: equal versions mean equal values, and a version is thirty bytes. It replaces the
-hash of a digest read by the thing itself, and the second round trip by sending the record at once (brief R5.7).
+Why compare versions and not values: equal versions mean equal values, and a version is 44 bytes for a key that one
+actor wrote. It replaces the hash of a digest read by the thing itself, and the second round trip by sending the record
+at once (brief R5.7).
 """
 
 from typing import Any
