@@ -118,7 +118,7 @@ class Replica:
 
     def _clock_accepted(self, clock: Any) -> bool:
         """Merge the sender's clock; False for one too far ahead or malformed."""
-        if type(clock) is int and self.shared.clock.observe(clock, self.shared.now_ms):
+        if type(clock) is int and self.shared.clock.observe(clock, self.shared.wall_ms):
             return True
         self.shared.counters.skewed_messages += 1
         return False

@@ -74,6 +74,9 @@ class Shared:
     effects: Effects = attrs.field(factory=Effects)
     now_s: float = 0.0
     now_ms: int = 0
+    """The hybrid clock in milliseconds: what expiries are compared with."""
+    wall_ms: int = 0
+    """This machine's own clock: what other nodes' clocks are held against."""
     pending: dict[int, Pending] = attrs.field(factory=dict)
     deadlines: Timeline = attrs.field(factory=Timeline)
     attention: Timeline = attrs.field(factory=Timeline)

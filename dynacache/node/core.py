@@ -113,6 +113,7 @@ class Node:
             partition_shift=partition_shift(table.partition_count),
             now_s=now.monotonic_s,
             now_ms=now.wall_ms,
+            wall_ms=now.wall_ms,
         )
         self.members = Members(shared, table, self._swim(table, random), birth, random)
         self.operations = OperationIds(settings.operation_id_limit, settings.operation_id_lifetime_s)
@@ -139,6 +140,7 @@ class Node:
         shared.effects = effects = Effects()
         shared.now_s = now.monotonic_s
         clock = shared.clock
+        shared.wall_ms = now.wall_ms
         clock.tick(now.wall_ms)
         shared.now_ms = clock.last >> 16
         if not self._started:

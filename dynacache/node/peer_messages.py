@@ -104,13 +104,13 @@ class PeerMessages:
     def _reply(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
         request_id = message[1]
         request = self.shared.pending.get(request_id)
-        self.shared.clock.observe(message[2], self.shared.now_ms)
+        self.shared.clock.observe(message[2], self.shared.wall_ms)
         if request is not None and request.replied(connection, message):
             self.shared.pending.pop(request_id, None)
 
     def _forward(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
         _, clock, digest, hops, requests = message[:5]
-        self.shared.clock.observe(clock, self.shared.now_ms)
+        self.shared.clock.observe(clock, self.shared.wall_ms)
         if digest != self.shared.digest:
             for request in requests:
                 self._refuse_stale(connection, request[1])
@@ -127,7 +127,7 @@ class PeerMessages:
             self.shared.fail(-connection, request[1], NotReady("the request came too late to be served"))
 
     def _forward_reply(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
-        self.shared.clock.observe(message[1], self.shared.now_ms)
+        self.shared.clock.observe(message[1], self.shared.wall_ms)
         for reply in message[2]:
             request = self.shared.pending.pop(reply[1], None)
             if request is not None:

@@ -70,6 +70,20 @@ def test_a_message_from_the_future_is_not_merged() -> None:
     assert _clock(cluster) < ahead
 
 
+def test_a_clock_that_runs_ahead_drags_this_one_no_further_than_the_bound() -> None:
+    cluster = FakeCluster(3)
+    record = _record(cluster)
+    digest = cluster.nodes["n2"].shared.digest
+    wall_ms = cluster._instant("n2").wall_ms
+    told = []
+    for ahead_ms in (400, 800, 1_200):
+        clock = (wall_ms + ahead_ms) << 16
+        ((_, _, _, exceptions),) = _deliver(cluster, [WRITE, 9, clock, digest, 100, None, [b"a", record]])
+        told.append(exceptions)
+    assert told == [None, [[-1, ClockUnsafe.code]], [[-1, ClockUnsafe.code]]]
+    assert _clock(cluster) >> 16 <= wall_ms + 500
+
+
 def test_a_message_that_waited_too_long_is_dropped_unacknowledged() -> None:
     cluster = FakeCluster(3)
     record = _record(cluster)
