@@ -52,7 +52,7 @@ from dynacache.wire.handshake import Acceptor, Initiator
 __all__ = ["FINISH_GRACE_S", "HOUSEKEEPING_INTERVAL_S", "LINGER_S", "Server", "run", "serve"]
 
 HOUSEKEEPING_INTERVAL_S: Final = 1.0
-LINGER_S: Final = 0.001
+LINGER_S: Final = 0.005
 FINISH_GRACE_S: Final = 1.0
 """Seconds that output may take to leave after the node has stopped or run out of time."""
 _WILDCARDS: Final = frozenset({"0.0.0.0", "::", ""})
