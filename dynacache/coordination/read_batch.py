@@ -24,10 +24,13 @@ from dynacache.events import ConnectionId, Message
 from dynacache.types import MissReason
 from dynacache.wire.messages import GROUP_LIMIT_KEYS, MISS, PAYLOAD_RAW, READ, VALUE
 
-__all__ = ["Asker", "FastItem", "ReadBatch"]
+__all__ = ["HEDGES_LIMIT", "Asker", "FastItem", "ReadBatch"]
 
 FastItem = tuple[ConnectionId, int, bytes, bytes | None, int, int, int, int]
 """(client connection, rid, key, record held here, offset of its payload, partition, level, timeout in ms)."""
+
+HEDGES_LIMIT = 100.0
+"""Hedged reads that a node may save up."""
 
 _RESEND_LIMIT = 3
 
@@ -172,7 +175,7 @@ class Asker:
     shared: Shared
     _batches: dict[tuple[ConnectionId, int], ReadBatch] = attrs.field(factory=dict)
     rounds: int = 0
-    _tokens: float = 100.0
+    hedges_left: float = HEDGES_LIMIT
 
     def ask(self, target: Target, timeout_ms: int, key: bytes, prefix: bytes | None, item: Any) -> None:
         """Add a question for one peer to this turn's batch."""
@@ -189,15 +192,15 @@ class Asker:
 
     def may_hedge(self) -> bool:
         """Spend one hedged read of the budget, if there is one."""
-        if self._tokens < 1:
+        if self.hedges_left < 1:
             return False
-        self._tokens -= 1
+        self.hedges_left -= 1
         self.shared.counters.hedged_reads += 1
         return True
 
     def earn(self, reads: int) -> None:
         """Let ``reads`` reads add their share to the hedging budget."""
-        self._tokens = min(100.0, self._tokens + reads * self.shared.settings.hedge_budget)
+        self.hedges_left = min(HEDGES_LIMIT, self.hedges_left + reads * self.shared.settings.hedge_budget)
 
     def flush(self) -> None:
         """Send the batches that this turn filled."""

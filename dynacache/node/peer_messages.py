@@ -56,11 +56,11 @@ class PeerMessages:
     members: Members
     replica: Replica
     gate: Gate
-    _table_of_kinds: dict[int, _Handler] = attrs.field(init=False)
+    handlers: dict[int, _Handler] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Build the table of kinds."""
-        self._table_of_kinds = {
+        self.handlers = {
             WRITE: self._write,
             WRITE_ACK: self._reply,
             READ: self._read,
@@ -76,7 +76,7 @@ class PeerMessages:
     def serve(self, connection: ConnectionId, peer: Peer, messages: list[Message], now: Instant) -> None:
         """Take a batch from one peer; a malformed message closes its connection and ends the batch."""
         for message in messages:
-            handler = self._table_of_kinds.get(message[0])
+            handler = self.handlers.get(message[0])
             try:
                 if handler is None:
                     raise ValueError(f"message kind {message[0]!r} from a peer")

@@ -256,7 +256,7 @@ def test_a_fallback_whose_owner_came_back_while_it_read_mints_nothing() -> None:
     assert cluster.ask(others[0], _set(b"key", b"old"))[0] == DONE
     cluster.paused = set(others[1:])
     cluster.ask(others[0], _set(b"key", b"new", condition=WriteCondition.IF_PRESENT), 0.05)
-    rid = cluster._next_rid - 1
+    rid = cluster.next_rid - 1
     cluster.heal()
     cluster.paused = set()
     cluster.run(2.0)

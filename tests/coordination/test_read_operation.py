@@ -152,7 +152,7 @@ def test_a_link_that_ends_sends_the_question_elsewhere_at_once() -> None:
     cluster = FakeCluster(3, delay_s=0.001)
     cluster.ask("n1", [SET, b"key", RAW, b"value", Level.ALL])
     cluster.paused = {"n2"}
-    cluster.nodes["n1"].asker._tokens = 0.0
+    cluster.nodes["n1"].asker.hedges_left = 0.0
     cluster.ask_many("n1", [[GET, b"key", Level.QUORUM] for _ in range(4)], 0.01)
     cluster.cut_link("n1", "n2")
     cluster.run(0.02)

@@ -19,9 +19,8 @@ RAW = 1
 
 def _deliver(cluster: FakeCluster, message: list[Any]) -> list[Any]:
     """Hand a message to n2 as if n1 had sent it, and return n2's answer."""
-    connection = cluster.nodes["n1"].links.by_node["n2"].connection
-    inbound = cluster._links["n1", connection][1]
-    effects = cluster.nodes["n2"].handle(cluster._instant("n2"), [(inbound, [message])])
+    inbound = cluster.inbound("n2", "n1")
+    effects = cluster.nodes["n2"].handle(cluster.instant("n2"), [(inbound, [message])])
     return [list(each) for each in effects.sends[inbound]]
 
 
@@ -63,7 +62,7 @@ def test_a_message_from_the_future_is_not_merged() -> None:
     cluster = FakeCluster(3)
     record = _record(cluster)
     digest = cluster.nodes["n2"].shared.digest
-    ahead = (cluster._instant("n2").wall_ms + 501) << 16
+    ahead = (cluster.instant("n2").wall_ms + 501) << 16
     ((_, _, _, exceptions),) = _deliver(cluster, [WRITE, 9, ahead, digest, 100, None, [b"a", record]])
     assert exceptions == [[-1, ClockUnsafe.code]]
     assert cluster.record("n2", b"a") is None
@@ -74,7 +73,7 @@ def test_a_clock_that_runs_ahead_drags_this_one_no_further_than_the_bound() -> N
     cluster = FakeCluster(3)
     record = _record(cluster)
     digest = cluster.nodes["n2"].shared.digest
-    wall_ms = cluster._instant("n2").wall_ms
+    wall_ms = cluster.instant("n2").wall_ms
     told = []
     for ahead_ms in (400, 800, 1_200):
         clock = (wall_ms + ahead_ms) << 16
@@ -109,9 +108,8 @@ def test_the_shortest_true_answer() -> None:
 
 def test_a_malformed_group_closes_the_connection_and_the_node_serves_on() -> None:
     cluster = FakeCluster(3)
-    connection = cluster.nodes["n1"].links.by_node["n2"].connection
-    inbound = cluster._links["n1", connection][1]
-    effects = cluster.nodes["n2"].handle(cluster._instant("n2"), [(inbound, [[WRITE, 1]])])
+    inbound = cluster.inbound("n2", "n1")
+    effects = cluster.nodes["n2"].handle(cluster.instant("n2"), [(inbound, [[WRITE, 1]])])
     assert any(getattr(each, "connection", None) == inbound for each in effects.others)
     assert cluster.ask("n2", [GET, b"key", Level.ONE]) is not None
 
