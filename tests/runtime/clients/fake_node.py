@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 import msgpack
 
+from dynacache.errors import DynacacheError
 from dynacache.placement.table import MemberEntry, MemberState, MemberTable
 from dynacache.wire.codec import frame_of_messages
 from dynacache.wire.framing import FrameReader
@@ -236,8 +237,8 @@ class _Connection:
             if not replies and cluster.push_topology:
                 replies.append([TOPOLOGY, 0, cluster.table().to_wire(), cluster.states])
             return replies
-        except Exception as error:
-            self._send([refusal_of(error)])  # type: ignore[arg-type]
+        except DynacacheError as error:
+            self._send([refusal_of(error)])
             raise OSError("refused") from error
 
     def _send(self, replies: list[Any]) -> None:
