@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,9 @@ from dynacache.membership.state import PRECEDENCE, Member, NodeState
 from tests.membership.strategies import members
 
 
-def member(**changes: object) -> Member:
-    fields: dict[str, object] = {"node_id": "a", "host": "10.0.0.1", "port": 7000, "generation": 5, **changes}
-    return Member(**fields)  # type: ignore[arg-type]
+def member(**changes: Any) -> Member:
+    fields: dict[str, Any] = {"node_id": "a", "host": "10.0.0.1", "port": 7000, "generation": 5, **changes}
+    return Member(**fields)
 
 
 def later(first: Member, second: Member) -> Member:
