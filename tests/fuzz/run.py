@@ -9,6 +9,7 @@ code is 0 when nothing but errors of the tree came out; otherwise the input is p
 import argparse
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -51,24 +52,31 @@ def by_chance(seconds: float) -> int:
 
 
 def by_coverage(seconds: int) -> int:
-    """Run atheris in a child of this process, which ends without returning; return 0, or 1 where it found something."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report"
+    """Run atheris in a child of this process, as it never returns; return 0, or 1 where it found something."""
+    parent, folder = os.getpid(), Path(tempfile.mkdtemp())
+    try:
         child = os.fork()
         if child == 0:
-            with report.open("wb") as stream:
+            with (folder / "report").open("wb") as stream:
                 os.dup2(stream.fileno(), 2)
-            _fuzz(seconds, Path(folder))
+            _fuzz(seconds, folder)
         _, status = os.waitpid(child, 0)
-        code = os.waitstatus_to_exitcode(status)
-        found = [path for path in sorted(Path(folder).glob("*-*")) if not _was_stalled(path)]
-        failed = bool(found) or code not in (0, LIBFUZZER_TIMEOUT_CODE)
-        lines = report.read_text(errors="replace").splitlines()
-        for line in lines if failed else [line for line in lines if line.startswith("stat::number_of_executed_units")]:
-            say(line)
-        for path in found:
-            say(f"failing input ({path.name.partition('-')[0]}): {path.read_bytes().hex()}")
-        return int(failed)
+        return _judge(folder, os.waitstatus_to_exitcode(status))
+    finally:
+        # libFuzzer writes the failing input while the child exits, which passes through here too.
+        if os.getpid() == parent:
+            shutil.rmtree(folder)
+
+
+def _judge(folder: Path, code: int) -> int:
+    found = [path for path in sorted(folder.glob("*-*")) if not _was_stalled(path)]
+    failed = bool(found) or code not in (0, LIBFUZZER_TIMEOUT_CODE)
+    lines = (folder / "report").read_text(errors="replace").splitlines()
+    for line in lines if failed else [line for line in lines if line.startswith("stat::number_of_executed_units")]:
+        say(line)
+    for path in found:
+        say(f"failing input ({path.name.partition('-')[0]}): {path.read_bytes().hex()}")
+    return int(failed)
 
 
 def _was_stalled(path: Path) -> bool:
