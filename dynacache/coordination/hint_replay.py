@@ -81,7 +81,7 @@ class _LastOffer:
         """Count a loss if too few owners hold the record."""
         if not reached and self.counted:
             self.shared.counters.hints_lost += 1
-            self.shared.note("hint_lost", "warning", target=self.target)
+            self.shared.note("hint.lost", "warning", target=self.target)
 
 
 @attrs.define(eq=False)
@@ -125,7 +125,7 @@ class HintReplay:
         ]
         if left:
             self.shared.counters.hints_lost += sum(left)
-            self.shared.note("hints_left", "warning", hints=len(left), counted=sum(left))
+            self.shared.note("hints.left", "warning", hints=len(left), counted=sum(left))
 
     def delivered(self, delivery: _Delivery, refused: set[int]) -> None:
         """Remove acknowledged hints and keep to the rate."""

@@ -84,7 +84,7 @@ class PeerMessages:
             except (DynacacheError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
                 self.shared.counters.malformed_messages += 1
                 self.shared.note(
-                    "malformed_message", "warning", peer=peer.node_id, kind=str(message[0]), reason=str(error)
+                    "message.malformed", "warning", peer=peer.node_id, kind=str(message[0]), reason=str(error)
                 )
                 self.shared.effects.others.append(Close(connection, "a malformed message"))
                 return

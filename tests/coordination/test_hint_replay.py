@@ -69,7 +69,7 @@ def test_a_counted_hint_that_reaches_too_few_owners_is_counted_as_lost() -> None
     assert cluster.ask(fallback, [SET, b"key", RAW, b"value", Level.ONE, 100], 0.3)[0] == DONE
     cluster.run(8.0)
     assert sum(node.counters.hints_lost for node in cluster.nodes.values()) > 0
-    assert any(note.event == "hint_lost" for _, note in cluster.notes)
+    assert any(note.event == "hint.lost" for _, note in cluster.notes)
 
 
 def test_a_stopping_node_hands_its_hints_over_without_waiting() -> None:
@@ -103,5 +103,5 @@ def test_what_a_stop_cannot_hand_over_in_time_is_told() -> None:
     cluster.stop("n1", 0.5)
     cluster.run(3.0)
     assert "n1" in cluster.stopped
-    told = [note.fields for name, note in cluster.notes if name == "n1" and note.event == "hints_left"]
+    told = [note.fields for name, note in cluster.notes if name == "n1" and note.event == "hints.left"]
     assert told == [{"hints": count, "counted": 0}]

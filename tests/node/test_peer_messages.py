@@ -17,7 +17,7 @@ def test_a_client_request_on_a_peers_connection_closes_it_with_a_note() -> None:
     inbound = cluster.inbound("n1", "n2")
     effects = node.handle(cluster.instant("n1"), [(inbound, [[SET, 1, b"key", 1, b"value"]])])
     assert [each.connection for each in effects.others if isinstance(each, Close)] == [inbound]
-    (note,) = [each for each in effects.others if isinstance(each, Note) and each.event == "malformed_message"]
+    (note,) = [each for each in effects.others if isinstance(each, Note) and each.event == "message.malformed"]
     assert note.fields["peer"] == "n2"
     assert str(SET) in note.fields["reason"]
 

@@ -60,7 +60,7 @@ class Traffic:
 
 def seen_ms(watcher: Process, victim: Process, states: tuple[str, ...]) -> int | None:
     """When one node first held another for one of these states."""
-    lines = [line for line in watcher.log("member_changed") if line["node"].endswith(f":{victim.port}")]
+    lines = [line for line in watcher.log("member.changed") if line["node"].endswith(f":{victim.port}")]
     return min((line["time_ms"] for line in lines if line["state"] in states), default=None)
 
 
@@ -99,5 +99,5 @@ def test_no_live_node_is_held_dead_under_load(nodes: Nodes) -> None:
     # What is promised here concerns the members; requests may well be late on a machine that has no time for them.
     assert traffic.count > 0
     for process in processes:
-        changes = process.log("member_changed")
+        changes = process.log("member.changed")
         assert [line for line in changes if line["state"] == "dead"] == []
