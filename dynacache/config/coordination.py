@@ -33,6 +33,10 @@ class CoordinationConfig:
     pending_limit: int = 100_000
     """Requests in flight at one coordinator; one more is refused as overloaded."""
 
+    turn_reply_limit_bytes: int = 64 * 1024 * 1024
+    """Bytes of values that the reads of one turn may ask for together; the next read in that turn is refused as
+    overloaded, so that one frame full of reads of large values cannot exhaust the memory."""
+
     hedge_floor_ms: int = 5
     """Least delay before a second replica is asked while the first is silent. Four times the mean answer time of the
     first is the delay where that is more."""

@@ -39,11 +39,14 @@ class Reader:
     ) -> None:
         """Read plainly: value or miss, no metadata. Raises ``Overloaded``."""
         shared = self.shared
+        if shared.turn_reply_bytes > shared.settings.turn_reply_limit_bytes:
+            self._refuse()
         if route.is_owner:
             store = shared.store
             record = store.get(partition, key, shared.now_ms)
             if record is not None and record[1] == KIND_VALUE:
                 offset = HEADER_BYTES + 16 * record[3]
+                shared.turn_reply_bytes += len(record)
                 if level == Level.ONE or len(route.owners) == 1:
                     shared.counters.hits += 1
                     shared.effects.send(connection, (VALUE, rid, record[2] & PAYLOAD_RAW, record[offset:]))
@@ -79,8 +82,11 @@ class Reader:
     ) -> None:
         """Start a read that may need several answers. Raises ``Overloaded``."""
         shared = self.shared
-        if len(shared.pending) >= shared.settings.pending_limit:
-            raise Overloaded(f"{len(shared.pending)} requests are in flight, the limit of this node")
+        if (
+            len(shared.pending) >= shared.settings.pending_limit
+            or shared.turn_reply_bytes > shared.settings.turn_reply_limit_bytes
+        ):
+            self._refuse()
         operation = ReadOperation(
             shared,
             self.asker,
@@ -96,6 +102,13 @@ class Reader:
             minimum_context=minimum_context,
         )
         operation.begin()
+
+    def _refuse(self) -> None:
+        shared = self.shared
+        if len(shared.pending) >= shared.settings.pending_limit:
+            raise Overloaded(f"{len(shared.pending)} requests are in flight, the limit of this node")
+        limit_bytes = shared.settings.turn_reply_limit_bytes
+        raise Overloaded(f"the reads sent together ask for more than {limit_bytes} bytes; send fewer at once")
 
     def _one_more_is_enough(self, route: Route, level: int) -> bool:
         return bool(route.others) and (level == Level.ONE or required_answers(level, len(route.owners)) == 2)

@@ -77,6 +77,8 @@ class Shared:
     """The hybrid clock in milliseconds: what expiries are compared with."""
     wall_ms: int = 0
     """This machine's own clock: what other nodes' clocks are held against."""
+    turn_reply_bytes: int = 0
+    """Bytes of values this turn has promised to clients; past the limit it promises no more."""
     pending: dict[int, Pending] = attrs.field(factory=dict)
     deadlines: Timeline = attrs.field(factory=Timeline)
     attention: Timeline = attrs.field(factory=Timeline)

@@ -138,6 +138,7 @@ class Node:
         """Take one turn's inputs and messages; return what to do. ``now`` never goes back on the monotonic clock."""
         shared = self.shared
         shared.effects = effects = Effects()
+        shared.turn_reply_bytes = 0
         shared.now_s = now.monotonic_s
         clock = shared.clock
         shared.wall_ms = now.wall_ms

@@ -1,5 +1,6 @@
 """The plain path of reads gives what the operation would, at the cost of one message to one peer."""
 
+import attrs
 import pytest
 
 from dynacache.config import Config, CoordinationConfig
@@ -75,3 +76,13 @@ def test_the_limit_of_requests_in_flight_refuses_definitely() -> None:
     cluster.run(1.0)
     reply = cluster.ask("n1", [GET, b"key 1", Level.QUORUM])
     assert (reply[0], reply[3]) == (VALUE, b"value 1")
+
+
+@pytest.mark.parametrize("flags", [0, 1], ids=["plain", "with metadata"])
+def test_a_frame_full_of_reads_of_large_values_is_bounded(flags: int) -> None:
+    cluster = FakeCluster(3, attrs.evolve(Config(), coordination=CoordinationConfig(turn_reply_limit_bytes=100_000)))
+    cluster.ask("n1", [SET, b"large", RAW, b"x" * 40_000, Level.ALL])
+    replies = cluster.ask_many("n1", [[GET, b"large", Level.ONE, 0, flags] for _ in range(10)])
+    assert [reply[0] for reply in replies] == [VALUE] * 3 + [ERROR] * 7
+    assert {reply[2] for reply in replies[3:]} == {Overloaded.code}
+    assert cluster.ask("n1", [GET, b"large", Level.ONE])[0] == VALUE, "the next turn starts anew"
