@@ -35,7 +35,7 @@ test *arguments:
 
 # The simulator: real node code under virtual time.
 sim *arguments:
-    @echo "the simulator arrives with the next issue"
+    @echo "the simulator arrives with a later release"
 
 # A live cluster with a kill and a restart; arguments go to `dynacache demo`.
 demo *arguments:

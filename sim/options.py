@@ -67,7 +67,6 @@ class Options:
     replica_timeout_ms: int = 500
     read_timeout_ms: int = 1_000
     write_timeout_ms: int = 2_000
-    sibling_limit: int = 8
     operation_id_limit: int = 100_000
     peer_high_water_bytes: int = 32 * 1024 * 1024
     delay_minimum_s: float = 0.0002
@@ -160,7 +159,6 @@ def _limits(draws: Draws) -> dict[str, Any]:
         "hint_settle_s": _stream(draws, "hint_settle").choice([1.0, 5.0]),
         "peer_high_water_bytes": _stream(draws, "high_water").weighted([(32 * mebibyte, 3), (4096, 1)]),
         "replica_timeout_ms": _stream(draws, "replica_timeout").choice([100, 500]),
-        "sibling_limit": _stream(draws, "sibling_limit").choice([2, 8]),
         "operation_id_limit": _stream(draws, "operation_ids").weighted([(100_000, 3), (10, 1)]),
     }
 
@@ -202,7 +200,6 @@ def config(options: Options) -> Config:
         replica_timeout_ms=options.replica_timeout_ms,
         read_timeout_ms=options.read_timeout_ms,
         write_timeout_ms=options.write_timeout_ms,
-        sibling_limit=options.sibling_limit,
         operation_id_limit=options.operation_id_limit,
     )
     return Config(storage=storage, hints=hints, coordination=coordination, membership=MembershipConfig.simulated())

@@ -68,7 +68,7 @@ class FakeCluster:
     _outbound: set[tuple[str, str]] = attrs.field(factory=set)
     _table: MemberTable = attrs.field(init=False)
     _next_connection: int = 1
-    _next_rid: int = 1
+    next_rid: int = 1
     _incarnations: int = 1
 
     def __attrs_post_init__(self) -> None:
@@ -101,16 +101,16 @@ class FakeCluster:
         self.now_s = max(self.now_s, end_s)
 
     def ask(self, name: str, message: list[Any], wait_s: float = 0.2) -> Any:
-        """Send one client message to a node, wait, and return the reply without its kind's rid."""
+        """Send one client message to a node, wait, and return the reply (None for none yet)."""
         return self.ask_many(name, [message], wait_s)[0]
 
     def ask_many(self, name: str, messages: list[list[Any]], wait_s: float = 0.2) -> list[Any]:
         """Send client messages in one batch; returns their replies in order, None for none yet."""
         rids = []
         for message in messages:
-            message.insert(1, self._next_rid)
-            rids.append(self._next_rid)
-            self._next_rid += 1
+            message.insert(1, self.next_rid)
+            rids.append(self.next_rid)
+            self.next_rid += 1
         self._turn(name, [(CLIENT, [_through_the_wire(each) for each in messages])], [])
         self.run(wait_s)
         return [next(iter(self.replies.get(rid, [])), None) for rid in rids]
@@ -167,6 +167,15 @@ class FakeCluster:
         """Return the key's owners in order."""
         return list(self.ask(next(iter(self.nodes)), [48, "owners", key], 0.0)[2]["owners"])
 
+    def instant(self, name: str) -> Instant:
+        """Return the time on a node's clocks."""
+        offset = self.wall_offset_ms.get(name, 0)
+        return Instant(self.now_s, WALL_MS + int(self.now_s * 1000) + offset)
+
+    def inbound(self, name: str, source: str) -> int:
+        """Return the connection of a node on which another one sends it requests."""
+        return self._links[source, self.nodes[source].links.by_node[name].connection][1]
+
     # Inside
 
     def _entry(self, name: str, state: MemberState) -> MemberEntry:
@@ -176,16 +185,12 @@ class FakeCluster:
     def _awake(self) -> list[tuple[str, Node]]:
         return [(name, node) for name, node in self.nodes.items() if name not in self.paused]
 
-    def _instant(self, name: str) -> Instant:
-        offset = self.wall_offset_ms.get(name, 0)
-        return Instant(self.now_s, WALL_MS + int(self.now_s * 1000) + offset)
-
     def _start(self, name: str, table: MemberTable, *, complete: bool) -> None:
         entry = table.entries[name]
         birth = Birth(node_id=name, incarnation=entry.generation, host=name, port=1, founders=1, join_timeout_s=1.0)
         assert isinstance(birth.outcome, Born)
         birth.outcome = Joined(birth.outcome.record, table, entry)
-        node = Node(self.config, name, entry.generation, birth, table, complete, Random(name), self._instant(name))
+        node = Node(self.config, name, entry.generation, birth, table, complete, Random(name), self.instant(name))
         self.nodes[name] = node
         self.stopped.discard(name)
         self._turn(name, [], [Connected(CLIENT, Role.CLIENT, None, False)])
@@ -193,9 +198,10 @@ class FakeCluster:
     def _turn(self, name: str, received: list[Any], inputs: list[Input]) -> None:
         if name not in self.nodes:
             return
-        self._perform(name, self.nodes[name].handle(self._instant(name), received, inputs))
+        self.perform(name, self.nodes[name].handle(self.instant(name), received, inputs))
 
-    def _perform(self, name: str, effects: Effects) -> None:
+    def perform(self, name: str, effects: Effects) -> None:
+        """Carry out what a node asked for."""
         for connections, message in effects.shared:
             for connection in connections:
                 self._send(name, connection, message)

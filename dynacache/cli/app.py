@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
 def serve(
     *,
     founders: int | None = None,
-    seed: Annotated[tuple[str, ...], Parameter(name="--seed", negative=())] = (),
+    seed: Annotated[tuple[str, ...], Parameter(name="--seed", negative=(), show_default=False)] = (),
     host: str | None = None,
     port: int | None = None,
     advertise_host: str | None = None,
@@ -85,14 +85,14 @@ def serve(
     secret: Annotated[str | None, Parameter(env_var="DYNACACHE_SECRET")] = None,
     secret_file: Annotated[Path | None, Parameter(env_var="DYNACACHE_SECRET_FILE")] = None,
     config: Path | None = None,
-    setting: Annotated[tuple[str, ...], Parameter(name="--set", negative=())] = (),
+    setting: Annotated[tuple[str, ...], Parameter(name="--set", negative=(), show_default=False)] = (),
 ) -> int:
     """Run a node until it is told to stop (SIGTERM, Ctrl-C).
 
     Parameters
     ----------
     founders
-        Found a cluster together with so many nodes, this one included (1: alone). Later starts leave it out.
+        Found a cluster together with so many nodes, this one included (1: alone), unless a seed knows it already.
     seed
         host:port of a node that may know the cluster; repeat it for several.
     host

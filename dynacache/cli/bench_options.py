@@ -26,7 +26,7 @@ _ROUNDS_WITH_REDIS = 7
 class BenchOptions:
     """What to measure."""
 
-    server: Annotated[tuple[str, ...], Parameter(name=["--server", "-s"], negative=())] = ()
+    server: Annotated[tuple[str, ...], Parameter(name=["--server", "-s"], negative=(), show_default=False)] = ()
     """host:port of the nodes of a running cluster, each named; left out, a cluster is started for the bench."""
     secret_file: Annotated[Path | None, Parameter(env_var="DYNACACHE_SECRET_FILE")] = None
     """File whose first line is the running cluster's secret."""
@@ -40,7 +40,7 @@ class BenchOptions:
     """Measure Redis too: one master, two replicas, SET followed by WAIT 1; rounds alternate."""
     connections: int = 50
     """Connections, spread over the nodes."""
-    depth: Annotated[tuple[int, ...], Parameter(negative=())] = ()
+    depth: Annotated[tuple[int, ...], Parameter(negative=(), show_default=False)] = ()
     """Requests sent together on a connection; repeat it for several. Left out: 1 and 16."""
     value_bytes: int | None = None
     """Size of values; left out, 512, or 64 with --memory."""
@@ -56,12 +56,12 @@ class BenchOptions:
     """Exponent of Zipf's law for the keys; 0 uses them evenly."""
     trace: Path | None = None
     """Take the keys from this trace (one key a line, .xz or plain)."""
-    rate: Annotated[tuple[float, ...], Parameter(negative=())] = ()
+    rate: Annotated[tuple[float, ...], Parameter(negative=(), show_default=False)] = ()
     """Send so many requests a second on schedule (open loop); repeat it for several."""
     seconds: float = 1.5
     """Length of each round."""
     requests: int = 0
-    """End a round after so many requests instead."""
+    """End a round after so many requests instead; 0 goes by time."""
     rounds: int | None = None
     """Rounds; left out, 7 with --against and 3 without."""
     seed: int = 1

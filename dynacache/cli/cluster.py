@@ -24,8 +24,9 @@ def status(client: CacheClient, address: str | None = None) -> Answer:
     report: Mapping[str, Any] = client.report("status", address=address)
     members: Sequence[Mapping[str, Any]] = report.get("members", ())
     rows = tuple(tuple(_cell(member.get(column)) for column in _MEMBER_COLUMNS) for member in members)
+    count = "1 member" if len(members) == 1 else f"{len(members)} members"
     title = (
-        f"cluster {report.get('cluster', '-')}, as {report.get('node', '-')} sees it: {len(members)} members,"
+        f"cluster {report.get('cluster', '-')}, as {report.get('node', '-')} sees it: {count},"
         f" {report.get('partition_count', '-')} partitions, {report.get('replication_factor', '-')} copies,"
         f" {report.get('warming_partitions', '-')} of its partitions warming"
     )

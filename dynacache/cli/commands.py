@@ -140,7 +140,7 @@ def touch(
     connection: Connection = DEFAULT_CONNECTION,
     output: OutputOption = "table",
 ) -> int:
-    """Let a value live for so many seconds from now, if that is longer than it would; exit code 3 if there is none."""
+    """Give a value so many seconds to live from now; exit code 3 when there is none."""
     from dynacache.cli import data
 
     return with_client(connection, output, lambda client: data.touch(client, key, seconds, level))
@@ -164,7 +164,7 @@ def increment(
 def mget(
     *keys: str, level: _LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
 ) -> int:
-    """Print the values of several keys; exit code 3 when none of them is there."""
+    """Print the values of keys; exit code 3 when none of them has one."""
     from dynacache.cli import data
 
     return with_client(connection, output, lambda client: data.mget(client, keys, level))

@@ -11,6 +11,7 @@ Values: text is stored as a string, ``--json`` stores what the JSON says, ``--ra
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def ttl(client: CacheClient, key: str, level: str | None) -> Answer:
 
 
 def touch(client: CacheClient, key: str, seconds: float, level: str | None) -> Answer:
-    """Let a value live for so many seconds from now, if that is longer than it would anyway."""
+    """Give a value so many seconds to live from now."""
     if client.touch(key, seconds, level=level):
         return Answer({"key": key, "found": True}, text="touched")
     return _not_found(key, None)
@@ -123,7 +124,9 @@ def increment(client: CacheClient, key: str, delta: int, ttl_s: float | None, le
 
 
 def mget(client: CacheClient, keys: Sequence[str], level: str | None) -> Answer:
-    """Print the values of several keys; exit code 3 when none of them is there."""
+    """Print the values of keys; exit code 3 when none of them has one."""
+    if not keys:
+        raise InvalidRequest("expected at least one KEY")
     found = client.get_many(keys, level=level)
     rows = tuple((key, _text_of(found[key]) if key in found else "(not found)") for key in keys)
     return Answer(
@@ -149,8 +152,31 @@ def fetch(client: CacheClient, key: str, level: str | None, siblings: bool) -> A
         "siblings": [{"value": each.value, "last_updated": each.last_updated} for each in fetched.siblings],
         "receipt": _receipt(fetched.receipt),
     }
-    rows = tuple((name, _text_of(record[name])) for name in record if name not in ("key", "found"))
-    return Answer(record, tables=(Rows(key, ("", ""), rows),))
+    rows = [
+        ("value", _text_of(fetched.value)),
+        *(("concurrent", _text_of(each.value)) for each in fetched.siblings),
+        ("version", record["version"]),
+        ("created", _instant(fetched.created_at)),
+        ("last updated", _instant(fetched.last_updated)),
+        ("time to live", "never expires" if fetched.ttl is None else f"{fetched.ttl:.3f} s"),
+        *((name.replace("_", " "), _told(told)) for name, told in (record["receipt"] or {}).items()),
+    ]
+    return Answer(record, tables=(Rows(key, ("what", "is"), tuple(rows)),))
+
+
+def _instant(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return datetime.fromtimestamp(seconds, UTC).isoformat(" ", "milliseconds")
+
+
+def _told(value: Any) -> str:
+    """A field of a receipt: a name, a list of nodes, or a mark."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    return ", ".join(value or ()) or "-"
 
 
 def _receipt(receipt: Any) -> dict[str, Any] | None:

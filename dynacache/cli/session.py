@@ -59,7 +59,7 @@ class CacheClient(Protocol):
         """Whether there is a value."""
 
     def touch(self, key: bytes | str, ttl: float, *, level: str | None = None) -> bool:
-        """Extend the life of a value."""
+        """Give a value a new time to live."""
 
     def increment(
         self, key: bytes | str, delta: int = 1, *, ttl: float | None = None, level: str | None = None

@@ -17,7 +17,7 @@ import attrs
 
 from dynacache.client.results import Decoder, Reply
 from dynacache.errors import DynacacheError, ProtocolError, UncertainError
-from dynacache.wire.messages import SET
+from dynacache.wire.messages import ERROR, SET
 
 if TYPE_CHECKING:
     from dynacache.client.routing import Endpoint
@@ -67,6 +67,11 @@ class Call(Generic[ResultT]):
     """The first attempt of unknown fate: if no later one succeeds, this is what the caller must hear."""
     waiter: Any = None
     """What the shell waits on."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the present attempt ended without a result."""
+        return self.reply is None or self.reply[0] == ERROR
 
     def result(self, wall_ms: int) -> ResultT:
         """The decoded answer, given this machine's clock; raises what the call ended with.

@@ -108,9 +108,8 @@ class Requests:
     ) -> Call[Any]:
         encoded = encode_key(key)
         wire_level, spread = self.options.read(level, max_staleness)
-        timeout_s = None if timeout is None else checked_timeout_s(timeout)
         message = [GET, 0, encoded, wire_level, 0, flags]
-        return Call(message, _GET_TIMEOUT, encoded, decode, True, False, timeout_s, spread, default)
+        return Call(message, _GET_TIMEOUT, encoded, decode, True, False, _timeout_s(timeout), spread, default)
 
     def get(
         self,
@@ -237,7 +236,8 @@ class Requests:
     ) -> Call[Written]:
         """Delete a key; on demand only while it has the ``version`` of an earlier answer, judged as in `set`.
 
-        Returns a `Written` that is true when the delete was applied, also when there was nothing to delete.
+        Returns a `Written` that is true when there was a value and it was deleted. A plain delete is retried under one
+        operation id; after a retry at another coordinator it may be false although the first attempt deleted a value.
         """
         encoded = encode_key(key)
         condition = _condition(False, False, version)
@@ -263,15 +263,14 @@ class Requests:
         return call
 
     def touch(
-        self, key: Key, ttl: float, *, level: LevelName | None = None, timeout: float | None = None
+        self, key: Key, ttl: float | None, *, level: LevelName | None = None, timeout: float | None = None
     ) -> Call[bool]:
-        """Extend the time to live to at least ``ttl`` seconds from now; return False when the key has no value.
+        """Give the value ``ttl`` seconds to live from now (None: for ever); return False when the key has no value.
 
-        It never shortens a life, and never undoes another client's write.
+        Extending a life makes no new version, so it never undoes another client's write; shortening or ending its limit
+        is a write over the version that was found. Raises WrongType where only extending is possible (counters).
         """
         encoded = encode_key(key)
-        if ttl is None:
-            raise InvalidRequest("touch extends an expiry by seconds; to remove it, write the value without a ttl")
         message = [TOUCH, 0, encoded, ttl_ms_of(ttl), self.options.write(level), 0]
         return Call(message, _TOUCH_TIMEOUT, encoded, results.read_applied, True, True, _timeout_s(timeout))
 

@@ -15,6 +15,7 @@ node that hangs costs a second and not the caller's whole patience; other calls 
 """
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -34,7 +35,7 @@ from dynacache.errors import (
     UncertainError,
 )
 
-__all__ = ["RetryPolicy", "attempt_deadline_s", "settle"]
+__all__ = ["RetryPolicy", "attempt_deadline_s", "settle", "settle_all"]
 
 
 @attrs.frozen
@@ -78,6 +79,20 @@ def settle(call: Call[Any], policy: RetryPolicy, now_s: float, random_source: ra
         call.tried = (*call.tried, call.endpoint)
     call.reply = call.error = None
     return delay_s
+
+
+def settle_all(
+    calls: Iterable[Call[Any]], policy: RetryPolicy, now_s: float, random_source: random.Random
+) -> tuple[list[Call[Any]], float]:
+    """Judge one attempt of each call: the calls to try again, and the seconds until that is right for all of them."""
+    again = []
+    longest_s = 0.0
+    for call in calls:
+        delay_s = settle(call, policy, now_s, random_source)
+        if delay_s is not None:
+            again.append(call)
+            longest_s = max(longest_s, delay_s)
+    return again, longest_s
 
 
 def _final(call: Call[Any], error: DynacacheError) -> DynacacheError:

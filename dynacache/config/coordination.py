@@ -33,8 +33,13 @@ class CoordinationConfig:
     pending_limit: int = 100_000
     """Requests in flight at one coordinator; one more is refused as overloaded."""
 
+    turn_reply_limit_bytes: int = 64 * 1024 * 1024
+    """Bytes of values that the reads of one turn may ask for together; the next read in that turn is refused as
+    overloaded, so that one frame full of reads of large values cannot exhaust the memory."""
+
     hedge_floor_ms: int = 5
-    """Least delay before a second replica is asked while the first is silent; the observed p95 raises it."""
+    """Least delay before a second replica is asked while the first is silent. Four times the mean answer time of the
+    first is the delay where that is more."""
 
     hedge_budget: float = 0.1
     """Hedged reads allowed as a share of all reads, so that a slow cluster is not asked twice as much."""
@@ -53,9 +58,6 @@ class CoordinationConfig:
 
     max_message_age_ms: int = 5_000
     """A replication message older than this (by its hybrid clock) is dropped: its coordinator has hinted it by now."""
-
-    sibling_limit: int = 8
-    """Concurrent versions a coordinator will leave on one key."""
 
     operation_id_limit: int = 100_000
     """Operation ids remembered for retries, in two generations."""

@@ -53,11 +53,12 @@ class StorageSettings:
 
     gc_grace_min_ms: int = attrs.field(default=60 * 60 * 1000, validator=_positive)
     """Least age of a tombstone before it may be reaped because every owner is known to hold it. Must exceed the life of
-    a hint and of a request."""
+    a hint and of a request. This release reaps at `gc_grace_max_ms` alone."""
 
     gc_grace_max_ms: int = attrs.field(default=24 * 60 * 60 * 1000, validator=_positive)
-    """Age at which a complete copy reaps a tombstone whatever the others hold. A node away for longer than 0.8 of this
-    is treated as stale. More tolerates longer absence and keeps more tombstones."""
+    """Age at which a complete copy reaps a tombstone whatever the others hold. A node must
+    not come back with data after a longer absence: this release does not recognise its copy as stale. More tolerates
+    longer absence and keeps more tombstones."""
 
     largest_value_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_positive)
     """Largest encoded value; a larger one is refused before anything changes."""

@@ -23,7 +23,7 @@ from dynacache.coordination.routes import Route
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.write import Writer
 from dynacache.datatypes.reading import View, read
-from dynacache.errors import DynacacheError, NotEnoughReplicas, NotReady, WrongType
+from dynacache.errors import DynacacheError, NotEnoughReplicas, NotReady, OutOfMemory, WrongType
 from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import fingerprint, key_hash
 from dynacache.types import Level, WriteCondition
@@ -117,10 +117,16 @@ class Conditional:
         return request.operation == DELETE and plain
 
     def _adopt(self, route: Route, operation: ReadOperation, outcome: Concluded) -> None:
-        """Hold what was read before writing over it, so that the new version's clock covers it."""
-        if outcome.record is None or not route.is_owner:
+        """Hold what was read before writing over it, so that the new version's clock covers it. Raises ``OutOfMemory``
+        with nothing changed."""
+        shared, record = self.shared, outcome.record
+        if record is None:
             return
-        self.shared.store.merge(operation.partition, operation.key, outcome.record, self.shared.now_ms)
+        partition, key = operation.partition, operation.key
+        if route.is_owner:
+            shared.store.merge(partition, key, record, shared.now_ms)
+        elif not shared.hints.add(route.self_stands_for, partition, key, record, shared.now_ms, counted=False):
+            raise OutOfMemory(f"hints for {route.self_stands_for} are at their limit; this node cannot stand in for it")
 
     def _seen(self, connection: ConnectionId, request: Request) -> bool:
         operations = self.writer.operations
@@ -156,9 +162,14 @@ class Conditional:
                 reply = (NUMBER, request.rid, value)
         metadata = self._metadata(prepared, route, replica, view)
         self.writer.replicate(
-            route, partition, request.key, replica, request.level, request.timeout_ms,
+            route,
+            partition,
+            request.key,
+            replica,
+            request.level,
+            request.timeout_ms,
             (prepared.connection, reply if metadata is None else (*reply, metadata)),
-        )  # fmt: skip
+        )
 
     def _holds(self, prepared: _Prepared, record: bytes | None, view: View | None) -> bool:
         """Tell whether the request's condition is met by what is there."""
@@ -185,7 +196,10 @@ class Conditional:
         self, prepared: _Prepared, route: Route, partition: int, record: bytes | None, view: View | None
     ) -> bytes:
         """Raise the expiry of the version named; shortening or removing it is a write over that version, and a value
-        that never expires and shall not is left alone."""
+        that never expires and shall not is left alone.
+
+        That write keeps the time of the value it repeats, so it never wins over a value set elsewhere meanwhile.
+        """
         request, shared = prepared.request, self.shared
         assert record is not None
         assert view is not None
@@ -203,7 +217,7 @@ class Conditional:
         key_print = fingerprint(request.key)
         context = parse_context(make_context(record, key_print), key_print)
         return self.writer.set_after(
-            route, partition, request.key, view.flags & PAYLOAD_RAW, view.payload, expire_ms, context, record
+            route, partition, request.key, view.flags & PAYLOAD_RAW, view.payload, expire_ms, context, record, view.time
         )
 
     def _reply_now(self, prepared: _Prepared, route: Route, record: bytes | None, view: View | None) -> None:

@@ -96,7 +96,7 @@ class Forwarder:
         route = shared.routes.route(key_hash(message[2]) >> shared.partition_shift)
         if hops >= shared.settings.forward_hops:
             raise NotReady(f"forwarded {hops} times without reaching an owner; the nodes' tables are still settling")
-        self._send(_Forwarded(self, client, message[1], list(message), hops, timeout_ms), route, timeout_ms)
+        self._send(_Forwarded(self, client, message[1], list(message), hops, timeout_ms), route)
 
     def again(self, forwarded: _Forwarded) -> None:
         """Send a request to the next choice after its link ended, if that cannot apply it twice."""
@@ -111,7 +111,7 @@ class Forwarder:
         forwarded.uncertain = message[0] != GET
         try:
             route = shared.routes.route(key_hash(message[2]) >> shared.partition_shift)
-            self._send(forwarded, route, forwarded.timeout_ms)
+            self._send(forwarded, route)
         except NotEnoughReplicas as error:
             unsure = ConnectionLost(
                 "the connection to the node that serves this key ended, and no other can be reached"
@@ -139,7 +139,7 @@ class Forwarder:
         for (connection, hops), messages in batches.items():
             shared.effects.send(connection, (FORWARD, shared.clock.last, shared.digest, hops + 1, messages))
 
-    def _send(self, forwarded: _Forwarded, route: Route, timeout_ms: int) -> None:
+    def _send(self, forwarded: _Forwarded, route: Route) -> None:
         shared = self.shared
         choices = [connection for connection in route.forward_to if connection not in forwarded.tried]
         if not choices:
@@ -148,7 +148,7 @@ class Forwarder:
         forwarded.connection = choices[0]
         forwarded.tried.append(choices[0])
         forwarded.request_id = shared.new_request(
-            forwarded, timeout_class_ms(timeout_ms + _GRACE_MS), shared.settings.longest_timeout_ms * 2
+            forwarded, timeout_class_ms(forwarded.timeout_ms + _GRACE_MS), shared.settings.longest_timeout_ms * 2
         )
         self._queue(forwarded)
 

@@ -9,21 +9,20 @@ wrong, and nothing is changed. A message whose request id cannot be read gets no
 Why one loop: the batch is the unit of the hot path, and two branches per message are all that the common case pays.
 """
 
-from typing import Any
-
 import attrs
 
 from dynacache.coordination.conditional import Conditional
 from dynacache.coordination.forward import Forwarder
 from dynacache.coordination.read import Reader
-from dynacache.coordination.requests import TTL_LIMIT_MS, Request, parse
+from dynacache.coordination.requests import OPERATION_ID_LIMIT_BYTES, TTL_LIMIT_MS, Request, parse
 from dynacache.coordination.routes import Route
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.write import Writer
 from dynacache.errors import DynacacheError, InvalidRequest, NotReady
 from dynacache.events import Close, ConnectionId, Message
 from dynacache.placement.partitions import fingerprint, key_hash
-from dynacache.versioning.context import parse_context
+from dynacache.types import Level
+from dynacache.versioning.context import Context, parse_context
 from dynacache.wire.messages import (
     DELETE,
     GET,
@@ -38,7 +37,8 @@ from dynacache.wire.messages import (
 
 __all__ = ["Gate"]
 
-_PLAIN_LEVELS = 4
+_HIGHEST_LEVEL = int(Level.ALL)
+"""Above it is `strong`, which is refused."""
 
 
 @attrs.define(eq=False)
@@ -86,7 +86,7 @@ class Gate:
             or not 0 < len(key) <= KEY_LIMIT_BYTES
             or type(rid) is not int
             or type(level) is not int
-            or not 0 < level <= _PLAIN_LEVELS
+            or not 0 < level <= _HIGHEST_LEVEL
             or type(timeout_ms) is not int
             or not 0 < timeout_ms <= shared.settings.longest_timeout_ms
             or (count > 5 and message[5])
@@ -118,12 +118,15 @@ class Gate:
             or len(payload) > VALUE_LIMIT_BYTES
             or payload_flags not in (0, 1)
             or type(level) is not int
-            or not 0 < level <= _PLAIN_LEVELS
+            or not 0 < level <= _HIGHEST_LEVEL
             or type(timeout_ms) is not int
             or not 0 < timeout_ms <= shared.settings.longest_timeout_ms
             or type(ttl_ms) is not int
             or not 0 <= ttl_ms <= TTL_LIMIT_MS
-            or (operation_id is not None and (type(operation_id) is not bytes or len(operation_id) > 32))
+            or (
+                operation_id is not None
+                and (type(operation_id) is not bytes or len(operation_id) > OPERATION_ID_LIMIT_BYTES)
+            )
             or (count > 8 and (message[8] or (count > 9 and message[9]) or (count > 10 and message[10] is not None)))
             or count > 12
             or self.stopping
@@ -169,13 +172,20 @@ class Gate:
             self.conditional.start(connection, request)
 
     def _read(self, connection: ConnectionId, request: Request, partition: int, route: Route) -> None:
-        minimum: Any = None
+        minimum: Context | None = None
         if request.context is not None:
             minimum = parse_context(request.context, fingerprint(request.key))
         self.reader.start(
-            connection, request.rid, request.key, partition, route, request.level, request.timeout_ms,
-            request.flags, None, minimum,
-        )  # fmt: skip
+            connection,
+            request.rid,
+            request.key,
+            partition,
+            route,
+            request.level,
+            request.timeout_ms,
+            flags=request.flags,
+            minimum_context=minimum,
+        )
 
     def _malformed(self, connection: ConnectionId, message: Message) -> None:
         """Answer what cannot be read; without a request id there is nobody to answer."""

@@ -25,7 +25,7 @@ from dynacache.errors import DynacacheError
 from dynacache.events import ConnectionId, Message
 from dynacache.types import Level, NodeId
 from dynacache.versioning import packed
-from dynacache.wire.messages import WRITE
+from dynacache.wire.messages import WHOLE_GROUP, WRITE
 
 __all__ = ["HintReplay"]
 
@@ -81,7 +81,7 @@ class _LastOffer:
         """Count a loss if too few owners hold the record."""
         if not reached and self.counted:
             self.shared.counters.hints_lost += 1
-            self.shared.note("hint_lost", "warning", target=self.target)
+            self.shared.note("hint.lost", "warning", target=self.target)
 
 
 @attrs.define(eq=False)
@@ -118,12 +118,21 @@ class HintReplay:
                 self._offer([(target, key, hint) for key, hint in self.hints.batch(target, 1_000, 4 << 20)])
         return not self._busy and not self.hints.targets()
 
+    def give_up(self) -> None:
+        """The time to stop has come: what was not handed over ends with this process, counted and told."""
+        left = [
+            hint.counted for target in self.hints.targets() for _, hint in self.hints.batch(target, 1 << 30, 1 << 62)
+        ]
+        if left:
+            self.shared.counters.hints_lost += sum(left)
+            self.shared.note("hints.left", "warning", hints=len(left), counted=sum(left))
+
     def delivered(self, delivery: _Delivery, refused: set[int]) -> None:
         """Remove acknowledged hints and keep to the rate."""
         size_bytes = 0
         for position, (key, record) in enumerate(delivery.hints):
             size_bytes += len(record)
-            if position not in refused and -1 not in refused:
+            if position not in refused and WHOLE_GROUP not in refused:
                 self.shared.counters.hints_delivered += 1
                 self.hints.delivered(delivery.target, key, record)
         pause_s = size_bytes / self.settings.replay_bytes_per_s
@@ -160,9 +169,15 @@ class HintReplay:
                 self._merge_own(hint.partition, key, record)
             needed = required_answers(Level.QUORUM, len(route.owners)) - int(route.is_owner)
             group = RepairGroup(
-                shared, hint.partition, key, record, list(route.others), shared.settings.write_timeout_ms,
-                _LastOffer(shared, target, hint.counted), needed,
-            )  # fmt: skip
+                shared,
+                hint.partition,
+                key,
+                record,
+                list(route.others),
+                shared.settings.write_timeout_ms,
+                _LastOffer(shared, target, hint.counted),
+                needed,
+            )
             group.start()
 
     def _merge_own(self, partition: int, key: bytes, record: bytes) -> None:

@@ -123,10 +123,6 @@ class Links:
             del self._avoided[node_id]
             self.epoch += 1
 
-    def next_due(self) -> float:
-        """Return when the next avoided peer is to be tried again."""
-        return min(self._avoided.values(), default=float("inf"))
-
     def usable(self, node_id: NodeId) -> bool:
         """Tell whether requests may be sent to this peer now."""
         link = self.by_node.get(node_id)

@@ -9,8 +9,6 @@ owner, its memory is complete, the record holds one live value or there is none 
 Why: four reads in five of a cache are plain; they must cost a dict lookup and a comparison elsewhere.
 """
 
-from typing import Any
-
 import attrs
 
 from dynacache.coordination.read_batch import Asker, FastItem
@@ -21,6 +19,7 @@ from dynacache.coordination.tally import required_answers
 from dynacache.errors import Overloaded
 from dynacache.events import ConnectionId
 from dynacache.types import Level
+from dynacache.versioning.context import Context
 from dynacache.versioning.packed import HEADER_BYTES, version_prefix
 from dynacache.versioning.packed import VALUE as KIND_VALUE
 from dynacache.wire.messages import PAYLOAD_RAW, VALUE
@@ -40,11 +39,14 @@ class Reader:
     ) -> None:
         """Read plainly: value or miss, no metadata. Raises ``Overloaded``."""
         shared = self.shared
+        if shared.turn_reply_bytes > shared.settings.turn_reply_limit_bytes:
+            self._refuse()
         if route.is_owner:
             store = shared.store
             record = store.get(partition, key, shared.now_ms)
             if record is not None and record[1] == KIND_VALUE:
                 offset = HEADER_BYTES + 16 * record[3]
+                shared.turn_reply_bytes += len(record)
                 if level == Level.ONE or len(route.owners) == 1:
                     shared.counters.hits += 1
                     shared.effects.send(connection, (VALUE, rid, record[2] & PAYLOAD_RAW, record[offset:]))
@@ -66,19 +68,47 @@ class Reader:
         self.start(connection, rid, key, partition, route, level, timeout_ms)
 
     def start(
-        self, connection: ConnectionId, rid: int, key: bytes, partition: int, route: Route, level: int,
-        timeout_ms: int, flags: int = 0, waiter: Waiter | None = None, minimum_context: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        connection: ConnectionId,
+        rid: int,
+        key: bytes,
+        partition: int,
+        route: Route,
+        level: int,
+        timeout_ms: int,
+        flags: int = 0,
+        waiter: Waiter | None = None,
+        minimum_context: Context | None = None,
+    ) -> None:
         """Start a read that may need several answers. Raises ``Overloaded``."""
+        shared = self.shared
+        if (
+            len(shared.pending) >= shared.settings.pending_limit
+            or shared.turn_reply_bytes > shared.settings.turn_reply_limit_bytes
+        ):
+            self._refuse()
+        operation = ReadOperation(
+            shared,
+            self.asker,
+            connection,
+            rid,
+            key,
+            partition,
+            route,
+            level,
+            shared.now_s + timeout_ms / 1000,
+            flags=flags,
+            waiter=waiter,
+            minimum_context=minimum_context,
+        )
+        operation.begin()
+
+    def _refuse(self) -> None:
         shared = self.shared
         if len(shared.pending) >= shared.settings.pending_limit:
             raise Overloaded(f"{len(shared.pending)} requests are in flight, the limit of this node")
-        operation = ReadOperation(
-            shared, self.asker, connection, rid, key, partition, route, level, shared.now_s + timeout_ms / 1000, flags,
-            waiter,
-            minimum_context,
-        )  # fmt: skip
-        operation.begin()
+        limit_bytes = shared.settings.turn_reply_limit_bytes
+        raise Overloaded(f"the reads sent together ask for more than {limit_bytes} bytes; send fewer at once")
 
     def _one_more_is_enough(self, route: Route, level: int) -> bool:
         return bool(route.others) and (level == Level.ONE or required_answers(level, len(route.owners)) == 2)

@@ -7,8 +7,9 @@ held here; a peer that holds the same version answers one byte, and only a diffe
 Invariant: every item is answered exactly once: by the reply, by the link's end, or by the deadline. A plain item whose
 answer is anything but "the same" becomes an operation that knows both answers.
 
-Why compare versions and not values: equal versions mean equal values, and a version is thirty bytes. It replaces the
-hash of a digest read by the thing itself, and the second round trip by sending the record at once (brief R5.7).
+Why compare versions and not values: equal versions mean equal values, and a version is 44 bytes for a key that one
+actor wrote. It replaces the hash of a digest read by the thing itself, and the second round trip by sending the record
+at once (brief R5.7).
 """
 
 from typing import Any
@@ -23,10 +24,13 @@ from dynacache.events import ConnectionId, Message
 from dynacache.types import MissReason
 from dynacache.wire.messages import GROUP_LIMIT_KEYS, MISS, PAYLOAD_RAW, READ, VALUE
 
-__all__ = ["Asker", "FastItem", "ReadBatch"]
+__all__ = ["HEDGES_LIMIT", "Asker", "FastItem", "ReadBatch"]
 
 FastItem = tuple[ConnectionId, int, bytes, bytes | None, int, int, int, int]
 """(client connection, rid, key, record held here, offset of its payload, partition, level, timeout in ms)."""
+
+HEDGES_LIMIT = 100.0
+"""Hedged reads that a node may save up."""
 
 _RESEND_LIMIT = 3
 
@@ -120,8 +124,8 @@ class ReadBatch:
         counters = self.shared.counters
         for item, answer in zip(items, answers, strict=True):
             reply: Message
-            if type(item) is not tuple:
-                item.answered(self.target, answer)  # type: ignore[union-attr]  # the tuple case is taken above
+            if isinstance(item, ReadOperation):
+                item.answered(self.target, answer)
                 continue
             connection, rid, _, record, offset, _, _, _ = item
             if answer is True and record is not None:
@@ -150,9 +154,16 @@ class ReadBatch:
             return item
         connection, rid, key, record, _, partition, level, timeout_ms = item
         operation = ReadOperation(
-            self.shared, self.asker, connection, rid, key, partition,
-            self.shared.routes.route(partition), level, self._sent_at_s + timeout_ms / 1000,
-        )  # fmt: skip
+            self.shared,
+            self.asker,
+            connection,
+            rid,
+            key,
+            partition,
+            self.shared.routes.route(partition),
+            level,
+            self._sent_at_s + timeout_ms / 1000,
+        )
         operation.resume(self.shared.node_id, record, self.target)
         return operation
 
@@ -164,7 +175,7 @@ class Asker:
     shared: Shared
     _batches: dict[tuple[ConnectionId, int], ReadBatch] = attrs.field(factory=dict)
     rounds: int = 0
-    _tokens: float = 100.0
+    hedges_left: float = HEDGES_LIMIT
 
     def ask(self, target: Target, timeout_ms: int, key: bytes, prefix: bytes | None, item: Any) -> None:
         """Add a question for one peer to this turn's batch."""
@@ -181,15 +192,15 @@ class Asker:
 
     def may_hedge(self) -> bool:
         """Spend one hedged read of the budget, if there is one."""
-        if self._tokens < 1:
+        if self.hedges_left < 1:
             return False
-        self._tokens -= 1
+        self.hedges_left -= 1
         self.shared.counters.hedged_reads += 1
         return True
 
     def earn(self, reads: int) -> None:
         """Let ``reads`` reads add their share to the hedging budget."""
-        self._tokens = min(100.0, self._tokens + reads * self.shared.settings.hedge_budget)
+        self.hedges_left = min(HEDGES_LIMIT, self.hedges_left + reads * self.shared.settings.hedge_budget)
 
     def flush(self) -> None:
         """Send the batches that this turn filled."""

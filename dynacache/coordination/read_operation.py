@@ -21,7 +21,7 @@ from dynacache.coordination.read_reply import Concluded, reply_to_read
 from dynacache.coordination.routes import Route, Target
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.tally import required_answers
-from dynacache.errors import ConnectionLost, NotEnoughReplicas, OutOfMemory
+from dynacache.errors import ConnectionLost, DynacacheError, NotEnoughReplicas, Overloaded
 from dynacache.events import ConnectionId
 from dynacache.types import Level, MissReason, NodeId
 from dynacache.versioning import packed
@@ -60,6 +60,7 @@ class ReadOperation:
     merged: bytes | None = None
     done: bool = False
     widened: bool = False
+    repairing: bool = False
     records: dict[NodeId, bytes] = attrs.field(factory=dict)
     absent: list[NodeId] = attrs.field(factory=list)
     evicted: dict[NodeId, int] = attrs.field(factory=dict)
@@ -79,7 +80,7 @@ class ReadOperation:
 
     def answered(self, target: Target, answer: Any) -> None:
         """Take one machine's answer."""
-        if self.outstanding.pop(target.node_id, None) is None or self.done:
+        if self.outstanding.pop(target.node_id, None) is None or self.done or self.repairing:
             return
         if answer is True:
             answer = self.records.get(self.shared.node_id)
@@ -88,17 +89,19 @@ class ReadOperation:
 
     def unanswered(self, target: Target) -> None:
         """A machine's answer will not come: ask another."""
-        if self.outstanding.pop(target.node_id, None) is not None and not self.done:
+        if self.outstanding.pop(target.node_id, None) is not None and not self.done and not self.repairing:
             self._step()
 
     def hedge(self) -> None:
         """Ask one more machine while another is silent."""
-        if not self.done:
+        if not self.done and not self.repairing:
             self._ask(1)
 
     def expired(self, target: Target) -> None:
         """The deadline has passed for one machine; conclude unless others may still answer."""
-        if self.outstanding.pop(target.node_id, None) is not None and not self.done and not self.outstanding:
+        if self.outstanding.pop(target.node_id, None) is None or self.done or self.repairing:
+            return
+        if not self.outstanding:
             self._conclude()
 
     def repaired(self, reached: bool) -> None:
@@ -134,8 +137,12 @@ class ReadOperation:
             self.evicted[node_id] = answer
         elif node_id == self.shared.node_id or packed.is_well_formed(answer):
             record = packed.strip_local(answer)
+            try:
+                self.merged = record if self.merged is None else packed.merge(self.merged, record)
+            except Overloaded:
+                self.unknown.append(node_id)
+                return
             self.records[node_id] = record
-            self.merged = record if self.merged is None else packed.merge(self.merged, record)
         else:
             self.shared.counters.malformed_messages += 1
 
@@ -195,8 +202,7 @@ class ReadOperation:
             return
         self._repair_self()
         older, unfilled = repair_targets(self)
-        if unfilled:
-            RepairGroup(self.shared, self.partition, self.key, self.merged, unfilled, self._repair_ms()).start()
+        self._fill(unfilled)
         if not older:
             self._finish(unrepaired=False)
             return
@@ -206,10 +212,16 @@ class ReadOperation:
         needed = required_answers(self.level, len(self.route.owners)) - holding if blocking else 0
         group = RepairGroup(self.shared, self.partition, self.key, self.merged, older, self._repair_ms())
         if blocking:
+            self.repairing = True
             group.operation, group.needed = self, needed
         group.start()
         if not blocking:
             self._finish(unrepaired=False)
+
+    def _fill(self, unfilled: list[Target]) -> None:
+        """Give what was found to owners whose memory is incomplete, so that they can answer the next time."""
+        if unfilled and self.merged is not None:
+            RepairGroup(self.shared, self.partition, self.key, self.merged, unfilled, self._repair_ms()).start()
 
     def _drop_superseded(self) -> None:
         """A version older than one that was evicted somewhere is not the newest: it is not returned."""
@@ -225,7 +237,7 @@ class ReadOperation:
             return
         try:
             shared.store.merge(self.partition, self.key, merged, shared.now_ms)
-        except OutOfMemory:
+        except DynacacheError:
             return
         self.records[own] = merged
 
@@ -248,9 +260,7 @@ class ReadOperation:
             return
         self._repair_self()
         older, unfilled = repair_targets(self)
-        if older or unfilled:
-            targets = older + unfilled
-            RepairGroup(self.shared, self.partition, self.key, self.merged, targets, self._repair_ms()).start()
+        self._fill(older + unfilled)
 
     def _error(self, error: NotEnoughReplicas | ConnectionLost) -> None:
         self.done = True
@@ -269,7 +279,7 @@ class ReadOperation:
         reason = MissReason.NEVER_WRITTEN
         if self.evicted:
             reason = MissReason.EVICTED
-        elif self.unknown and degraded:
+        elif degraded:
             reason = MissReason.UNKNOWN
         outcome = Concluded(self.merged, reason, unrepaired=unrepaired, degraded=degraded)
         if self.waiter is not None:

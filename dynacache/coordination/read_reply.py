@@ -56,6 +56,7 @@ def reply_to_read(operation: "ReadOperation", outcome: Concluded) -> None:
         shared.counters.hits += 1
         shared.counters.conflicts_seen += int(view.sibling_count > 1)
         payload = b"" if operation.flags & FLAG_NO_PAYLOAD else view.payload
+        shared.turn_reply_bytes += len(payload)
         message = (VALUE, operation.rid, view.flags & PAYLOAD_RAW, payload)
     else:
         shared.counters.misses += 1

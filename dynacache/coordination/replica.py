@@ -15,16 +15,14 @@ from typing import Any
 import attrs
 
 from dynacache.coordination.shared import Shared
-from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, OutOfMemory, Overloaded
+from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, Overloaded
 from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import key_hash
 from dynacache.types import NodeId
 from dynacache.versioning import packed
-from dynacache.wire.messages import KEY_LIMIT_BYTES, READ_REPLY, WRITE_ACK
+from dynacache.wire.messages import KEY_LIMIT_BYTES, READ_REPLY, WHOLE_GROUP, WRITE_ACK
 
 __all__ = ["Replica"]
-
-_WHOLE_GROUP = -1
 
 
 @attrs.define(eq=False)
@@ -79,7 +77,7 @@ class Replica:
                 if not is_well_formed(record):
                     raise InvalidRequest("malformed record")
                 merge(partition, key, record, now_ms)
-            except (InvalidRequest, OutOfMemory) as error:
+            except DynacacheError as error:
                 refused = _except(refused, index, error)
         return refused
 
@@ -96,7 +94,7 @@ class Replica:
                 if not shared.hints.add(hint_for, partition, key, record, shared.now_ms, counted=True):
                     raise Overloaded("hint budget")
                 shared.counters.hints_stored += 1
-            except (InvalidRequest, Overloaded) as error:
+            except DynacacheError as error:
                 refused = _except(refused, index, error)
         return refused
 
@@ -107,7 +105,8 @@ class Replica:
         partition = key_hash(key) >> shared.partition_shift
         route = shared.routes.table[partition] or shared.routes.route(partition)
         if not route.is_owner:
-            return shared.hints.find(key) or False
+            hinted = shared.hints.find(key)
+            return False if hinted is None else packed.strip_local(hinted)
         record = shared.store.get(partition, key, shared.now_ms)
         if record is not None:
             if prefix is not None and packed.matches_prefix(record, prefix):
@@ -119,14 +118,14 @@ class Replica:
 
     def _clock_accepted(self, clock: Any) -> bool:
         """Merge the sender's clock; False for one too far ahead or malformed."""
-        if type(clock) is int and self.shared.clock.observe(clock, self.shared.now_ms):
+        if type(clock) is int and self.shared.clock.observe(clock, self.shared.wall_ms):
             return True
         self.shared.counters.skewed_messages += 1
         return False
 
     def _refuse_group(self, connection: ConnectionId, request_id: int, error: type[DynacacheError]) -> None:
         shared = self.shared
-        exceptions = [[_WHOLE_GROUP, error.code]]
+        exceptions = [[WHOLE_GROUP, error.code]]
         shared.effects.send(connection, (WRITE_ACK, request_id, shared.clock.last, exceptions))
 
 

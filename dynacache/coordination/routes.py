@@ -48,7 +48,6 @@ class Route:
     fallbacks: tuple[Target, ...]
     absent: tuple[NodeId, ...]
     forward_to: tuple[ConnectionId, ...]
-    write_connections: tuple[ConnectionId, ...]
     write_needed: tuple[int, ...]
     """Answers needed from others at each level (index ``Level``), self counted; -1 when not reachable now."""
 
@@ -68,13 +67,12 @@ class Routes:
         """Start with no route known."""
         self.table = [None] * self.placement.partition_count
 
-    def refresh(self) -> list[Route | None]:
-        """Return the table of routes, emptied first if anything it rests on has changed."""
+    def refresh(self) -> None:
+        """Empty the table of routes if anything it rests on has changed."""
         if self._epoch != self.links.epoch:
             self._epoch = self.links.epoch
             self.table = [None] * self.placement.partition_count
             self._shared.clear()
-        return self.table
 
     def replace(self, placement: Placement) -> None:
         """Use another placement from now on."""
@@ -126,7 +124,6 @@ class Routes:
             fallbacks=fallbacks,
             absent=absent,
             forward_to=tuple(self._connection(node) for node in forward),
-            write_connections=tuple(target.connection for target in others),
             write_needed=_needed(len(owners), is_owner, len(others), len(fallbacks) + int(not is_owner)),
         )
 

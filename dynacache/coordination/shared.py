@@ -1,6 +1,6 @@
 """What every part of the coordinator works on during one turn.
 
-What: the node's clocks, store, routes, links, tables of requests in flight, and the effects being filled. ``begin``
+What: the node's clocks, store, routes, links, tables of requests in flight, and the effects being filled. The node
 sets the turn's time once; replies are appended to the connection's list as plain tuples.
 
 Invariant: all parts see one instant per turn; a request in ``pending`` is answered exactly once. A negative connection
@@ -21,9 +21,9 @@ from dynacache.coordination.links import Links
 from dynacache.coordination.ports import HintPort, StorePort
 from dynacache.coordination.routes import Routes
 from dynacache.coordination.timeline import Timeline
-from dynacache.errors import DynacacheError, NotEnoughReplicas, TimedOut
+from dynacache.errors import DynacacheError, TimedOut, UnavailableError
 from dynacache.events import ConnectionId, Effects, Message, Note
-from dynacache.types import Level, NodeId
+from dynacache.types import NodeId
 from dynacache.versioning.actors import ActorIssuer
 from dynacache.versioning.hybrid_clock import HybridClock
 from dynacache.wire.messages import ERROR
@@ -74,6 +74,11 @@ class Shared:
     effects: Effects = attrs.field(factory=Effects)
     now_s: float = 0.0
     now_ms: int = 0
+    """The hybrid clock in milliseconds: what expiries are compared with."""
+    wall_ms: int = 0
+    """This machine's own clock: what other nodes' clocks are held against."""
+    turn_reply_bytes: int = 0
+    """Bytes of values this turn has promised to clients; past the limit it promises no more."""
     pending: dict[int, Pending] = attrs.field(factory=dict)
     deadlines: Timeline = attrs.field(factory=Timeline)
     attention: Timeline = attrs.field(factory=Timeline)
@@ -91,17 +96,12 @@ class Shared:
     def fail(self, connection: ConnectionId, rid: int, error: DynacacheError) -> None:
         """Answer a client with an error."""
         self.counters.errors += 1
+        self.counters.unavailable += isinstance(error, UnavailableError)
         self.effects.send(connection, (ERROR, rid, error.code, str(error)))
 
     def note(self, event: str, level: str = "info", **fields: object) -> None:
         """Emit a note for logs and traces."""
         self.effects.others.append(Note(event, dict(fields), level))
-
-    def unreachable(self, connection: ConnectionId, rid: int, level: int) -> None:
-        """Answer that the level cannot be reached; nothing was changed."""
-        self.counters.unavailable += 1
-        text = f"level {Level(level).name.lower()} cannot be reached now: too few replicas are connected"
-        self.fail(connection, rid, NotEnoughReplicas(text))
 
     def timed_out(self, connection: ConnectionId, rid: int, what: str, answered: int, needed: int) -> None:
         """Answer that the deadline passed; a write may have been applied."""

@@ -31,7 +31,8 @@ def required_answers(level: int, owner_count: int) -> int:
 class Tally:
     """Answers counted per owner set.
 
-    ``owner_sets``: the distinct sets of owners; ``required``: answers needed in each, in the same order.
+    ``owner_sets``: the distinct sets of owners; ``required``: answers needed in each, in the same order. ``machines``:
+    who has answered, each with the owner it counts for; ``covered``: those owners.
     """
 
     owner_sets: tuple[frozenset[NodeId], ...]
@@ -62,17 +63,3 @@ class Tally:
             if len(owners & covered) < needed:
                 return False
         return True
-
-    def winnable(self, machines_left: Iterable[NodeId]) -> bool:
-        """Tell whether answers from (or for) ``machines_left`` could still win it."""
-        possible = self.covered.union(machines_left)
-        pairs = zip(self.owner_sets, self.required, strict=True)
-        return all(len(owners & possible) >= needed for owners, needed in pairs)
-
-    def answered(self) -> tuple[NodeId, ...]:
-        """Return the machines that answered, in the order they did."""
-        return tuple(self.machines)
-
-    def stood_in(self) -> tuple[NodeId, ...]:
-        """Return the owners a fallback answered for."""
-        return tuple(owner for machine, owner in self.machines.items() if machine != owner)

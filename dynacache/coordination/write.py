@@ -39,9 +39,19 @@ class Writer:
     _groups: dict[tuple[Route, int, int, bool], WriteGroup] = attrs.field(factory=dict)
 
     def set(
-        self, connection: ConnectionId, rid: int, key: bytes, partition: int, route: Route, payload_flags: int,
-        payload: bytes, level: int, timeout_ms: int, ttl_ms: int, operation_id: bytes | None,
-    ) -> None:  # fmt: skip
+        self,
+        connection: ConnectionId,
+        rid: int,
+        key: bytes,
+        partition: int,
+        route: Route,
+        payload_flags: int,
+        payload: bytes,
+        level: int,
+        timeout_ms: int,
+        ttl_ms: int,
+        operation_id: bytes | None,
+    ) -> None:
         """Set unconditionally: supersede whatever this coordinator holds. Raises ``UnavailableError``."""
         shared = self.shared
         if route.write_needed[level] < 0 or len(shared.pending) >= shared.settings.pending_limit:
@@ -68,13 +78,27 @@ class Writer:
             operations.remember(operation_id, key)
         self.replicate(route, partition, key, replica, level, timeout_ms, (connection, (DONE, rid, True)))
 
-    def set_after(self, route: Route, partition: int, key: bytes, payload_flags: int, payload: bytes, expire_ms: int,
-        context: Context | None, created: bytes | None) -> bytes:  # fmt: skip
-        """Mint a version over what is held, with a context; returns the record to replicate."""
+    def set_after(
+        self,
+        route: Route,
+        partition: int,
+        key: bytes,
+        payload_flags: int,
+        payload: bytes,
+        expire_ms: int,
+        context: Context | None,
+        created: bytes | None,
+        time: int = 0,
+    ) -> bytes:
+        """Mint a version over what is held, with a context; returns the record to replicate.
+
+        ``time`` (hybrid timestamp, 0 for now) is what it competes by with concurrent versions.
+        """
         shared = self.shared
         old = self.held(route, partition, key) or created
+        time = time or self._tick()
         local, replica = packed.write(
-            old, shared.issuer, self._tick(), expire_ms, payload_flags, payload, shared.now_ms, context, old is None
+            old, shared.issuer, time, expire_ms, payload_flags, payload, shared.now_ms, context, old is None
         )
         self.keep(route, partition, key, local)
         return replica
@@ -126,9 +150,15 @@ class Writer:
             raise OutOfMemory(f"hints for {route.self_stands_for} are at their limit; this node cannot stand in for it")
 
     def replicate(
-        self, route: Route, partition: int, key: bytes, record: bytes, level: int, timeout_ms: int,
+        self,
+        route: Route,
+        partition: int,
+        key: bytes,
+        record: bytes,
+        level: int,
+        timeout_ms: int,
         reply: tuple[ConnectionId, Message],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Add a record to the turn's group of its route and level; ``reply`` leaves when the level is reached."""
         size = len(key) + len(record)
         bulk = size > BULK_BYTES

@@ -20,7 +20,7 @@ from dynacache.coordination.tally import Tally
 from dynacache.coordination.timeline import timeout_class_ms
 from dynacache.events import ConnectionId, Message
 from dynacache.types import Level, NodeId
-from dynacache.wire.messages import WRITE
+from dynacache.wire.messages import WHOLE_GROUP, WRITE
 
 __all__ = ["BULK_BYTES", "WriteGroup"]
 
@@ -198,7 +198,7 @@ class WriteGroup:
     def _except(self, target: Target, exceptions: list[list[int]]) -> None:
         """Take an acknowledgement that leaves some keys out."""
         positions = {each[0] for each in exceptions}
-        if -1 in positions:
+        if WHOLE_GROUP in positions:
             self._hint(target)
             return
         for position in sorted(positions):

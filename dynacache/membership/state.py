@@ -33,7 +33,6 @@ __all__ = [
     "Claim",
     "Member",
     "NodeState",
-    "later",
 ]
 
 Address = tuple[str, int]
@@ -149,12 +148,6 @@ class Claim:
 
     member: Member
     source: str
-
-
-def later(first: Member, second: Member) -> Member:
-    """The record that wins, of two about the same node; commutative, associative and idempotent."""
-    assert first.node_id == second.node_id
-    return second if second.order_key > first.order_key else first
 
 
 def _check_text(name: str, value: str, minimum_bytes: int, maximum_bytes: int) -> None:

@@ -113,6 +113,7 @@ class Node:
             partition_shift=partition_shift(table.partition_count),
             now_s=now.monotonic_s,
             now_ms=now.wall_ms,
+            wall_ms=now.wall_ms,
         )
         self.members = Members(shared, table, self._swim(table, random), birth, random)
         self.operations = OperationIds(settings.operation_id_limit, settings.operation_id_lifetime_s)
@@ -137,8 +138,10 @@ class Node:
         """Take one turn's inputs and messages; return what to do. ``now`` never goes back on the monotonic clock."""
         shared = self.shared
         shared.effects = effects = Effects()
+        shared.turn_reply_bytes = 0
         shared.now_s = now.monotonic_s
         clock = shared.clock
+        shared.wall_ms = now.wall_ms
         clock.tick(now.wall_ms)
         shared.now_ms = clock.last >> 16
         if not self._started:
@@ -165,9 +168,11 @@ class Node:
         """Return the monotonic second at which ``handle`` must be called even if nothing arrives."""
         shared = self.shared
         return min(
-            shared.deadlines.next_due(), shared.attention.next_due(), self.members.swim.next_deadline(),
+            shared.deadlines.next_due(),
+            shared.attention.next_due(),
+            self.members.swim_due_s,
             self._next_tick_s,
-        )  # fmt: skip
+        )
 
     def statistics(self) -> dict[str, object]:
         """Return counters and gauges by name."""
@@ -217,7 +222,7 @@ class Node:
 
     def _loop_lag(self, item: Input, now: Instant) -> None:
         assert isinstance(item, LoopLag)
-        self.members.swim.note_loop_lag(item.seconds)
+        self.members.note_loop_lag(item.seconds)
 
     def _stop_requested(self, item: Input, now: Instant) -> None:
         assert isinstance(item, StopRequested)
@@ -266,6 +271,7 @@ class Node:
         late = now.monotonic_s >= self._stop_deadline_s
         if not self._announced and (late or (self.replay.hand_over() and not shared.pending)):
             self._announced = True
+            self.replay.give_up()
             self.members.stop(now)
         if self._announced and (late or self.members.swim.is_announced):
             shared.effects.others.append(Stopped())

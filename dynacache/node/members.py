@@ -17,7 +17,7 @@ import attrs
 import msgpack
 
 from dynacache.coordination.shared import Shared
-from dynacache.errors import DynacacheError
+from dynacache.errors import AddressInUse, DynacacheError
 from dynacache.events import Address, Connect, ConnectionId, Disconnect, Effects, Halt, Note
 from dynacache.membership import effects as swim_effects
 from dynacache.membership.birth import Birth
@@ -31,7 +31,6 @@ from dynacache.wire.messages import BIRTH, MEMBERSHIP, TABLE, TOPOLOGY
 __all__ = ["Members"]
 
 _GONE = frozenset({MemberState.LEFT, MemberState.REMOVED})
-_NAME_TAKEN_EXIT_CODE = 10
 
 
 @attrs.define(eq=False)
@@ -48,6 +47,8 @@ class Members:
     clients: set[ConnectionId] = attrs.field(factory=set)
     inbound: dict[NodeId, ConnectionId] = attrs.field(factory=dict)
     topology_changed: bool = True
+    swim_due_s: float = float("-inf")
+    """When SWIM must be called; looked up after each call of it and not in every turn."""
 
     def __attrs_post_init__(self) -> None:
         """Derive the placement from the first table."""
@@ -68,7 +69,7 @@ class Members:
             merged = self.table.merge(theirs)
         except DynacacheError as error:
             self.shared.counters.malformed_messages += 1
-            self.shared.note("table_refused", "warning", reason=str(error))
+            self.shared.note("table.refused", "warning", reason=str(error))
             return
         if merged is not self.table:
             self._set_table(merged)
@@ -95,8 +96,13 @@ class Members:
 
     def tick(self, now: Instant) -> None:
         """Let SWIM act when it is due."""
-        if self.swim.next_deadline() <= now.monotonic_s:
+        if self.swim_due_s <= now.monotonic_s:
             self._perform(self.swim.tick(now.monotonic_s, now.wall_ms))
+
+    def note_loop_lag(self, seconds: float) -> None:
+        """Let SWIM know that this node itself is slow."""
+        self.swim.note_loop_lag(seconds)
+        self.swim_due_s = self.swim.next_deadline()
 
     def stop(self, now: Instant) -> None:
         """Announce that this node stops and keeps its place."""
@@ -158,8 +164,10 @@ class Members:
                 self.peers[node_id] = address
                 effects.append(Connect(node_id, address))
         self.swim.set_ring_members([entry.node_id for entry in self._others() if entry.state != MemberState.OUTSIDE])
+        self.swim_due_s = self.swim.next_deadline()
 
     def _perform(self, asked: list[swim_effects.Effect]) -> None:
+        self.swim_due_s = self.swim.next_deadline()
         effects: Effects = self.shared.effects
         for effect in asked:
             if isinstance(effect, swim_effects.SendDatagram):
@@ -170,11 +178,10 @@ class Members:
                 self._member_changed(effect.member, effect.previous_state)
             elif isinstance(effect, swim_effects.NameConflict):
                 reason = f"the name {effect.winner.node_id} is used by another process at {effect.winner.address}"
-                effects.others.append(Halt(reason, _NAME_TAKEN_EXIT_CODE))
+                effects.others.append(Halt(reason, AddressInUse.exit_code))
             else:
-                effects.others.append(
-                    Note(effect.kind.value, {"subject": effect.subject, "detail": effect.detail}, "debug")
-                )
+                fields = {"subject": effect.subject, "detail": effect.detail}
+                effects.others.append(Note(f"membership.{effect.kind.value}", fields, "debug"))
 
     def _send_stream(self, effect: swim_effects.SendStream) -> None:
         """Send a membership message over the link to the peer, or back over the connection it asked on."""
@@ -196,7 +203,7 @@ class Members:
         self.topology_changed = True
         fields = {"node": member.node_id, "state": member.state.name.lower(), "stopped": member.stopped}
         before = "unknown" if previous is None else previous.name.lower()
-        self.shared.effects.others.append(Note("member_changed", {**fields, "before": before}))
+        self.shared.effects.others.append(Note("member.changed", {**fields, "before": before}))
 
 
 def _placement_digest(table: MemberTable) -> int:

@@ -16,6 +16,7 @@ import attrs
 from dynacache.coordination.gate import Gate
 from dynacache.coordination.replica import Replica
 from dynacache.coordination.shared import Shared
+from dynacache.errors import DynacacheError, NotReady
 from dynacache.events import Close, ConnectionId, Message
 from dynacache.node.members import Members
 from dynacache.types import Instant, NodeId, Role
@@ -55,11 +56,11 @@ class PeerMessages:
     members: Members
     replica: Replica
     gate: Gate
-    _table_of_kinds: dict[int, _Handler] = attrs.field(init=False)
+    handlers: dict[int, _Handler] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Build the table of kinds."""
-        self._table_of_kinds = {
+        self.handlers = {
             WRITE: self._write,
             WRITE_ACK: self._reply,
             READ: self._read,
@@ -75,15 +76,15 @@ class PeerMessages:
     def serve(self, connection: ConnectionId, peer: Peer, messages: list[Message], now: Instant) -> None:
         """Take a batch from one peer; a malformed message closes its connection and ends the batch."""
         for message in messages:
-            handler = self._table_of_kinds.get(message[0])
+            handler = self.handlers.get(message[0])
             try:
                 if handler is None:
                     raise ValueError(f"message kind {message[0]!r} from a peer")
                 handler(connection, peer, message, now)
-            except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            except (DynacacheError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
                 self.shared.counters.malformed_messages += 1
                 self.shared.note(
-                    "malformed_message", "warning", peer=peer.node_id, kind=str(message[0]), reason=str(error)
+                    "message.malformed", "warning", peer=peer.node_id, kind=str(message[0]), reason=str(error)
                 )
                 self.shared.effects.others.append(Close(connection, "a malformed message"))
                 return
@@ -103,21 +104,30 @@ class PeerMessages:
     def _reply(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
         request_id = message[1]
         request = self.shared.pending.get(request_id)
-        self.shared.clock.observe(message[2], self.shared.now_ms)
+        self.shared.clock.observe(message[2], self.shared.wall_ms)
         if request is not None and request.replied(connection, message):
             self.shared.pending.pop(request_id, None)
 
     def _forward(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
         _, clock, digest, hops, requests = message[:5]
-        self.shared.clock.observe(clock, self.shared.now_ms)
+        self.shared.clock.observe(clock, self.shared.wall_ms)
         if digest != self.shared.digest:
             for request in requests:
                 self._refuse_stale(connection, request[1])
+        elif (self.shared.clock.last >> 16) - (clock >> 16) > self.shared.settings.max_message_age_ms:
+            self._refuse_late(connection, requests)
         else:
             self.gate.serve(-connection, requests, hops)
 
+    def _refuse_late(self, connection: ConnectionId, requests: list[Message]) -> None:
+        """A request that lay somewhere for so long was given up by its client: done now, it would undo what came
+        after it."""
+        for request in requests:
+            self.shared.counters.old_messages += 1
+            self.shared.fail(-connection, request[1], NotReady("the request came too late to be served"))
+
     def _forward_reply(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
-        self.shared.clock.observe(message[1], self.shared.now_ms)
+        self.shared.clock.observe(message[1], self.shared.wall_ms)
         for reply in message[2]:
             request = self.shared.pending.pop(reply[1], None)
             if request is not None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import attrs
 
 from dynacache.config.hints import HintConfig
+from dynacache.errors import Overloaded
 from dynacache.types import NodeId
 from dynacache.versioning import packed
 
@@ -51,7 +52,10 @@ class HintStore:
         minted = bool(record[0] & packed.OWN_BASE)
         hints = self._by_target.setdefault(target, {})
         known = hints.get(key)
-        merged = record if known is None or minted else packed.merge(known.record, record)
+        try:
+            merged = record if known is None or minted else packed.merge(known.record, record)
+        except Overloaded:
+            return False
         grown = len(merged) - len(known.record) if known else len(key) + len(merged) + HINT_OVERHEAD_BYTES
         if grown > 0 and not self._room(target, grown, known is None):
             if not hints:

@@ -11,8 +11,9 @@ chance to run other tasks after each turn, or at least every `linger_s` where th
 Why: many clients with one request each become one batch, and a turn costs one wake-up however many requests it carries
 (DESIGN section 3). There is no task, timer, closure or exception per request. Reads ask for 64 KiB at a time: 256 KiB
 passes the C allocator's threshold for mapped memory, and a map and unmap for each read was measured at eight times the
-cost of the read itself. The sleep ends by the deadline of one cancel scope, moved only when a deadline comes nearer: a
-scope per turn would cost as much as receiving several requests. A wait through Trio costs some 15 µs more than a wait
+cost of the read itself. The sleep ends by the deadline of one cancel scope, which stands only while the loop sleeps: a
+scope per turn would cost as much as receiving several requests, and a deadline that passes in a busy time would end it
+for nothing. A wait through Trio costs some 15 µs more than a wait
 in the selector itself, three times on the way of a replicated write; so a process that is a node and nothing else sets
 `linger_s`, and the loop then blocks in its own selector for that long before it hands the wait to Trio. An idle loop
 sleeps in Trio either way.
@@ -184,16 +185,18 @@ class DataLoop:
         yield_due_s = math.inf
         try:
             while self._finish_by_s == math.inf or not self._drained():
-                wake_s = min(self._due_s, self._finish_by_s)
-                deadline = trio.current_time() + max(0.0, wake_s - monotonic_now())
-                with trio.CancelScope(deadline=deadline) as self._sleep:
+                with trio.CancelScope() as self._sleep:
                     while self._finish_by_s == math.inf or not self._drained():
-                        events = poll(EVENT_LIMIT, 0.0 if inputs else linger_s)
+                        patience_s = 0.0 if inputs else min(linger_s, self._due_s - monotonic_now())
+                        events = poll(EVENT_LIMIT, max(0.0, patience_s))
                         now_s = monotonic_now()
                         if not events and not inputs and now_s < self._due_s:
-                            # Set before each wait: one that is cut short by a deadline counts as one.
+                            # Set before each wait: one that is cut short counts as one.
                             yield_due_s = math.inf
+                            wait_s = min(self._due_s, self._finish_by_s) - now_s
+                            self._sleep.deadline = trio.current_time() + wait_s
                             await wait_readable(descriptor)
+                            self._sleep.deadline = math.inf
                             events = poll(EVENT_LIMIT)
                         elif now_s >= yield_due_s:
                             yield_due_s = math.inf
@@ -201,9 +204,6 @@ class DataLoop:
                         self.turn(events)
                         if yield_due_s == math.inf:
                             yield_due_s = now_s + linger_s
-                        if self._due_s < wake_s:
-                            self._sleep.deadline -= wake_s - self._due_s
-                            wake_s = self._due_s
         finally:
             self._close_everything()
 

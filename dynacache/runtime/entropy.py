@@ -17,15 +17,20 @@ import time
 from dynacache.types import Instant
 from dynacache.wire.handshake import NONCE_BYTES
 
-__all__ = ["draw_incarnation", "draw_nonce", "draw_random", "instant_now", "monotonic_now"]
+__all__ = ["draw_incarnation", "draw_nonce", "draw_random", "instant_now", "monotonic_now", "wall_ms_now"]
 
 monotonic_now = time.monotonic
 """Seconds that never go back."""
 
 
+def wall_ms_now() -> int:
+    """Milliseconds since 1970 on this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
 def instant_now() -> Instant:
     """Both clocks, read now."""
-    return Instant(time.monotonic(), time.time_ns() // 1_000_000)
+    return Instant(time.monotonic(), wall_ms_now())
 
 
 def draw_nonce() -> bytes:
@@ -40,5 +45,4 @@ def draw_random() -> random.Random:
 
 def draw_incarnation() -> int:
     """An unsigned 64-bit number for this start of the process: 48 bits of wall milliseconds, 16 random bits."""
-    wall_ms = time.time_ns() // 1_000_000
-    return (wall_ms & (1 << 48) - 1) << 16 | int.from_bytes(os.urandom(2), "big")
+    return (wall_ms_now() & (1 << 48) - 1) << 16 | int.from_bytes(os.urandom(2), "big")

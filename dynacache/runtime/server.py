@@ -52,7 +52,7 @@ from dynacache.wire.handshake import Acceptor, Initiator
 __all__ = ["FINISH_GRACE_S", "HOUSEKEEPING_INTERVAL_S", "LINGER_S", "Server", "run", "serve"]
 
 HOUSEKEEPING_INTERVAL_S: Final = 1.0
-LINGER_S: Final = 0.001
+LINGER_S: Final = 0.005
 FINISH_GRACE_S: Final = 1.0
 """Seconds that output may take to leave after the node has stopped or run out of time."""
 _WILDCARDS: Final = frozenset({"0.0.0.0", "::", ""})
@@ -156,7 +156,7 @@ class Server:
             async with trio.open_nursery() as nursery:
                 self._scope = nursery.cancel_scope
                 if self.owns_process and threading.current_thread() is threading.main_thread():
-                    nursery.start_soon(self._watch_signals)
+                    await nursery.start(self._watch_signals)
                 nursery.start_soon(self._run_loop)
                 nursery.start_soon(self._stop_when_asked)
                 await self._begin(nursery)
@@ -188,9 +188,15 @@ class Server:
     def _make_node(self, outcome: Born | Joined) -> Node:
         me = outcome.entry
         return Node(
-            self.config, me.node_id, me.generation, self.birth, outcome.table, outcome.complete, draw_random(),
+            self.config,
+            me.node_id,
+            me.generation,
+            self.birth,
+            outcome.table,
+            outcome.complete,
+            draw_random(),
             instant_now(),
-        )  # fmt: skip
+        )
 
     # What the loop asks for.
 
@@ -219,8 +225,9 @@ class Server:
         await self.loop.run()
         self._scope.cancel()
 
-    async def _watch_signals(self) -> None:
+    async def _watch_signals(self, task_status: "trio.TaskStatus[None]") -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
             async for number in signals:
                 if self._stop.is_set():
                     self._scope.cancel()

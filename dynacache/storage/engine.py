@@ -97,7 +97,7 @@ class Engine(Holdings):
         if 0 < expire_ms <= now_ms:
             left = _clean(incoming, now_ms)
             if left is None:
-                return held
+                return None if held is None else self._merge_expired(shard, key, held, incoming, now_ms)
             incoming = left
         if held is None:
             self.put(partition, key, incoming, namespace)
@@ -145,6 +145,14 @@ class Engine(Holdings):
             return False
         self._replace(partition, key, held, incoming)
         return True
+
+    def _merge_expired(self, shard: int, key: bytes, held: bytes, incoming: bytes, now_ms: int) -> bytes | None:
+        """Let a record that leaves nothing take with it what it has superseded; return what is held then."""
+        if is_tombstone(held) or _clean(_merge(held, incoming), now_ms) is not None:
+            return held
+        self._drop_live(shard, key, held)
+        self.expired += 1
+        return None
 
     def missing(self, partition: int, key: bytes, namespace: int = 0) -> int | None:
         """Return why a key is not held: None if it was never seen to be evicted, else the hybrid time of the version

@@ -85,6 +85,9 @@ class LeastRecentlyUsed:
     _ticks: "array[int]" = attrs.field(init=False, repr=False)
     _mask: int = attrs.field(init=False)
     _tick: int = attrs.field(init=False, default=0)
+    _stamp: int = attrs.field(init=False, default=0)
+    """The tick as it stands in a slot."""
+
     _until_tick: int = attrs.field(init=False, default=1)
     _count: int = attrs.field(init=False, default=0)
     _pool: list[tuple[int, int, bytes]] = attrs.field(init=False, factory=list, repr=False)
@@ -97,7 +100,7 @@ class LeastRecentlyUsed:
 
     def read(self, shard: int, key: bytes) -> None:
         """Note that a live entry was read or overwritten."""
-        self._ticks[_hash(key) & self._mask] = self._tick & _TICK_MASK
+        self._ticks[_hash(key) & self._mask] = self._stamp
 
     def inserted(self, shard: int, key: bytes) -> None:
         """Note that an entry was added; every so many additions make a tick."""
@@ -105,8 +108,9 @@ class LeastRecentlyUsed:
         self._until_tick -= 1
         if self._until_tick <= 0:
             self._tick += 1
+            self._stamp = self._tick & _TICK_MASK
             self._until_tick = max(1, self._count >> _TICKS_IN_TURNOVER_LOG)
-        self._ticks[_hash(key) & self._mask] = self._tick & _TICK_MASK
+        self._ticks[_hash(key) & self._mask] = self._stamp
 
     def removed(self, shard: int, key: bytes) -> None:
         """Note that an entry is gone."""

@@ -24,19 +24,23 @@ import attrs
 
 from dynacache.storage.accounting import capacity, dictionary_bytes
 
-__all__ = ["BUCKET_BYTES", "ExpiryWheel", "due_second"]
+__all__ = ["BUCKET_BYTES", "FINE_LIFE_MS", "ExpiryWheel", "due_second"]
 
 BUCKET_BYTES = 272
 """Bytes of a bucket beside its chunks: a slot, a list, a number, a place in the heap."""
 
-_HOUR_MS = 3_600_000
-_WIDTHS_S = ((_HOUR_MS, 1), (48 * _HOUR_MS, 60), (60 * 24 * _HOUR_MS, 3_600), (sys.maxsize, 86_400))
+FINE_LIFE_MS = 3_600_000
+"""The longest life that is kept to the second."""
+
+_WIDTHS_S = ((48 * FINE_LIFE_MS, 60), (60 * 24 * FINE_LIFE_MS, 3_600), (sys.maxsize, 86_400))
 _LANES_LOG = 16
 _CHUNK_ROOMS = (170, 341, 682, 1_365, 2_730, 5_461, 10_922, 21_845, 43_690)
-"""Keys of the first two chunks of a bucket, of the next two, and so on: each as many as a dictionary takes in between
-two sizes. A chunk larger than the last would take longer than a millisecond to grow."""
+_CHUNK_ROOM = [0, 85, 85, 85, 85, *(room for room in _CHUNK_ROOMS for _ in range(2))]
+"""Keys that the last of so many chunks of a bucket may hold: as many as a dictionary takes in between two sizes, so
+that full ones waste nothing. A few small ones first, as most buckets are small; never more than the last, as a larger
+one would take longer than a millisecond to grow."""
 
-_CHUNK_ROOM_OF_INDEX = [room for room in _CHUNK_ROOMS for _ in range(2)]
+_CHUNK_STEPS = len(_CHUNK_ROOM) - 1
 _SPARSE = 4
 """A chunk is rebuilt when it has fewer keys than its room divided by this."""
 
@@ -46,7 +50,7 @@ _Bucket = list[dict[bytes, int]]
 def due_second(time: int, expire_ms: int) -> int:
     """Return the second at which the bucket of a record is due, for its hybrid ``time`` and its expiry."""
     life_ms = expire_ms - (time >> 16)
-    if life_ms <= _HOUR_MS:
+    if life_ms <= FINE_LIFE_MS:
         return -(-expire_ms // 1000)
     width_s = next(width for longest_ms, width in _WIDTHS_S if life_ms <= longest_ms or longest_ms == sys.maxsize)
     return -(-expire_ms // (1000 * width_s)) * width_s
@@ -77,7 +81,9 @@ class ExpiryWheel:
             bucket = self._buckets[name] = []
             heappush(self._due, name)
             growth = BUCKET_BYTES
-        if not bucket or len(bucket[-1]) >= _CHUNK_ROOM_OF_INDEX[min(len(bucket), len(_CHUNK_ROOM_OF_INDEX)) - 1]:
+        chunks = len(bucket)
+        room = _CHUNK_ROOM[chunks] if chunks < _CHUNK_STEPS else _CHUNK_ROOMS[-1]
+        if not chunks or len(bucket[-1]) >= room:
             bucket.append({})
             growth += dictionary_bytes(bucket[-1])
         chunk = bucket[-1]

@@ -9,7 +9,7 @@ Why apart: the rest of the store treats records as opaque bytes.
 
 import struct
 
-from dynacache.storage.expiry import due_second
+from dynacache.storage.expiry import FINE_LIFE_MS, due_second
 from dynacache.versioning.kernel import EXPIRED
 from dynacache.versioning.kernel import TOMBSTONE as TOMBSTONE_VERSION
 from dynacache.versioning.layout import ENTRY_BYTES, HEADER_BYTES, MANY, TOMBSTONE, VALUE, decode
@@ -30,7 +30,10 @@ def read_times(record: bytes) -> tuple[int, int]:
 def due_of(record: bytes) -> int:
     """Return the second of the record's bucket in the wheel, 0 if it has no expiry."""
     time, expire_ms = _unpack_time_and_expiry(record, _TIMES_AT)
-    return due_second(time, expire_ms) if expire_ms else 0
+    if expire_ms - (time >> 16) <= FINE_LIFE_MS:
+        second: int = -(-expire_ms // 1000)
+        return second
+    return due_second(time, expire_ms)
 
 
 def is_tombstone(record: bytes) -> bool:

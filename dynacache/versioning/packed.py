@@ -216,7 +216,7 @@ def matches_prefix(record: bytes, prefix: bytes) -> bool:
 
 def version_digest(record: bytes) -> int:
     """Return a 64-bit digest of the version set; not proof against an adversary."""
-    digest: int = mmh3.hash64(version_prefix(record), 0, True, False)[0]
+    digest: int = mmh3.hash64(version_prefix(record), signed=False)[0]
     return digest
 
 

@@ -14,6 +14,11 @@ Fields (``clock`` is the sender's hybrid timestamp, ``digest`` its member table'
 asking end chose, unique on its connection):
 
 ====================  ==================================================================================================
+first of all
+HELLO                 "dynacache", lowest version, highest version, role, cluster id (empty: unknown), node id (empty: a
+                      client), nonce
+WELCOME               version, cluster id, node id, nonce, proof
+PROOF                 proof
 client to node
 GET                   rid, key, level=0, timeout_ms=0, flags=0, minimum_context=nil
 SET                   rid, key, payload_flags, payload, level=0, timeout_ms=0, ttl_ms=0, flags=0, condition=0,
@@ -28,13 +33,13 @@ VALUE                 rid, payload_flags, payload, metadata=nil
 MISS                  rid, reason, metadata=nil
 DONE                  rid, applied, metadata=nil
 NUMBER                rid, value, metadata=nil
-ERROR                 rid, code, text
+ERROR                 rid, code, text; under the rid 0 it says why the connection is about to be closed
 REPORTED              rid, map
 PONG                  rid
 TOPOLOGY              rid=0, member table (wire form), {node id: state}; pushed after the hello and at each change
 node to node
-WRITE                 request_id, clock, digest, remaining_ms, hint_for (node id or nil), [key, record, key, record, ...]
-WRITE_ACK             request_id, clock, exceptions (nil, or [[position, error code], ...])
+WRITE                 request_id, clock, digest, remaining_ms, hint_for (node id or nil), [key, record, key, ...]
+WRITE_ACK             request_id, clock, exceptions (nil, or [[position or ``WHOLE_GROUP``, error code], ...])
 READ                  request_id, clock, digest, remaining_ms, [key, version_prefix or nil, ...]
 READ_REPLY            request_id, clock, [answer, ...]
 FORWARD               clock, digest, hops, [client message, ...] (rids are the forwarder's)
@@ -50,7 +55,8 @@ An ``answer`` is: ``bytes`` a record (found or tombstone), ``True`` the same ver
 
 ``metadata`` is a map with short names: ``c`` context, ``t`` last update (ms), ``b`` created (ms), ``e`` expiry (ms, 0
 never), ``s`` siblings [[flags, payload, time_ms], ...], ``p`` previous [flags, payload] or nil, ``r`` receipt
-(map: ``asked``, ``answered``, ``stood_in``, ``level``, ``coordinator``, ``unrepaired``, ``degraded``).
+(map: ``coordinator``, ``level``, ``asked``, ``stood_in``, and of a read also ``answered``, ``unknown``, ``unrepaired``,
+``degraded``; nodes by their ids).
 """
 
 from typing import Final
@@ -98,6 +104,7 @@ __all__ = [
     "VALUE",
     "VALUE_LIMIT_BYTES",
     "WELCOME",
+    "WHOLE_GROUP",
     "WRITE",
     "WRITE_ACK",
 ]
@@ -111,6 +118,8 @@ FRAME_LIMIT_BYTES: Final = 40 * 1024 * 1024
 """A frame holds at least two of the largest values; an over-long one is refused from its header."""
 MESSAGE_LIMIT_COUNT: Final = 65_535
 GROUP_LIMIT_KEYS: Final = 4_096
+WHOLE_GROUP: Final = -1
+"""The position in a WRITE_ACK that stands for every key of its group."""
 
 WRITE: Final = 1
 WRITE_ACK: Final = 2

@@ -8,9 +8,9 @@ itself: its own report could share its own mistake.
 Why a recount only now and then: it visits every entry.
 """
 
-from dynacache.config import Config
 from dynacache.node import Node
 from dynacache.storage.accounting import object_bytes
+from dynacache.versioning.kernel import SIBLING_LIMIT
 
 from ..evidence import Gauge, NodeSnapshot
 from .machine import Machine
@@ -50,13 +50,13 @@ def gauge(machine: Machine, node: Node, at_s: float, *, recount: bool) -> Gauge:
         operation_ids=len(node.operations),
         operation_id_limit=config.coordination.operation_id_limit,
         ghosts=statistics.ghosts,
-        largest_entry_bytes=max(largest, _entry_limit(config)),
+        largest_entry_bytes=max(largest, _entry_limit()),
     )
 
 
-def _entry_limit(config: Config) -> int:
+def _entry_limit() -> int:
     """What one entry may cost at most where it was not measured: a page of the workload's values and siblings."""
-    return 4096 * (config.coordination.sibling_limit + 2)
+    return 4096 * (SIBLING_LIMIT + 2)
 
 
 def snapshot(machine: Machine, node: Node) -> NodeSnapshot:

@@ -26,7 +26,7 @@ class FakeClient:
     values: dict[bytes, Any] = attrs.field(factory=dict)
     siblings: dict[bytes, tuple[Any, ...]] = attrs.field(factory=dict)
     ttls: dict[bytes, float] = attrs.field(factory=dict)
-    errors: dict[str, Exception] = attrs.field(factory=dict)
+    errors: dict[str, BaseException] = attrs.field(factory=dict)
     reports: dict[str, Any] = attrs.field(factory=dict)
     unreadable: frozenset[bytes] = frozenset()
     """Keys that `fetch` misses."""

@@ -58,7 +58,7 @@ def test_every_command_has_help(command: Command, name: str) -> None:
 
 
 def test_an_interrupt_is_no_traceback(command: Command, fake_client: FakeClient) -> None:
-    fake_client.errors["exists"] = KeyboardInterrupt()  # type: ignore[assignment]
+    fake_client.errors["exists"] = KeyboardInterrupt()
     assert command("exists", "k").code == 130
 
 

@@ -21,7 +21,10 @@ def test_status_shows_each_member() -> None:
     assert first == ("a", "127.0.0.1:1", "alive", "normal", "-", 1, 1024, "yes", 0)
     assert second[0] == "b"
     assert second[2] == "dead"
+    assert "2 members" in answer.tables[0].title
     assert "2 of its partitions warming" in answer.tables[0].title
+    alone = cluster.status(FakeClient(reports={"status": STATUS | {"members": [MEMBER]}}))
+    assert "1 member," in alone.tables[0].title
 
 
 def test_owners_come_before_fallbacks() -> None:

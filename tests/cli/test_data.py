@@ -105,12 +105,21 @@ def test_mget_shows_what_is_there_and_what_is_not(client: FakeClient) -> None:
     assert answer.record == {"found": {"text": "hello", "number": 7}, "missing": ["none"]}
     assert answer.tables[0].rows == (("text", "hello"), ("none", "(not found)"), ("number", "7"))
     assert data.mget(client, ["none"], None).exit_code == 3
+    with pytest.raises(InvalidRequest, match="at least one KEY"):
+        data.mget(client, [], None)
 
 
 def test_fetch_shows_everything(client: FakeClient) -> None:
     client.siblings[b"text"] = ("hello", "hullo")
-    record = data.fetch(client, "text", None, True).record
+    answer = data.fetch(client, "text", None, True)
+    record = answer.record
     assert record["version"] == "01ff"
     assert [sibling["value"] for sibling in record["siblings"]] == ["hello", "hullo"]
     assert record["receipt"]["level"] == "quorum"
     assert list(record["receipt"]["answered"]) == ["a", "b"]
+    shown = answer.tables[0].rows
+    assert shown[:3] == (("value", "hello"), ("concurrent", "hello"), ("concurrent", "hullo"))
+    assert ("last updated", "1970-01-01 00:00:02.000+00:00") in shown
+    assert ("time to live", "never expires") in shown
+    assert ("answered", "a, b") in shown
+    assert ("unrepaired", "no") in shown

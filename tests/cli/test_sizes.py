@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynacache.cli.sizes import format_size, parse_size
+from dynacache.cli.sizes import parse_size
 from dynacache.errors import InvalidOption
 
 
@@ -34,10 +34,3 @@ def test_plain_numbers_are_exact(count: int) -> None:
 def test_nonsense_is_refused(text: str) -> None:
     with pytest.raises(InvalidOption, match=r"--memory: got .* expected"):
         parse_size(text, "--memory")
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1 KiB"), (5.5 * 2**30, "5.5 GiB"), (2**45, "32 TiB")]
-)
-def test_sizes_for_people(count: float, text: str) -> None:
-    assert format_size(count) == text

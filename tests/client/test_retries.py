@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dynacache.client.calls import Call
 from dynacache.client.options import Options
 from dynacache.client.requests import Requests
-from dynacache.client.retries import RetryPolicy, attempt_deadline_s, settle
+from dynacache.client.retries import RetryPolicy, attempt_deadline_s, settle, settle_all
 from dynacache.client.routing import FAILURES_BEFORE_AVOIDING, Endpoint
 from dynacache.errors import (
     AuthenticationFailed,
@@ -140,6 +140,17 @@ def test_delays_grow_are_jittered_and_capped() -> None:
     for attempt, delay_s in enumerate(delays_s):
         full_s = min(policy.backoff_first_s * 2**attempt, policy.backoff_longest_s)
         assert full_s / 2 <= delay_s <= full_s
+
+
+def test_a_batch_waits_for_the_call_that_needs_the_longest_pause() -> None:
+    at_once, later, lost = read(), read(), increment()
+    for call, error in ((at_once, NotReady("x")), (later, Overloaded("x")), (lost, ConnectionLost("x"))):
+        call.deadline_s, call.error = 5.0, error
+    again, delay_s = settle_all([at_once, lost, later], POLICY, 0.0, random.Random(1))
+    assert again == [at_once, later]
+    assert delay_s >= POLICY.backoff_first_s / 2
+    assert lost.failed
+    assert isinstance(lost.error, ConnectionLost)
 
 
 def test_failures_of_the_node_are_held_against_it() -> None:

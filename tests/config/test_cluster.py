@@ -1,5 +1,7 @@
 """Birth and placement settings refuse what cannot work, naming the value."""
 
+from typing import Any
+
 import pytest
 
 from dynacache.config.cluster import ClusterConfig, parse_address
@@ -23,6 +25,6 @@ def test_a_bad_address_is_named(text: str) -> None:
     "options",
     [{"founders": 0}, {"partition_count": 1000}, {"partition_count": 8}, {"replication_factor": 0}, {"seeds": ["x"]}],
 )
-def test_what_cannot_work_is_refused(options: dict[str, object]) -> None:
+def test_what_cannot_work_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption, match=next(iter(options))):
-        ClusterConfig(**options)  # type: ignore[arg-type]  # wrong on purpose
+        ClusterConfig(**options)

@@ -1,5 +1,7 @@
 """The settings are consistent when they exist, and say what is wrong when they cannot."""
 
+from typing import Any
+
 import attrs
 import pytest
 
@@ -14,9 +16,10 @@ def test_presets_are_valid_and_the_defaults_are_the_lan() -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in attrs.fields(MembershipConfig)])
 def test_no_field_takes_a_negative_or_a_text(name: str) -> None:
-    for value in (-1, float("nan"), "1", True):
+    values: tuple[Any, ...] = (-1, float("nan"), "1", True)
+    for value in values:
         with pytest.raises(InvalidOption, match=name):
-            MembershipConfig(**{name: value})  # type: ignore[arg-type]
+            MembershipConfig(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,6 @@ def test_no_field_takes_a_negative_or_a_text(name: str) -> None:
         ({"health_limit": 0}, "health_limit"),
     ],
 )
-def test_fields_that_contradict_each_other_are_refused(changes: dict[str, float], named: str) -> None:
+def test_fields_that_contradict_each_other_are_refused(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidOption, match=named):
-        MembershipConfig(**changes)  # type: ignore[arg-type]
+        MembershipConfig(**changes)

@@ -1,5 +1,7 @@
 """Network settings: safe by default."""
 
+from typing import Any
+
 import pytest
 
 from dynacache.config.network import NetworkConfig, is_loopback
@@ -34,6 +36,6 @@ def test_the_secret_is_not_shown() -> None:
 @pytest.mark.parametrize(
     "options", [{"port": -1}, {"port": 65_536}, {"name": "x" * 65}, {"name": "a\n"}, {"weight": 0}]
 )
-def test_what_cannot_work_is_refused(options: dict[str, object]) -> None:
+def test_what_cannot_work_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption, match=next(iter(options))):
-        NetworkConfig(**options)  # type: ignore[arg-type]  # wrong on purpose
+        NetworkConfig(**options)

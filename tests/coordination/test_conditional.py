@@ -1,8 +1,8 @@
 """Operations that look before they write: conditions, previous values, deletes, touches, increments."""
 
-import msgpack
-
 import attrs
+import msgpack
+import pytest
 
 from dynacache.config import Config, StorageSettings
 from dynacache.errors import InvalidContext, NotEnoughReplicas, NotReady, OutOfMemory, WrongType
@@ -146,6 +146,19 @@ def test_a_touch_never_undoes_a_concurrent_set() -> None:
         assert reply[4]["e"] - reply[4]["t"] == 30_000, "the touch raised the old version's expiry, not the new one's"
 
 
+@pytest.mark.parametrize("ttl_ms", [1_000_000, 20_000, 0], ids=["longer", "shorter", "for ever"])
+def test_no_touch_ever_wins_over_a_value_set_meanwhile(ttl_ms: int) -> None:
+    cluster = FakeCluster(3)
+    cluster.ask("n1", [SET, b"key", RAW, b"old", Level.ALL, 0, 60_000])
+    for other in ("n2", "n3"):
+        cluster.cut_link("n1", other)
+    assert cluster.ask("n1", [SET, b"key", RAW, b"new", Level.ONE, 100, 600_000])[2] is True
+    assert cluster.ask("n2", [TOUCH, b"key", ttl_ms, Level.QUORUM])[2] is True
+    cluster.heal()
+    cluster.run(10)
+    assert [cluster.ask(name, [GET, b"key", Level.ALL])[3] for name in cluster.nodes] == [b"new"] * 3
+
+
 def test_a_touch_extends_shortens_and_removes_an_expiry() -> None:
     cluster = FakeCluster(3)
     cluster.ask("n1", [SET, b"key", RAW, b"value", Level.ALL, 0, 60_000])
@@ -234,19 +247,46 @@ def test_a_refused_delete_is_done_when_it_is_retried_under_its_operation_id() ->
 
 
 def test_a_fallback_whose_owner_came_back_while_it_read_mints_nothing() -> None:
-    cluster = FakeCluster(5)
+    cluster = FakeCluster(6)
     owners = cluster.owners(b"key")
     others = sorted(set(cluster.nodes) - set(owners))
     for name in others:
         for owner in owners:
             cluster.cut_link(name, owner)
-    cluster.paused = {others[1]}
-    cluster.ask(others[0], _set(b"key", b"value", condition=WriteCondition.IF_ABSENT), 0.05)
-    rid = cluster._next_rid - 1
+    assert cluster.ask(others[0], _set(b"key", b"old"))[0] == DONE
+    cluster.paused = set(others[1:])
+    cluster.ask(others[0], _set(b"key", b"new", condition=WriteCondition.IF_PRESENT), 0.05)
+    rid = cluster.next_rid - 1
     cluster.heal()
     cluster.paused = set()
     cluster.run(2.0)
     (reply,) = cluster.replies[rid]
-    assert reply[0] == ERROR
-    assert reply[2] in (NotReady.code, NotEnoughReplicas.code)
-    assert all(node.hints.targets() == [] for node in cluster.nodes.values())
+    assert (reply[0], reply[2]) == (ERROR, NotReady.code)
+    assert all("" not in node.hints.targets() for node in cluster.nodes.values())
+
+
+def test_a_fallback_that_read_a_value_elsewhere_deletes_that_value() -> None:
+    cluster = FakeCluster(6)
+    owners = cluster.owners(b"key")
+    first, second, third = sorted(set(cluster.nodes) - set(owners))
+    for name in (first, second, third):
+        for owner in owners:
+            cluster.cut_link(name, owner)
+    cluster.cut_link(first, second)
+    cluster.cut_link(first, third)
+    assert cluster.ask(second, _set(b"key", b"value"))[0] == DONE
+    cluster.heal()
+    for name in (first, second, third):
+        for owner in owners:
+            cluster.cut_link(name, owner)
+    cluster.run(0.1)
+    assert cluster.nodes[first].hints.find(b"key") is None
+    for name in (second, third):
+        assert cluster.ask(name, [GET, b"key", Level.ONE])[3] == b"value"
+    receipt = cluster.ask(first, [GET, b"key", Level.QUORUM, 0, FLAG_RECEIPT])[4]["r"]
+    assert sorted(receipt["answered"]) == [second, third], "the hint that was minted over is an answer too"
+    assert cluster.ask(first, [DELETE, b"key", Level.QUORUM])[:3:2] == [DONE, True]
+    assert _read(cluster, second, b"key") is None
+    cluster.heal()
+    cluster.run(10.0)
+    assert [_read(cluster, name, b"key") for name in cluster.nodes] == [None] * 6

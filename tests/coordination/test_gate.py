@@ -39,7 +39,7 @@ def test_one_bad_message_in_a_batch_spares_the_others() -> None:
 
 def test_without_a_request_id_the_connection_is_closed() -> None:
     node = CLUSTER.nodes["n1"]
-    effects = node.handle(CLUSTER._instant("n1"), [(CLIENT, [[GET]])])
+    effects = node.handle(CLUSTER.instant("n1"), [(CLIENT, [[GET]])])
     assert any(isinstance(each, Close) and each.connection == CLIENT for each in effects.others)
 
 
@@ -70,8 +70,8 @@ _FIELDS = st.lists(st.one_of(_SCALARS, st.lists(_SCALARS, max_size=3)), max_size
 @given(st.sampled_from([GET, SET, 34, 35, 36, 48, 49, 1, 3, 5, 99, -1]), _FIELDS)
 def test_any_fields_at_all_get_one_answer_or_none_and_never_an_exception(kind: int, fields: list[Any]) -> None:
     before = CLUSTER.now_s
-    effects = CLUSTER.nodes["n1"].handle(CLUSTER._instant("n1"), [(CLIENT, [[kind, _RID, *fields]])])
-    CLUSTER._perform("n1", effects)
+    effects = CLUSTER.nodes["n1"].handle(CLUSTER.instant("n1"), [(CLIENT, [[kind, _RID, *fields]])])
+    CLUSTER.perform("n1", effects)
     CLUSTER.run(0.01)
     assert CLUSTER.now_s >= before
     assert len(CLUSTER.replies.pop(_RID, [])) <= 1

@@ -2,7 +2,7 @@
 
 import attrs
 
-from dynacache.config import Config, HintConfig
+from dynacache.config import Config, HintConfig, StorageSettings
 from dynacache.types import Level
 from dynacache.wire.messages import DONE, SET
 from tests.fake_cluster import FakeCluster
@@ -69,7 +69,7 @@ def test_a_counted_hint_that_reaches_too_few_owners_is_counted_as_lost() -> None
     assert cluster.ask(fallback, [SET, b"key", RAW, b"value", Level.ONE, 100], 0.3)[0] == DONE
     cluster.run(8.0)
     assert sum(node.counters.hints_lost for node in cluster.nodes.values()) > 0
-    assert any(note.event == "hint_lost" for _, note in cluster.notes)
+    assert any(note.event == "hint.lost" for _, note in cluster.notes)
 
 
 def test_a_stopping_node_hands_its_hints_over_without_waiting() -> None:
@@ -80,3 +80,28 @@ def test_a_stopping_node_hands_its_hints_over_without_waiting() -> None:
     cluster.run(2.0)
     assert "n1" in cluster.stopped
     assert all(cluster.record("n3", b"key %d" % index) for index in range(count))
+
+
+def test_a_last_offer_that_finds_no_room_at_home_ends_the_hint_and_no_node() -> None:
+    storage = StorageSettings(limit_bytes=16 << 20, eviction="noeviction")
+    hints = HintConfig(lifetime_ms=3_000)
+    cluster, count = _with_hints(attrs.evolve(Config(), hints=hints, storage=storage), 5)
+    engine = cluster.nodes["n1"].engine
+    for index in range(count):
+        engine.remove(cluster.partition(b"key %d" % index), b"key %d" % index)
+    engine.set_limit(1)
+    cluster.run(5.0)
+    assert cluster.nodes["n1"].hints.counts() == {}
+    assert len(engine.dirty) == count
+
+
+def test_what_a_stop_cannot_hand_over_in_time_is_told() -> None:
+    cluster, count = _with_hints()
+    cluster.heal()
+    cluster.run(0.1)
+    cluster.paused = {"n3"}
+    cluster.stop("n1", 0.5)
+    cluster.run(3.0)
+    assert "n1" in cluster.stopped
+    told = [note.fields for name, note in cluster.notes if name == "n1" and note.event == "hints.left"]
+    assert told == [{"hints": count, "counted": 0}]

@@ -1,7 +1,9 @@
 """The plain path of reads gives what the operation would, at the cost of one message to one peer."""
 
+import attrs
 import pytest
 
+from dynacache.config import Config, CoordinationConfig
 from dynacache.errors import Overloaded
 from dynacache.types import Level, MissReason
 from dynacache.wire.messages import ERROR, GET, MISS, READ, SET, VALUE, WRITE
@@ -10,8 +12,8 @@ from tests.fake_cluster import FakeCluster
 RAW = 1
 
 
-def _loaded() -> FakeCluster:
-    cluster = FakeCluster(3)
+def _loaded(config: Config | None = None) -> FakeCluster:
+    cluster = FakeCluster(3, config or Config())
     cluster.ask_many("n1", [[SET, b"key %d" % index, RAW, b"value %d" % index, Level.ALL] for index in range(40)])
     cluster.seen.clear()
     return cluster
@@ -64,12 +66,23 @@ def test_a_miss_of_everyone() -> None:
 
 
 def test_the_limit_of_requests_in_flight_refuses_definitely() -> None:
-    cluster = _loaded()
-    shared = cluster.nodes["n1"].shared
-    shared.pending |= dict.fromkeys(range(-shared.settings.pending_limit, 0), next(iter([None])))  # type: ignore[arg-type]
+    cluster = _loaded(Config(coordination=CoordinationConfig(pending_limit=1)))
+    cluster.paused = {"n2", "n3"}
+    assert cluster.ask("n1", [GET, b"key 1", Level.ALL], 0.0) is None
     for message in ([GET, b"key 1", Level.ALL], [SET, b"key 1", RAW, b"new", Level.QUORUM]):
         reply = cluster.ask("n1", message, 0.0)
         assert (reply[0], reply[2]) == (ERROR, Overloaded.code)
-    shared.pending.clear()
-    assert cluster.ask("n1", [GET, b"key 1", Level.QUORUM])[:4][3] == b"value 1"
-    assert cluster.ask("n1", [GET, b"key 1", Level.QUORUM])[0] == VALUE
+    cluster.paused = set()
+    cluster.run(1.0)
+    reply = cluster.ask("n1", [GET, b"key 1", Level.QUORUM])
+    assert (reply[0], reply[3]) == (VALUE, b"value 1")
+
+
+@pytest.mark.parametrize("flags", [0, 1], ids=["plain", "with metadata"])
+def test_a_frame_full_of_reads_of_large_values_is_bounded(flags: int) -> None:
+    cluster = FakeCluster(3, attrs.evolve(Config(), coordination=CoordinationConfig(turn_reply_limit_bytes=100_000)))
+    cluster.ask("n1", [SET, b"large", RAW, b"x" * 40_000, Level.ALL])
+    replies = cluster.ask_many("n1", [[GET, b"large", Level.ONE, 0, flags] for _ in range(10)])
+    assert [reply[0] for reply in replies] == [VALUE] * 3 + [ERROR] * 7
+    assert {reply[2] for reply in replies[3:]} == {Overloaded.code}
+    assert cluster.ask("n1", [GET, b"large", Level.ONE])[0] == VALUE, "the next turn starts anew"

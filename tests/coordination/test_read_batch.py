@@ -1,5 +1,6 @@
 """Batches of questions: every item is answered once, whatever becomes of the peer."""
 
+from dynacache.coordination.read_batch import ReadBatch
 from dynacache.types import Level
 from dynacache.wire.messages import GET, READ_REPLY, SET, VALUE
 from tests.fake_cluster import FakeCluster
@@ -13,18 +14,24 @@ def _asked(count: int) -> tuple[FakeCluster, list[int]]:
     for index in range(count):
         cluster.ask("n1", [SET, b"key %d" % index, RAW, b"value", Level.ALL])
     cluster.paused = {"n2", "n3"}
-    cluster.nodes["n1"].asker._tokens = 0.0
-    before = cluster._next_rid
+    cluster.nodes["n1"].asker.hedges_left = 0.0
+    before = cluster.next_rid
     cluster.ask_many("n1", [[GET, b"key %d" % index, Level.QUORUM, 1_000] for index in range(count)], 0.002)
     return cluster, list(range(before, before + count))
+
+
+def _waiting(cluster: FakeCluster) -> ReadBatch:
+    (batch,) = cluster.nodes["n1"].shared.pending.values()
+    assert isinstance(batch, ReadBatch)
+    return batch
 
 
 def test_answers_of_the_wrong_number_count_as_none() -> None:
     cluster, rids = _asked(3)
     node = cluster.nodes["n1"]
     (request_id,) = node.shared.pending
-    connection = next(iter(node.shared.pending.values())).target.connection  # type: ignore[attr-defined]
-    node.handle(cluster._instant("n1"), [(connection, [[READ_REPLY, request_id, 0, [True]]])])
+    connection = _waiting(cluster).target.connection
+    node.handle(cluster.instant("n1"), [(connection, [[READ_REPLY, request_id, 0, [True]]])])
     assert node.counters.malformed_messages == 1
     cluster.paused = set()
     cluster.run(1.5)
@@ -33,7 +40,7 @@ def test_answers_of_the_wrong_number_count_as_none() -> None:
 
 def test_the_budget_limits_hedging_at_first_and_not_for_ever() -> None:
     cluster, rids = _asked(5)
-    cluster.paused = {next(iter(cluster.nodes["n1"].shared.pending.values())).target.node_id}  # type: ignore[attr-defined]
+    cluster.paused = {_waiting(cluster).target.node_id}
     cluster.run(0.3)
     assert not any(rid in cluster.replies for rid in rids), "no tokens, no hedge"
     cluster.run(0.4)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from dynacache.coordination.read_batch import ReadBatch
+from dynacache.coordination.read_operation import ReadOperation
 from dynacache.errors import NotEnoughReplicas
 from dynacache.types import Level, MissReason
 from dynacache.wire.messages import (
@@ -164,7 +166,7 @@ def test_a_link_that_ends_sends_the_question_elsewhere_at_once() -> None:
     cluster = FakeCluster(3, delay_s=0.001)
     cluster.ask("n1", [SET, b"key", RAW, b"value", Level.ALL])
     cluster.paused = {"n2"}
-    cluster.nodes["n1"].asker._tokens = 0.0
+    cluster.nodes["n1"].asker.hedges_left = 0.0
     cluster.ask_many("n1", [[GET, b"key", Level.QUORUM] for _ in range(4)], 0.01)
     cluster.cut_link("n1", "n2")
     cluster.run(0.02)
@@ -221,3 +223,41 @@ def _evict(cluster: FakeCluster, name: str, key: bytes) -> None:
     engine.collect(engine._now_ms)
     engine.set_limit(limit_bytes)
     assert name not in cluster.holders(key)
+
+
+def test_a_miss_without_enough_answers_is_unknown() -> None:
+    cluster = FakeCluster(3)
+    cluster.cut_link("n1", "n2")
+    cluster.cut_link("n1", "n3")
+    for level in (Level.ONE, Level.QUORUM):
+        assert cluster.ask("n1", [GET, b"key", level, 200], 0.3)[:3:2] == [MISS, MissReason.UNKNOWN]
+
+
+def test_a_read_that_fails_because_a_memory_is_incomplete_fills_it() -> None:
+    cluster = FakeCluster(3)
+    cluster.ask("n1", [SET, b"key", RAW, b"value", Level.ALL])
+    cluster.kill("n3")
+    cluster.restart("n3")
+    cluster.run(1.0)
+    assert cluster.ask("n1", [GET, b"key", Level.ALL])[0] == ERROR
+    assert cluster.ask("n1", [GET, b"key", Level.ALL])[0] == VALUE
+
+
+def test_an_answer_that_comes_during_a_blocking_repair_does_not_change_the_reply() -> None:
+    """n1 repairs n3 to what n1 and n3 had; n2's newer version is for the next read."""
+    cluster = FakeCluster(3)
+    cluster.ask("n1", [SET, b"key", RAW, b"old", Level.ALL])
+    _write_at(cluster, "n1", b"key", b"new")
+    node = cluster.nodes["n1"]
+    cluster.paused = {"n2", "n3"}
+    cluster.ask("n1", [GET, b"key", Level.STRICT_QUORUM, 1_000, FLAG_METADATA], 0.0)
+    (batch,) = [each for each in node.shared.pending.values() if isinstance(each, ReadBatch)]
+    (operation,) = batch.items
+    assert isinstance(operation, ReadOperation)
+    operation.repairing = True
+    before = operation.merged
+    operation.answered(batch.target, None)
+    assert operation.merged == before
+    assert not operation.done
+    operation.repaired(True)
+    assert cluster.nodes["n1"].shared.effects.sends, "the repair's end answers"

@@ -4,9 +4,14 @@ from typing import Any
 
 import pytest
 
-from dynacache.errors import ClockUnsafe, InvalidRequest
+from dynacache.errors import ClockUnsafe, InvalidRequest, Overloaded
+from dynacache.placement.partitions import fingerprint
 from dynacache.types import Level
-from dynacache.wire.messages import GET, READ, READ_REPLY, SET, STALE_TABLE, WRITE, WRITE_ACK
+from dynacache.versioning import packed
+from dynacache.versioning.actors import ActorIssuer
+from dynacache.versioning.context import make_context, parse_context
+from dynacache.versioning.layout import encode_clock
+from dynacache.wire.messages import ERROR, GET, READ, READ_REPLY, SET, STALE_TABLE, VALUE, WRITE, WRITE_ACK
 from tests.fake_cluster import FakeCluster
 
 RAW = 1
@@ -14,9 +19,8 @@ RAW = 1
 
 def _deliver(cluster: FakeCluster, message: list[Any]) -> list[Any]:
     """Hand a message to n2 as if n1 had sent it, and return n2's answer."""
-    connection = cluster.nodes["n1"].links.by_node["n2"].connection
-    inbound = cluster._links["n1", connection][1]
-    effects = cluster.nodes["n2"].handle(cluster._instant("n2"), [(inbound, [message])])
+    inbound = cluster.inbound("n2", "n1")
+    effects = cluster.nodes["n2"].handle(cluster.instant("n2"), [(inbound, [message])])
     return [list(each) for each in effects.sends[inbound]]
 
 
@@ -58,11 +62,25 @@ def test_a_message_from_the_future_is_not_merged() -> None:
     cluster = FakeCluster(3)
     record = _record(cluster)
     digest = cluster.nodes["n2"].shared.digest
-    ahead = (cluster._instant("n2").wall_ms + 501) << 16
+    ahead = (cluster.instant("n2").wall_ms + 501) << 16
     ((_, _, _, exceptions),) = _deliver(cluster, [WRITE, 9, ahead, digest, 100, None, [b"a", record]])
     assert exceptions == [[-1, ClockUnsafe.code]]
     assert cluster.record("n2", b"a") is None
     assert _clock(cluster) < ahead
+
+
+def test_a_clock_that_runs_ahead_drags_this_one_no_further_than_the_bound() -> None:
+    cluster = FakeCluster(3)
+    record = _record(cluster)
+    digest = cluster.nodes["n2"].shared.digest
+    wall_ms = cluster.instant("n2").wall_ms
+    told = []
+    for ahead_ms in (400, 800, 1_200):
+        clock = (wall_ms + ahead_ms) << 16
+        ((_, _, _, exceptions),) = _deliver(cluster, [WRITE, 9, clock, digest, 100, None, [b"a", record]])
+        told.append(exceptions)
+    assert told == [None, [[-1, ClockUnsafe.code]], [[-1, ClockUnsafe.code]]]
+    assert _clock(cluster) >> 16 <= wall_ms + 500
 
 
 def test_a_message_that_waited_too_long_is_dropped_unacknowledged() -> None:
@@ -90,8 +108,31 @@ def test_the_shortest_true_answer() -> None:
 
 def test_a_malformed_group_closes_the_connection_and_the_node_serves_on() -> None:
     cluster = FakeCluster(3)
-    connection = cluster.nodes["n1"].links.by_node["n2"].connection
-    inbound = cluster._links["n1", connection][1]
-    effects = cluster.nodes["n2"].handle(cluster._instant("n2"), [(inbound, [[WRITE, 1]])])
+    inbound = cluster.inbound("n2", "n1")
+    effects = cluster.nodes["n2"].handle(cluster.instant("n2"), [(inbound, [[WRITE, 1]])])
     assert any(getattr(each, "connection", None) == inbound for each in effects.others)
     assert cluster.ask("n2", [GET, b"key", Level.ONE]) is not None
+
+
+def test_a_clock_that_grew_too_long_is_refused_by_position() -> None:
+    """Two copies whose clocks fit apart but not together: refused, hinted, and no node falls over them."""
+    cluster = FakeCluster(3)
+    actors = [{(9, base): 1 for base in range(low, low + 200)} for low in (1, 1_000)]
+    records: list[bytes] = []
+    for clock in actors:
+        token = make_context(None, fingerprint(b"key")) + encode_clock(clock)
+        context = parse_context(token, fingerprint(b"key"))
+        issuer = ActorIssuer(len(records) + 50)
+        records.append(packed.write(None, issuer, _clock(cluster), 0, RAW, b"value", 1, context)[1])
+    digest = cluster.nodes["n2"].shared.digest
+    expected: list[Any] = [None, [[0, Overloaded.code]]]
+    for record, exceptions in zip(records, expected, strict=True):
+        (reply,) = _deliver(cluster, [WRITE, 9, _clock(cluster), digest, 100, None, [b"key", record]])
+        assert reply[3] == exceptions
+    (reply,) = _deliver(cluster, [WRITE, 9, _clock(cluster), digest, 100, "n1", [b"key", records[0]]])
+    assert reply[3] is None
+    (reply,) = _deliver(cluster, [WRITE, 9, _clock(cluster), digest, 100, "n1", [b"key", records[1]]])
+    assert reply[3] == [[0, Overloaded.code]]
+    partition = cluster.partition(b"key")
+    cluster.nodes["n1"].engine.put(partition, b"key", records[1])
+    assert cluster.ask("n1", [GET, b"key", Level.QUORUM, 300], 1.0)[0] in (VALUE, ERROR)

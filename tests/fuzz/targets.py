@@ -13,10 +13,13 @@ from typing import Any
 
 import msgpack
 
-from dynacache.config import Config
+from dynacache.config import Config, MembershipConfig
 from dynacache.errors import DynacacheError
 from dynacache.events import Connected, DatagramReceived, Effects, Input, Message, Received
 from dynacache.membership.birth import Birth
+from dynacache.membership.datagram import DatagramCodec
+from dynacache.membership.messages import encode_claim, exchange_payload
+from dynacache.membership.state import Member
 from dynacache.node import Node
 from dynacache.placement.birth_record import BirthRecord, Candidate
 from dynacache.types import Instant, Role
@@ -80,7 +83,7 @@ class Choices:
             }
         return [self.value(depth + 1) for _ in range(self.number(5))]
 
-    def message(self, samples: Sequence[Message]) -> list[Any]:
+    def message(self, samples: Sequence[Sequence[Any]]) -> list[Any]:
         """A message of any kind with any fields, or a well-formed one with some fields changed."""
         if self.number(3) == 0:
             return [KINDS[self.number(len(KINDS))], *(self.value() for _ in range(self.number(9)))]
@@ -104,6 +107,10 @@ class World:
         table = BirthRecord.of_candidates(founders, 1024, 3).first_table(founders)
         self.node = Node(Config(), "node", now.wall_ms << 16, birth, table, True, random.Random(1), now)
         self.samples = self._samples(table.to_wire())
+        self.codec = DatagramCodec(MembershipConfig(), "peer", table.cluster_id)
+        peer = Member("peer", "127.0.0.1", 7401, 2)
+        self.claims = [list(msgpack.unpackb(encode_claim(peer, "peer"))), [1, 5, "node"], [2, 5], [3, 5, "peer"]]
+        self.exchange = exchange_payload(table.cluster_id, [(peer, "peer")], is_answer=False)
         self.handle([], CONNECTED)
 
     def _samples(self, table: object) -> list[Message]:
@@ -211,6 +218,28 @@ def node_datagrams(data: bytes) -> None:
     here.handle([], [DatagramReceived(data, ("127.0.0.1", 9))])
 
 
+def signed_datagrams(data: bytes) -> None:
+    """Datagrams that pass every check of origin and hold odd messages."""
+    choices, here = Choices(data), world()
+    while not choices.empty:
+        packed = [pack_message(choices.message(here.claims)) for _ in range(1 + choices.number(4))]
+        if sum(map(len, packed)) < 1000:
+            payload = here.codec.encode(packed, int(1_699_999_999_000 + here.now_s * 1000))
+            here.handle([], [DatagramReceived(payload, ("127.0.0.1", 7401))], later_s=choices.number(8) / 4)
+    here.handle([], later_s=3.0)
+    here.still_serves()
+
+
+def membership_streams(data: bytes) -> None:
+    """Messages of the membership protocol that come over a link."""
+    choices, here = Choices(data), world()
+    while not choices.empty:
+        payload = choices.message([here.exchange, *here.claims])
+        received = FrameReader().feed(frame_of_messages([[wire.MEMBERSHIP, payload]]))
+        here.handle([(PEER, received)], later_s=choices.number(8) / 4)
+    here.still_serves()
+
+
 def birth_messages(data: bytes) -> None:
     """Anything into the birth machine."""
     birth = Birth(node_id="a", incarnation=1, host="127.0.0.1", port=1, founders=2, seeds=(("127.0.0.1", 2),))
@@ -230,6 +259,8 @@ TARGETS: tuple[Callable[[bytes], None], ...] = (
     node_messages,
     node_datagrams,
     birth_messages,
+    signed_datagrams,
+    membership_streams,
 )
 
 
@@ -245,6 +276,6 @@ def seeds() -> list[bytes]:
     samples = World().samples
     found = [bytes((0,)) + frame_of_messages([message]) for message in samples]
     found += [bytes((2, connection)) + frame_of_messages([message]) for connection in range(4) for message in samples]
-    found += [bytes((target, *range(40))) for target in (1, 3, 5)]
+    found += [bytes((target, *range(40))) for target in (1, 3, 5, 6, 7)]
     found += [bytes((4,)) + b"dg\x01\x01" + bytes(40)]
     return found

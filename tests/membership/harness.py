@@ -82,7 +82,7 @@ class Bench:
         self.now_s = end_s
         return effects
 
-    def sent(self, effects: list[Effect], to: Address | None = None) -> list[Message]:
+    def sent(self, effects: Sequence[Effect], to: Address | None = None) -> list[Message]:
         """All messages in the datagrams among these effects (to that address), read by a stranger with the right
         key."""
         reader = DatagramCodec(self.config, "reader", b"cluster")

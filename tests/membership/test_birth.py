@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -30,11 +31,11 @@ RECORD = BirthRecord.of_candidates(
 )
 
 
-def birth(name: str, founders: int | None, *seeds: str, incarnation: int = 1, **more: object) -> Birth:
+def birth(name: str, founders: int | None, *seeds: str, incarnation: int = 1, **more: Any) -> Birth:
     """A process at `host-<name>` with the hosts of others as seeds."""
     addresses = tuple(address(seed) for seed in seeds)
-    arguments = {"founders": founders, "seeds": addresses, "incarnation": incarnation, **more}
-    return Birth(node_id=name, host=f"host-{name}", port=7400, **arguments)  # type: ignore[arg-type]
+    arguments: dict[str, Any] = {"founders": founders, "seeds": addresses, "incarnation": incarnation, **more}
+    return Birth(node_id=name, host=f"host-{name}", port=7400, **arguments)
 
 
 def address(name: str) -> Address:
@@ -277,9 +278,9 @@ def test_a_name_that_is_taken() -> None:
         ({"founders": 0}, "founders: got 0"),
     ],
 )
-def test_bad_parameters_are_named(arguments: dict[str, object], named: str) -> None:
+def test_bad_parameters_are_named(arguments: dict[str, Any], named: str) -> None:
     with pytest.raises(WireValueError, match=named):
-        Birth(**{"node_id": "a", "incarnation": 1, "host": "h", "port": 1, "founders": 1, **arguments})  # type: ignore[arg-type]
+        Birth(**{"node_id": "a", "incarnation": 1, "host": "h", "port": 1, "founders": 1, **arguments})
 
 
 # Asking

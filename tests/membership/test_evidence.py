@@ -1,12 +1,15 @@
 """What a claim does to a view: monotone lives, refutation, stale claims, strangers, namesakes; independent of order."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dynacache.config.membership import MembershipConfig
-from dynacache.membership.effects import MemberChanged, NameConflict, Note, NoteKind
+from dynacache.membership.effects import Effect, MemberChanged, NameConflict, Note, NoteKind
 from dynacache.membership.messages import PING, Ack, exchange_payload
 from dynacache.membership.state import Claim, Member, NodeState
 from tests.membership.harness import Bench
@@ -17,8 +20,8 @@ B = Member("b", "10.0.0.3", 7000, generation=5)
 ORIGIN = ("10.9.9.9", 7000)
 
 
-def bench(**changes: float) -> Bench:
-    return Bench(MembershipConfig(**changes))  # type: ignore[arg-type]
+def bench(**changes: Any) -> Bench:
+    return Bench(MembershipConfig(**changes))
 
 
 def held(under_test: Bench, node_id: str) -> Member:
@@ -31,8 +34,8 @@ def changed(effects: list[object]) -> list[tuple[NodeState, NodeState | None]]:
     return [(effect.member.state, effect.previous_state) for effect in effects if isinstance(effect, MemberChanged)]
 
 
-def claimed(under_test: Bench, effects: list[object], to: tuple[str, int]) -> list[Member]:
-    messages = under_test.sent(effects, to)  # type: ignore[arg-type]
+def claimed(under_test: Bench, effects: Sequence[Effect], to: tuple[str, int]) -> list[Member]:
+    messages = under_test.sent(effects, to)
     return [message.member for message in messages if isinstance(message, Claim)]
 
 

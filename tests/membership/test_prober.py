@@ -1,5 +1,7 @@
 """One probe at a time: direct, then with help and over TCP, then an accusation; and our part in probes of others."""
 
+from typing import Any
+
 import pytest
 
 from dynacache.config.membership import MembershipConfig
@@ -13,9 +15,9 @@ OTHERS = [Member(name, f"10.0.1.{number}", 7000, 1) for number, name in enumerat
 ASKER = ("10.8.8.8", 7000)
 
 
-def bench(*members: Member, **changes: float) -> Bench:
+def bench(*members: Member, **changes: Any) -> Bench:
     """A bench that knows these members and has told all its rumours."""
-    under_test = Bench(MembershipConfig(**changes))  # type: ignore[arg-type]
+    under_test = Bench(MembershipConfig(**changes))
     under_test.hear_of(*members)
     return under_test
 

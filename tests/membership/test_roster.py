@@ -1,6 +1,7 @@
 """The indexes of the member table always agree with its records."""
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,8 +16,8 @@ OWN = Member("self", "10.0.0.1", 7000, generation=1)
 SOURCE = random.Random(3)
 
 
-def roster(**changes: float) -> Roster:
-    return Roster(MembershipConfig(**changes), OWN)  # type: ignore[arg-type]
+def roster(**changes: Any) -> Roster:
+    return Roster(MembershipConfig(**changes), OWN)
 
 
 def member(name: str, state: NodeState = NodeState.ALIVE, incarnation: int = 0, *, stopped: bool = False) -> Member:

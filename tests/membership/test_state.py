@@ -2,18 +2,24 @@
 
 import functools
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynacache.membership.state import PRECEDENCE, Member, NodeState, later
+from dynacache.membership.state import PRECEDENCE, Member, NodeState
 from tests.membership.strategies import members
 
 
-def member(**changes: object) -> Member:
-    fields: dict[str, object] = {"node_id": "a", "host": "10.0.0.1", "port": 7000, "generation": 5, **changes}
-    return Member(**fields)  # type: ignore[arg-type]
+def member(**changes: Any) -> Member:
+    fields: dict[str, Any] = {"node_id": "a", "host": "10.0.0.1", "port": 7000, "generation": 5, **changes}
+    return Member(**fields)
+
+
+def later(first: Member, second: Member) -> Member:
+    """The record that wins, of two about the same node."""
+    return max(first, second, key=lambda each: each.order_key)
 
 
 def test_worse_states_win_within_one_life() -> None:

@@ -76,8 +76,8 @@ _CLUSTER = FakeCluster(3)
 @given(st.sampled_from([*sorted(PEER_MESSAGES), 10, 32, 99]), _FIELDS)
 def test_any_message_from_a_peer_closes_the_connection_at_worst(kind: int, fields: list[Any]) -> None:
     node = _CLUSTER.nodes["n1"]
-    inbound = next(number for number, peer in node._peers.items() if not peer.outbound)
-    effects = node.handle(_CLUSTER._instant("n1"), [(inbound, [[kind, *fields]])])
+    inbound = _CLUSTER.inbound("n1", "n2")
+    effects = node.handle(_CLUSTER.instant("n1"), [(inbound, [[kind, *fields]])])
     assert all(each.connection == inbound for each in effects.others if isinstance(each, Close))
     _CLUSTER.run(0.001)
     assert _CLUSTER.ask("n1", [GET, b"key", Level.ONE])[0] == MISS

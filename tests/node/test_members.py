@@ -50,7 +50,7 @@ def test_a_table_of_another_cluster_is_refused() -> None:
     node = cluster.nodes["n1"]
     other = MemberTable.of(b"x" * 16, 1024, 3, node.members.table.entries.values())
     connection = node.links.by_node["n2"].connection
-    node.handle(cluster._instant("n1"), [(connection, [[TABLE, 0, other.to_wire()]])])
+    node.handle(cluster.instant("n1"), [(connection, [[TABLE, 0, other.to_wire()]])])
     assert node.members.table.cluster_id == b"c" * 16
     assert node.counters.malformed_messages == 1
 

@@ -47,6 +47,7 @@ async def use_everything(client: Any, prefix: str) -> None:
     assert await client.set(k, "back", only_if_absent=True)
     assert await client.delete(k)
     assert not await client.exists(k)
+    assert not await client.delete(never)
 
     assert await client.increment(counter, 5) == 5
     assert await client.increment(counter, -7) == -2
@@ -61,6 +62,10 @@ async def use_everything(client: Any, prefix: str) -> None:
     assert 20 < await client.ttl(short) <= 31
     assert await client.touch(short, 300)
     assert 200 < await client.ttl(short) <= 301
+    assert await client.touch(short, 30)
+    assert 20 < await client.ttl(short) <= 31
+    assert await client.touch(short, None)
+    assert await client.ttl(short) is None
     assert await client.ttl(text) is None
     assert await client.ttl(never) == 0.0
     assert not await client.touch(never, 5)

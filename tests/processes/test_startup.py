@@ -144,7 +144,7 @@ def test_a_founder_alone_waits_for_ever_rather_than_found_a_second_cluster(nodes
     for process in nodes.found(ports):
         process.kill()
     back = nodes.start(ports[0], *founding(ports, ports[0]))
-    waiting = until(lambda: back.log("birth.waiting"), 12, "the founder says what it waits for")
+    waiting = until(lambda: back.log("birth.waiting"), 30, "the founder says what it waits for")
     assert str(ports[1]) in waiting[0]["reason"]
     assert back.log("node.serving") == []
     assert back.report() is None

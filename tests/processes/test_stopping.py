@@ -42,8 +42,8 @@ def test_sigterm_finishes_announces_and_keeps_the_place(nodes: Nodes) -> None:
         report = until(other.report, 5, "the others report")
         (place,) = [member for member in report["members"] if member["address"] == f"{HOST}:{leaver.port}"]
         assert (place["state"], place["place"]) == ("left", "normal")
-        assert [line for line in other.log("member_changed") if line["stopped"]]
-        assert not [line for line in other.log("member_changed") if line["state"] in ("suspect", "dead")]
+        assert [line for line in other.log("member.changed") if line["stopped"]]
+        assert not [line for line in other.log("member.changed") if line["state"] in ("suspect", "dead")]
     with others[0].call() as caller:
         for number in (done[0], done[-1]):
             assert caller.ask(GET, 1, b"key-%d" % number, 2)[:4] == [VALUE, 1, 1, b"v" * 100]

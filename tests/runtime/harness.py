@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from dynacache.config import NetworkConfig
-from dynacache.events import Effects, Input, Message, Note, Received
+from dynacache.events import Effects, Input, Message, Received, Writable
 from dynacache.runtime.data_loop import DataLoop, Other
 from dynacache.runtime.entropy import draw_nonce, monotonic_now
 from dynacache.runtime.listener import bind
@@ -20,6 +20,8 @@ from dynacache.wire.handshake import Acceptor, Initiator
 from dynacache.wire.messages import DONE
 
 CLUSTER = b"c" * 16
+WAKE = Writable(0)
+"""An input that means nothing to a scripted core, for a turn of the loop."""
 
 
 @attrs.define(eq=False)
@@ -75,7 +77,7 @@ class Bench:
         """Have the core ask for these effects in the next turn."""
         self.core.next_effects.append(effects)
         self.core.deadline_s = 0.0
-        self.loop.add_input(Note("wake", {}))  # type: ignore[arg-type]
+        self.loop.add_input(WAKE)
 
 
 @asynccontextmanager

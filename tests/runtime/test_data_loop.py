@@ -26,7 +26,7 @@ from dynacache.runtime.entropy import monotonic_now
 from dynacache.types import Role
 from dynacache.wire.codec import frame_of_messages
 from dynacache.wire.messages import DONE, GET, PING, PONG, VALUE
-from tests.runtime.harness import Bench, Caller, ScriptedCore, calling, running_loop
+from tests.runtime.harness import WAKE, Bench, Caller, ScriptedCore, calling, running_loop
 
 
 def connection_of(bench: Bench, number: int) -> Connection:
@@ -112,7 +112,7 @@ async def test_the_core_is_called_at_its_deadline(linger_s: float) -> None:
     async with running_loop(linger_s=linger_s) as bench:
         await trio.sleep(0.02)
         wanted_s = bench.core.deadline_s = monotonic_now() + 0.1
-        bench.loop.add_input(Note("the deadline came nearer", {}))  # type: ignore[arg-type]
+        bench.loop.add_input(WAKE)
         before = len(bench.core.turns)
         await bench.until(lambda: bench.core.deadline_s == float("inf"))
         assert bench.core.turns[-1].monotonic_s >= wanted_s
@@ -157,7 +157,7 @@ async def test_a_busy_loop_lets_others_run(linger_s: float) -> None:
 async def test_a_late_loop_tells_the_core() -> None:
     async with running_loop() as bench:
         bench.core.deadline_s = monotonic_now() + 0.01
-        bench.loop.add_input(Note("the deadline came nearer", {}))  # type: ignore[arg-type]
+        bench.loop.add_input(WAKE)
         await trio.sleep(0.005)
         time.sleep(0.2)  # noqa: ASYNC251 - the loop is to be stalled
         await bench.until(lambda: bench.core.inputs_of(LoopLag))

@@ -137,9 +137,12 @@ async def test_a_silent_acceptor_is_given_up() -> None:
         nursery.start_soon(trio.serve_listeners, say_nothing, [listener])
         async with running_loop(network) as bench, trio.open_nursery() as inner:
             links = PeerLinks(
-                bench.loop, inner, lambda role: Initiator(role, CLUSTER, "a", None, draw_nonce()), lambda _: None,
+                bench.loop,
+                inner,
+                lambda role: Initiator(role, CLUSTER, "a", None, draw_nonce()),
+                lambda _: None,
                 random.Random(1),
-            )  # fmt: skip
+            )
             links.connect("b", listener.socket.getsockname())
             await bench.until(lambda: bench.core.inputs_of(Disconnected))
             inner.cancel_scope.cancel()

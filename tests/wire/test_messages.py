@@ -1,7 +1,5 @@
 """The numbers of the wire: unique, unchanged, and inside their limits."""
 
-import inspect
-
 from dynacache.wire import messages
 
 KINDS = {
@@ -57,8 +55,3 @@ def test_the_largest_values_fit_a_frame_in_pairs() -> None:
 def test_flags_are_single_bits() -> None:
     flags = [value for name, value in vars(messages).items() if name.startswith("FLAG_")]
     assert sorted(flags) == [1 << position for position in range(len(flags))]
-
-
-def test_every_kind_is_described() -> None:
-    text = inspect.getdoc(messages) or ""
-    assert [name for name in KINDS if name not in text and name not in ("HELLO", "WELCOME", "PROOF")] == []

@@ -18,8 +18,9 @@ import attrs
 
 from dynacache.cli.bench.cpu import resident_bytes
 from dynacache.cli.demo.read_back import read_back
+from dynacache.cli.demo.report import figures_of, passed, print_how_to_use, print_verdict
 from dynacache.cli.demo.screen import NodeRow, Screen, Snapshot
-from dynacache.cli.demo.verdict import Verdict, acknowledged_keys, judge
+from dynacache.cli.demo.verdict import acknowledged_keys, judge
 from dynacache.cli.demo.workload import Counts, Shape, Workload
 from dynacache.cli.demo_options import DemoOptions
 from dynacache.cli.local_cluster import LocalCluster
@@ -28,7 +29,7 @@ from dynacache.cli.session import CacheClient, Connection, client_factory
 from dynacache.cli.traces import read_trace
 from dynacache.errors import InvalidOption
 
-__all__ = ["figures_of", "passed", "run", "shape_of"]
+__all__ = ["run", "shape_of"]
 
 _SNAPSHOT_INTERVAL_S = 0.5
 _TRACE_LIMIT = 1_000_000
@@ -53,12 +54,12 @@ def run(options: DemoOptions) -> int:
             return 1
         finally:
             cluster.close()
-        _print_verdict(figures)
+        print_verdict(figures)
         if options.json is not None:
             options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         if options.keep:
             group.release()
-            _print_how_to_use(cluster, group)
+            print_how_to_use(cluster, group)
     return 0 if passed(figures) else 1
 
 
@@ -221,80 +222,3 @@ class _Demo:
                 )
             )
         return rows
-
-
-def figures_of(
-    options: DemoOptions,
-    counts: Counts,
-    verdict: Verdict,
-    elapsed: float,
-    evictions: int,
-    events: Mapping[str, float],
-    crashes: list[str],
-) -> dict[str, Any]:
-    """Everything the demo found, as it goes into the file of ``--json``."""
-    return {
-        "requests": counts.requests,
-        "failed": counts.failed,
-        "unknown": counts.unknown,
-        "lost_acknowledged_writes": verdict.lost_acknowledged_writes,
-        "evicted": evictions + verdict.evicted_keys,
-        "hit_ratio": round(counts.hit_ratio, 6),
-        "p50_ms": round(counts.latencies.percentile_ms(0.5), 3),
-        "p99_ms": round(counts.latencies.percentile_ms(0.99), 3),
-        "p999_ms": round(counts.latencies.percentile_ms(0.999), 3),
-        "availability": round(counts.availability, 6),
-        "requests_per_s": round(counts.requests / elapsed, 1),
-        "reads": counts.reads,
-        "acknowledged_writes": verdict.acknowledged_writes,
-        "keys_read_back": verdict.keys_read,
-        "wrong_values": counts.wrong_values,
-        "foreign_values": verdict.foreign_values,
-        "refused_but_applied": verdict.refused_but_applied,
-        "nodes": options.nodes,
-        "seconds": round(elapsed, 3),
-        "trace": str(options.trace) if options.trace else None,
-        **events,
-        "errors": dict(counts.errors.most_common(20)),
-        "losses": list(verdict.examples),
-        "crashes": crashes,
-    }
-
-
-def passed(figures: Mapping[str, Any]) -> bool:
-    """Whether nothing went wrong that must not."""
-    zero = ("failed", "lost_acknowledged_writes", "wrong_values", "foreign_values", "refused_but_applied")
-    return not any(figures[name] for name in zero) and not figures["crashes"]
-
-
-def _print_verdict(figures: Mapping[str, Any]) -> None:
-    print(
-        f"{figures['requests']:,} requests in {figures['seconds']:.1f} s ({figures['requests_per_s']:,.0f}/s),"
-        f" p50 {figures['p50_ms']:.2f} ms, p99 {figures['p99_ms']:.2f} ms, hit ratio {figures['hit_ratio']:.1%}"
-    )
-    print(
-        f"availability {figures['availability']:.4%}: {figures['failed']} failed, {figures['unknown']} of unknown fate"
-    )
-    print(
-        f"{figures['acknowledged_writes']:,} acknowledged writes on {figures['keys_read_back']:,} keys read back at"
-        f" quorum: {figures['lost_acknowledged_writes']} lost, {figures['evicted']} evicted"
-    )
-    for name in ("wrong_values", "foreign_values", "refused_but_applied"):
-        if figures[name]:
-            print(f"{name.replace('_', ' ')}: {figures[name]}")
-    for text, count in figures["errors"].items():
-        print(f"  {count} x {text}")
-    for text in (*figures["losses"], *figures["crashes"]):
-        print(f"  {text}")
-    print("VERDICT: nothing failed, nothing was lost" if passed(figures) else "VERDICT: NOT HELD")
-
-
-def _print_how_to_use(cluster: LocalCluster, group: ProcessGroup) -> None:
-    address = cluster.addresses[0]
-    pids = " ".join(str(child.pid) for child in cluster.children)
-    print(f"\nThe cluster keeps running on {', '.join(cluster.addresses)}; logs are in {group.folder}. Try:")
-    print(f"  dynacache cluster status --server {address}")
-    print(f"  dynacache set greeting hello --server {address}")
-    print(f"  dynacache get greeting --server {cluster.addresses[1]}")
-    print(f'  python -c \'import dynacache; print(dynacache.Client("{address}").get("greeting"))\'')
-    print(f"  kill {pids} && rm -r {group.folder}    # stops it")

@@ -24,30 +24,18 @@ import attrs
 from dynacache.client.calls import Call, chunks
 from dynacache.client.options import Options
 from dynacache.client.requests import CLIENT_ID_BYTES, Requests
-from dynacache.client.results import Reply
-from dynacache.client.retries import RetryPolicy, attempt_deadline_s, settle
+from dynacache.client.retries import RetryPolicy, attempt_deadline_s, settle_all
 from dynacache.client.routing import Endpoint, Router
 from dynacache.errors import DynacacheError, InvalidRequest, UnavailableError
 from dynacache.runtime.clients.failures import no_node_reached
 from dynacache.runtime.clients.links import Links
-from dynacache.wire.messages import ERROR
 
-__all__ = ["CONNECTIONS_LIMIT", "AsyncSession", "wall_ms"]
+__all__ = ["CONNECTIONS_LIMIT", "AsyncSession"]
 
 CONNECTIONS_LIMIT: Final = 64
 """Connections of one client to one node."""
 _FLUSH_AT_ONCE: Final = 8
 """Calls in one batch from which waiting for other tasks to join the same send is not worth a turn."""
-
-
-def wall_ms() -> int:
-    """This machine's clock, milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
-
-
-def _failed(call: Call[Any]) -> bool:
-    reply: Reply | None = call.reply
-    return reply is None or reply[0] == ERROR
 
 
 @attrs.define(eq=False)
@@ -149,11 +137,11 @@ class AsyncSession:
             else:
                 await links.flush_soon()
             await waiter.wait()
-            failed = [call for call in todo if _failed(call)]
+            failed = [call for call in todo if call.failed]
             if not failed:
                 return
             now_s = time.monotonic()
-            todo, delay_s = self._settle(failed, now_s)
+            todo, delay_s = settle_all(failed, self._policy, now_s, self._random)
             if delay_s:
                 await anyio.sleep(delay_s)
                 now_s = time.monotonic()
@@ -162,14 +150,3 @@ class AsyncSession:
         if call.address is not None:
             return self.router.endpoint_at(call.address)
         return self.router.choose(call.key, call.spread, now_s, call.tried, call.repeatable)
-
-    def _settle(self, failed: list[Call[Any]], now_s: float) -> tuple[list[Call[Any]], float]:
-        """The calls to try again, and the delay before."""
-        again = []
-        longest_s = 0.0
-        for call in failed:
-            delay_s = settle(call, self._policy, now_s, self._random)
-            if delay_s is not None:
-                again.append(call)
-                longest_s = max(longest_s, delay_s)
-        return again, longest_s

@@ -21,8 +21,9 @@ from dynacache.client.options import Options
 from dynacache.client.requests import LevelName, Requests
 from dynacache.client.retries import RetryPolicy
 from dynacache.client.values import Key
-from dynacache.runtime.clients.async_session import AsyncSession, wall_ms
+from dynacache.runtime.clients.async_session import AsyncSession
 from dynacache.runtime.clients.pipelines import AsyncPipeline
+from dynacache.runtime.entropy import wall_ms_now
 
 __all__ = ["AsyncClient", "connect"]
 
@@ -38,7 +39,7 @@ def _awaited(
     async def operation(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> R:
         call = build(self.requests, *args, **kwargs)
         await self.run_one(call)
-        return call.result(wall_ms())
+        return call.result(wall_ms_now())
 
     functools.update_wrapper(operation, build)
     return operation
@@ -82,7 +83,7 @@ class AsyncClient(AsyncSession):
         wanted = list(keys)
         calls = get_calls(self.requests, wanted, level, timeout, max_staleness)
         await self.run(calls)
-        return found_values(wanted, calls, wall_ms())
+        return found_values(wanted, calls, wall_ms_now())
 
     async def set_many(
         self,

@@ -21,13 +21,12 @@ import attrs
 from dynacache.client.calls import Call, chunks
 from dynacache.client.options import Options
 from dynacache.client.requests import CLIENT_ID_BYTES, Requests
-from dynacache.client.retries import RetryPolicy, attempt_deadline_s, settle
+from dynacache.client.retries import RetryPolicy, attempt_deadline_s, settle_all
 from dynacache.client.routing import Endpoint, Router
 from dynacache.errors import DynacacheError, InvalidRequest
 from dynacache.runtime.clients.blocking_link import BlockingLink, exchange
 from dynacache.runtime.clients.blocking_pool import BlockingPool
 from dynacache.runtime.clients.failures import no_node_reached
-from dynacache.wire.messages import ERROR
 
 __all__ = ["CONNECTIONS_LIMIT", "BlockingSession"]
 
@@ -124,10 +123,11 @@ class BlockingSession:
         while todo:
             now_s = time.monotonic()
             self._round(self._by_endpoint(todo, now_s), now_s)
-            failed = [call for call in todo if call.reply is None or call.reply[0] == ERROR]
+            failed = [call for call in todo if call.failed]
             if not failed:
                 return
-            todo, delay_s = self._settle(failed)
+            with self._pool.lock:
+                todo, delay_s = settle_all(failed, self._policy, time.monotonic(), self._random)
             if delay_s:
                 time.sleep(delay_s)
 
@@ -167,16 +167,3 @@ class BlockingSession:
         finally:
             for link in links:
                 self._pool.release(link)
-
-    def _settle(self, failed: list[Call[Any]]) -> tuple[list[Call[Any]], float]:
-        """The calls to try again, and the delay before."""
-        again = []
-        longest_s = 0.0
-        now_s = time.monotonic()
-        with self._pool.lock:
-            for call in failed:
-                delay_s = settle(call, self._policy, now_s, self._random)
-                if delay_s is not None:
-                    again.append(call)
-                    longest_s = max(longest_s, delay_s)
-        return again, longest_s

@@ -12,7 +12,6 @@ after a failure may let a later one overtake. Nothing is promised between keys, 
 """
 
 import functools
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec
@@ -22,6 +21,7 @@ import attrs
 from dynacache.client.calls import Call
 from dynacache.client.requests import Requests
 from dynacache.errors import DynacacheError, InvalidRequest
+from dynacache.runtime.entropy import wall_ms_now
 
 __all__ = ["PIPELINE_LIMIT", "AsyncPipeline", "Pipeline"]
 
@@ -45,7 +45,7 @@ def _noted(build: Callable[Concatenate[Requests, P], Call[Any]]) -> Callable[Con
 class _Collector:
     """The operations, noted down."""
 
-    _requests: Requests
+    _requests: Requests = attrs.field(repr=False)
     _calls: list[Call[Any]] = attrs.field(factory=list, init=False)
     results: list[Any] = attrs.field(factory=list, init=False)
     """A result or a DynacacheError for each operation, once it has run."""
@@ -64,7 +64,7 @@ class _Collector:
         return calls
 
     def _finish(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        wall_ms = int(time.time() * 1000)
+        wall_ms = wall_ms_now()
         self.results = [_result_or_error(call, wall_ms) for call in calls]
         return self.results
 
@@ -91,7 +91,7 @@ def _result_or_error(call: Call[Any], wall_ms: int) -> Any:
 class Pipeline(_Collector):
     """Operations of the synchronous client, noted down and sent together when the ``with`` block ends."""
 
-    _run: Callable[[Sequence[Call[Any]]], None]
+    _run: Callable[[Sequence[Call[Any]]], None] = attrs.field(repr=False)
 
     def run(self) -> list[Any]:
         """Send what was noted down and return the results; the pipeline can then be filled again."""
@@ -113,7 +113,7 @@ class Pipeline(_Collector):
 class AsyncPipeline(_Collector):
     """Operations of the asynchronous client, noted down and sent together when the ``async with`` block ends."""
 
-    _run: Callable[[Sequence[Call[Any]]], Awaitable[None]]
+    _run: Callable[[Sequence[Call[Any]]], Awaitable[None]] = attrs.field(repr=False)
 
     async def run(self) -> list[Any]:
         """Send what was noted down and return the results; the pipeline can then be filled again."""

@@ -10,7 +10,6 @@ Why: the asynchronous client, this one and the two pipelines then cannot drift a
 """
 
 import functools
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -23,15 +22,12 @@ from dynacache.client.retries import RetryPolicy
 from dynacache.client.values import Key
 from dynacache.runtime.clients.blocking_session import BlockingSession
 from dynacache.runtime.clients.pipelines import Pipeline
+from dynacache.runtime.entropy import wall_ms_now
 
 __all__ = ["Client"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _carried_out(
@@ -42,7 +38,7 @@ def _carried_out(
     def operation(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> R:
         call = build(self.requests, *args, **kwargs)
         self.run((call,))
-        return call.result(_wall_ms())
+        return call.result(wall_ms_now())
 
     functools.update_wrapper(operation, build)
     return operation
@@ -109,7 +105,7 @@ class Client(BlockingSession):
         wanted = list(keys)
         calls = get_calls(self.requests, wanted, level, timeout, max_staleness)
         self.run(calls)
-        return found_values(wanted, calls, _wall_ms())
+        return found_values(wanted, calls, wall_ms_now())
 
     def set_many(
         self,

@@ -8,15 +8,12 @@ import attrs
 import pytest
 
 from dynacache.cli.demo import director
-from dynacache.cli.demo.verdict import Verdict
-from dynacache.cli.demo.workload import Counts
 from dynacache.cli.demo_options import DemoOptions
 from dynacache.cli.local_cluster import LocalCluster
 from dynacache.cli.processes import StartFailed
 from dynacache.errors import InvalidOption, NotEnoughReplicas
 from tests.cli.fakes import FakeClient
 
-VERDICT = Verdict(10, 5, 0, 0, 0, 0, ())
 WANTED = ("requests", "failed", "unknown", "lost_acknowledged_writes", "evicted", "hit_ratio", "p50_ms", "p99_ms")
 
 
@@ -126,25 +123,3 @@ def test_a_trace_becomes_positions(tmp_path: Path) -> None:
         path.write_text(content)
         with pytest.raises(InvalidOption, match="--trace"):
             director.shape_of(options(tmp_path, trace=path))
-
-
-@pytest.mark.parametrize(
-    ("counts", "verdict", "crashes", "expected"),
-    [
-        (Counts(100, 80, 40), VERDICT, [], True),
-        (Counts(100, 80, 40, unknown=3), VERDICT, [], True),
-        (Counts(100, 80, 40, failed=1), VERDICT, [], False),
-        (Counts(100, 80, 40, wrong_values=1), VERDICT, [], False),
-        (Counts(100, 80, 40), attrs.evolve(VERDICT, lost_acknowledged_writes=1), [], False),
-        (Counts(100, 80, 40), attrs.evolve(VERDICT, foreign_values=1), [], False),
-        (Counts(100, 80, 40), attrs.evolve(VERDICT, refused_but_applied=1), [], False),
-        (Counts(100, 80, 40), attrs.evolve(VERDICT, evicted_keys=1), [], True),
-        (Counts(100, 80, 40), VERDICT, ["ZeroDivisionError: x"], False),
-    ],
-)
-def test_what_passes(counts: Counts, verdict: Verdict, crashes: list[str], expected: bool) -> None:
-    figures = director.figures_of(DemoOptions(), counts, verdict, 10.0, 2, {"killed_at_s": 1.0}, crashes)
-    assert director.passed(figures) is expected
-    assert figures["hit_ratio"] == 0.5
-    assert figures["evicted"] == 2 + verdict.evicted_keys
-    json.dumps(figures)

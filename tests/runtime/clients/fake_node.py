@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 import msgpack
 
+from dynacache.errors import DynacacheError
 from dynacache.placement.table import MemberEntry, MemberState, MemberTable
 from dynacache.wire.codec import frame_of_messages
 from dynacache.wire.framing import FrameReader
@@ -236,8 +237,8 @@ class _Connection:
             if not replies and cluster.push_topology:
                 replies.append([TOPOLOGY, 0, cluster.table().to_wire(), cluster.states])
             return replies
-        except Exception as error:
-            self._send([refusal_of(error)])  # type: ignore[arg-type]
+        except DynacacheError as error:
+            self._send([refusal_of(error)])
             raise OSError("refused") from error
 
     def _send(self, replies: list[Any]) -> None:
@@ -317,7 +318,10 @@ def _set(node: FakeNode, rid: int, key: bytes, payload_flags: int, payload: byte
 
 def _delete(node: FakeNode, rid: int, key: bytes, _: int, __: int, *rest: Any) -> list[Any]:
     flags, condition, context, _operation_id = rest
-    return _write(node, rid, key, None, flags, condition, context)
+    existed = key in node.cluster.data
+    reply = _write(node, rid, key, None, flags, condition, context)
+    reply[2] = reply[2] and existed
+    return reply
 
 
 def _touch(node: FakeNode, rid: int, key: bytes, *_: Any) -> list[Any]:

@@ -33,7 +33,7 @@ def test_results_in_order(shell: str) -> None:
         results = pipeline.results
         assert [bool(results[0]), *results[1:4], bool(results[4])] == [True, 1, 5, "default", False]
         assert results[5].value == 1
-        assert [*results[6:11], bool(results[11])] == [True, None, 1, True, 3, True]
+        assert [*results[6:11], bool(results[11])] == [True, None, 1, True, 3, False]
 
     with FakeCluster(3) as cluster:
         run(shell, cluster.addresses, scenario)
