@@ -23,7 +23,7 @@ from .many import Summary, Tally, run_many
 from .options import Options
 from .run import Result, draw_scenario, run
 
-__all__ = ["app", "main"]
+__all__ = ["Fixed", "Output", "app", "main", "many", "one"]
 
 Output = Literal["table", "json"]
 _EXIT = {"held": 0, "violated": 1, "unknown": 2}

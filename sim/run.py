@@ -33,7 +33,7 @@ from .workload import Operation
 from .workload import draw as draw_workload
 from .world.world import World
 
-__all__ = ["Result", "Scenario", "draw_scenario", "run", "run_scenario"]
+__all__ = ["Judge", "Result", "Scenario", "draw_scenario", "run", "run_scenario"]
 
 _BIRTH_LIMIT_S = 90.0
 _SETTLE_LIMIT_S = 60.0

@@ -26,7 +26,7 @@ from dynacache.wire.messages import FRAME_LIMIT_BYTES
 from .heap import Heap
 from .network import End, Network
 
-__all__ = ["Connection", "Connections"]
+__all__ = ["FRAME_TIMEOUT_S", "HELLO_TIMEOUT_S", "Connection", "Connections"]
 
 HELLO_TIMEOUT_S = 5.0
 FRAME_TIMEOUT_S = 30.0

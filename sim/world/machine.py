@@ -17,7 +17,6 @@ from typing import Any
 import attrs
 
 from dynacache.config import Config
-from dynacache.errors import NotReady
 from dynacache.events import (
     Close,
     Connect,
@@ -30,65 +29,29 @@ from dynacache.events import (
     Stopped,
     StopRequested,
 )
-from dynacache.membership.birth import Birth, Born, Failed, Joined
+from dynacache.membership.birth import Failed
 from dynacache.node import Node
-from dynacache.types import Instant, Role
-from dynacache.wire.codec import frame_of_messages, frame_of_packed, pack_message
-from dynacache.wire.handshake import NONCE_BYTES, Acceptor, Initiator
-from dynacache.wire.messages import BIRTH, CLIENT_REQUESTS, ERROR
+from dynacache.types import Instant
 
 from ..draws import Draws
+from .before_birth import answer_before_birth
 from .clocks import WallClock
 from .connections import Connection, Connections
 from .heap import Heap
 from .network import UNACKNOWLEDGED_LIMIT_S, Address, End, Network
-from .observer import Observer, observe
+from .observer import observe
 from .peering import Peering
+from .process import Hellos, Process, Settings, birth_of
 from .recorder import Recorder
-from .traffic import count_messages
+from .traffic import send_effects
 
-__all__ = ["Machine", "Process", "Settings"]
+__all__ = ["Machine"]
 
 _LAG_NOTICE_S = 0.05
 _EXIT_S = 0.05
 """From the end of a graceful stop to the end of the process: what was sent leaves."""
 _SUPERVISOR_S = 2.0
 """A process that ended by itself is started again after this."""
-
-
-@attrs.frozen
-class Settings:
-    """What all lives of one machine have in common."""
-
-    name: str
-    index: int
-    address: Address
-    zone: str
-    founders: int | None
-    seeds: tuple[Address, ...]
-    partition_count: int
-    replication_factor: int
-    secret: str | None
-    peer_high_water_bytes: int
-
-
-@attrs.define(eq=False, repr=False)
-class Process:
-    """One life."""
-
-    incarnation: int
-    birth: Birth
-    connections: Connections
-    peering: Peering
-    node: Node | None = None
-    observer: Observer | None = None
-    wake_s: float = float("inf")
-    """When the core is woken; no later than its deadline."""
-    due_s: float = 0.0
-    """The core's deadline after its last turn."""
-    birth_wake_s: float = float("-inf")
-    stopping: bool = False
-    digest: int = 0
 
 
 @attrs.define(eq=False, repr=False)
@@ -110,14 +73,11 @@ class Machine:
     turn_s: float = 0.0
     """How long one turn keeps the process busy."""
     lives: int = 0
-    restart_allowed: bool = True
-    memory_lost: int = 0
     name: str = attrs.field(init=False)
     _busy_until_s: float = 0.0
     _turn_due: bool = False
     _waiting: list[tuple[End, bytes | None]] = attrs.field(factory=list)
     _datagrams: list[DatagramReceived] = attrs.field(factory=list)
-    _nonces: int = 0
     _orphans: list[End] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -134,7 +94,7 @@ class Machine:
 
     def start(self) -> None:
         """Start a process, unless one runs."""
-        if self.process is not None or not self.restart_allowed:
+        if self.process is not None:
             return
         self.lives += 1
         settings, now_s = self.settings, self.heap.now_s
@@ -142,21 +102,11 @@ class Machine:
         draws = self.draws.stream("incarnation", self.name, self.lives)
         wall_ms = self.clock.now_ms(now_s)
         incarnation = (wall_ms & (1 << 48) - 1) << 16 | draws.integer(0, 65_535)
-        host, port = settings.address
-        birth = Birth(
-            node_id=self.name,
-            incarnation=incarnation,
-            host=host,
-            port=port,
-            zone=settings.zone,
-            founders=settings.founders,
-            seeds=settings.seeds,
-            partition_count=settings.partition_count,
-            replication_factor=settings.replication_factor,
-        )
+        birth = birth_of(settings, incarnation)
+        hellos = Hellos(settings, self.draws, birth)
         connections = Connections(self.heap, self.network, settings.peer_high_water_bytes, self._soon)
-        peering = Peering(self, self.heap, self.network, connections, self._initiator, self._answered, self.draws)
-        self.process = Process(incarnation, birth, connections, peering)
+        peering = Peering(self, self.heap, self.network, connections, hellos.initiator, self._answered, self.draws)
+        self.process = Process(incarnation, birth, hellos, connections, peering)
         self._busy_until_s = now_s
         self.recorder.machine(self.name, "started", incarnation)
         self._tend_birth()
@@ -227,7 +177,6 @@ class Machine:
         self._waiting.clear()
         self._datagrams.clear()
         if process.observer is not None:
-            self.memory_lost += 1
             process.observer.lost()
         self.recorder.machine(self.name, kind, process.incarnation)
         return process
@@ -239,7 +188,7 @@ class Machine:
         process = self.process
         if process is None or process.stopping:
             return False
-        process.connections.adopt(end, Acceptor(self._cluster_id(), self.name, self.settings.secret, self._nonce()))
+        process.connections.adopt(end, process.hellos.acceptor())
         return True
 
     def arrived(self, end: End, data: bytes | None) -> None:
@@ -355,38 +304,7 @@ class Machine:
 
     def _perform(self, process: Process, effects: Effects) -> None:
         """Encode once for all destinations and send; then do the rare things in order."""
-        by_number, send = process.connections.by_number, self.network.send
-        recorder = self.recorder
-        sends = effects.sends
-        if effects.shared:
-            chunks_of: dict[int, list[bytes]] = {}
-            for numbers, message in effects.shared:
-                packed = pack_message(message)
-                for number in numbers:
-                    chunks = chunks_of.get(number)
-                    if chunks is None:
-                        own = sends.pop(number, None) or ()
-                        chunks = chunks_of[number] = [pack_message(each) for each in own]
-                        count_messages(recorder, by_number.get(number), own)
-                    chunks.append(packed)
-                    count_messages(recorder, by_number.get(number), (message,))
-            for number, chunks in chunks_of.items():
-                connection = by_number.get(number)
-                if connection is not None:
-                    data = frame_of_packed(chunks, len(chunks))
-                    recorder.wire_bytes[connection.name] += len(data)
-                    send(connection.end, data)
-        for number, messages in sends.items():
-            connection = by_number.get(number)
-            if connection is not None:
-                count_messages(recorder, connection, messages)
-                data = frame_of_messages(messages)
-                recorder.wire_bytes[connection.name] += len(data)
-                send(connection.end, data)
-        for payload, address in effects.datagrams:
-            recorder.messages["DATAGRAM"] += 1
-            recorder.wire_bytes["datagram"] += len(payload)
-            self.network.datagram(self.name, self.settings.address, payload, address)
+        send_effects(self.name, self.settings.address, process.connections, self.network, self.recorder, effects)
         for other in effects.others:
             self._perform_other(process, other)
 
@@ -474,37 +392,8 @@ class Machine:
 
     def _turn_before_birth(self, process: Process, received: list[tuple[int, list[Any]]]) -> None:
         """Answer what comes in while there is no node."""
-        connections = process.connections
-        for number, messages in received:
-            connection = connections.by_number.get(number)
-            for message in messages:
-                if connection is None or number not in connections.by_number:
-                    break
-                if connection.role is Role.CLIENT:
-                    rid = message[1] if message[0] in CLIENT_REQUESTS and len(message) > 1 else 0
-                    reply = [ERROR, rid, NotReady.code, "this node does not know the cluster yet"]
-                    self.network.send(connection.end, frame_of_messages([reply]))
-                elif message[0] == BIRTH:
-                    asked = message[1] if len(message) > 1 else None
-                    answer = process.birth.handle_request(self.heap.now_s, asked)
-                    self.network.send(connection.end, frame_of_messages([[BIRTH, answer]]))
-                else:
-                    connections.close(connection)
+        answer_before_birth(process.connections, self.network, process.birth, self.heap.now_s, received)
         if process.birth.outcome is not None:
             self._settle(process)
         if self.process is process:
             self._plan_birth(process)
-
-    # Hellos
-
-    def _initiator(self, role: Role) -> Initiator:
-        return Initiator(role, self._cluster_id(), self.name, self.settings.secret, self._nonce())
-
-    def _cluster_id(self) -> bytes:
-        outcome = self.process.birth.outcome if self.process is not None else None
-        return outcome.record.cluster_id if isinstance(outcome, Born | Joined) else b""
-
-    def _nonce(self) -> bytes:
-        self._nonces += 1
-        stream = self.draws.stream("nonce", self.name, self._nonces)
-        return b"".join(stream.bits().to_bytes(8, "big") for _ in range(NONCE_BYTES // 8))

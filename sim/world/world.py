@@ -29,11 +29,12 @@ from .clients import SimClient
 from .clocks import WallClock
 from .gauges import gauge, snapshot
 from .heap import START_S, Heap
-from .machine import Machine, Settings
+from .machine import Machine
 from .network import Network
+from .process import Settings
 from .recorder import Recorder
 
-__all__ = ["World"]
+__all__ = ["GAUGE_INTERVAL_S", "PORT", "World"]
 
 PORT = 7400
 GAUGE_INTERVAL_S = 1.0

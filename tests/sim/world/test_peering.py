@@ -4,7 +4,8 @@ import pytest
 
 from dynacache.types import Role
 from sim.options import Options
-from sim.world.machine import Machine, Process
+from sim.world.machine import Machine
+from sim.world.process import Process
 from sim.world.world import World
 
 
