@@ -117,8 +117,9 @@ class Ledger:
         return found
 
     def left_by(self, key: bytes, dot: Dot, cause: StoreCause) -> int:
-        """Return at how many places a dot went for this cause."""
-        return sum(change.event.cause is cause for change in self.departures.get((key, dot), []))
+        """Return how many nodes a dot left for this cause."""
+        changes = self.departures.get((key, dot), [])
+        return len({change.event.node_id for change in changes if change.event.cause is cause})
 
     # Inside
 

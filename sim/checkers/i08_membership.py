@@ -131,7 +131,7 @@ def _unnoticed(evidence: Evidence, up: dict[str, list[_Span]], trouble: list[_Sp
             if until_s > back_s or any(each.meets(began_s - 5, until_s) for each in trouble):
                 continue
             for observer in up:
-                if observer == subject or not _is_up(up, observer, began_s - 5, until_s):
+                if observer == subject or not _is_up(up, observer, began_s, until_s):
                     continue
                 if _held_alive(by_pair.get((observer, subject), []), until_s):
                     text = f"{observer} had not noticed {DETECTION_S:.0f} s after it that {subject} was gone"

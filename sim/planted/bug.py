@@ -12,6 +12,7 @@ Why: a judge that was never seen red proves nothing (DESIGN section 11).
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -87,9 +88,10 @@ class Script:
         """Return a key's owners in order; clients ask the first, if they reach it."""
         return _owners(self.options, key)
 
-    def key_of(self, owners: tuple[str, ...]) -> bytes:
-        """Return a key whose owners are these, in this order."""
-        return next(key for key in (b"k%d" % number for number in range(10_000)) if self.owners(key) == owners)
+    def keys_of(self, owners: tuple[str, ...], count: int) -> list[bytes]:
+        """Return so many keys whose owners are these, in this order."""
+        keys = (b"k%d" % number for number in range(10_000))
+        return list(islice((key for key in keys if self.owners(key) == owners), count))
 
     def at(
         self, at_s: float, kind: OperationKind, key: bytes = b"k0", client: int = 0, level: int = 2, **arguments: Any
@@ -142,7 +144,5 @@ def _placement(nodes: tuple[str, ...], zones: int, partition_count: int, replica
 
 
 def _owners(options: Options, key: bytes) -> tuple[str, ...]:
-    placement = _placement(
-        node_names(options), options.zones, options.partition_count, options.replication_factor
-    )
+    placement = _placement(node_names(options), options.zones, options.partition_count, options.replication_factor)
     return placement.owners(key_hash(key) >> placement.shift)

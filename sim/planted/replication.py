@@ -99,8 +99,7 @@ def _no_room_for_hints() -> Scenario:
     script = Script.of(hint_target_limit_count=1, hint_settle_s=1.0)
     owners = script.owners()
     script.part(1.0, 9.0, [owners[2]])
-    keys = {b"k%d" % number for number in range(200) if script.owners(b"k%d" % number) == owners}
-    for step, key in enumerate(sorted(keys)[:6]):
+    for step, key in enumerate(script.keys_of(owners, 6)):
         script.set(2.0 + step / 10, key=key)
     return script.scenario(11.0)
 
@@ -117,12 +116,12 @@ def _complete(original: Callable[..., None]) -> Callable[..., None]:
 def _reads_after_loss() -> Scenario:
     """One owner missed a write, another lost its memory; only the third still knows."""
     script = Script.of(hint_settle_s=40.0)
-    first, _, last = script.owners()
+    first, _, last = owners = script.owners()
     script.part(1.0, 9.0, [last])
-    script.set(2.0, level=3)
     script.fault(4.5, "crash", node=first, down_s=0.5)
-    for step in range(12):
-        script.get(14.0 + step / 4, level=3)
+    for step, key in enumerate(script.keys_of(owners, 12)):
+        script.set(2.0 + step / 10, level=3, key=key)
+        script.get(15.0 + step / 5, level=3, key=key)
     return script.scenario()
 
 

@@ -42,9 +42,9 @@ def _deleted_meanwhile() -> Scenario:
     script.set(0.5, level=4)
     script.part(1.0, 9.0, [last])
     script.at(2.0, OperationKind.DELETE)
-    for step in range(4):
-        script.get(12.0 + step / 4, level=4)
-    return script.scenario(30.0)
+    for step in range(10):
+        script.get(9.4 + step / 4, level=4)
+    return script.scenario(16.0)
 
 
 def _restart_expiry(original: Callable[..., Any]) -> Callable[..., Any]:

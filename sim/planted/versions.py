@@ -55,9 +55,9 @@ def _own_base_resumed() -> Scenario:
     """The first owner evicts what it alone held, and has the version before it back from another."""
     script = Script.of(hint_settle_s=12.0)
     first = script.owners()[0]
-    script.set(0.5)
+    script.hide(0.0, 9.0, 0, [first])
+    script.set(0.5, client=1)
     script.part(1.0, 9.0, [first])
-    script.hide(1.0, 9.0, 0, [first])
     script.set(2.0, client=1, level=1, size=60_000)
     script.fault(3.0, "memory", node=first, limit_bytes=1, duration_s=2.0)
     script.set(5.0, client=0)
