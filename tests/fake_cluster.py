@@ -77,6 +77,7 @@ class FakeCluster:
         self._table = MemberTable.of(b"c" * 16, 1024, 3, [self._entry(name, MemberState.NORMAL) for name in names])
         for name in names:
             self._start(name, self._table, complete=True)
+        self._dial()
         self.run(0.05)
 
     # Control

@@ -54,7 +54,7 @@ class CoordinationConfig:
     """Longest time a failing peer is avoided before it is tried again."""
 
     max_clock_skew_ms: int = 500
-    """A message whose hybrid clock is further ahead than this is not merged."""
+    """A message whose hybrid clock is further ahead of this machine's clock than this is not merged."""
 
     max_message_age_ms: int = 5_000
     """A replication message older than this (by its hybrid clock) is dropped: its coordinator has hinted it by now."""

@@ -123,6 +123,10 @@ class Links:
             del self._avoided[node_id]
             self.epoch += 1
 
+    def any_avoided(self) -> bool:
+        """Tell whether some peer waits to be tried again."""
+        return bool(self._avoided)
+
     def usable(self, node_id: NodeId) -> bool:
         """Tell whether requests may be sent to this peer now."""
         link = self.by_node.get(node_id)

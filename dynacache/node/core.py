@@ -69,6 +69,9 @@ __all__ = ["Node"]
 _TICK_S = 0.05
 """Housekeeping (links, hints, clean-up, operation ids) runs at most this often."""
 
+_IDLE_TICK_S = 0.5
+"""Housekeeping runs at least this often, when nothing is known to be due earlier."""
+
 
 class Node:
     """A node of the cluster.
@@ -227,6 +230,7 @@ class Node:
     def _stop_requested(self, item: Input, now: Instant) -> None:
         assert isinstance(item, StopRequested)
         self._stop_deadline_s = item.deadline_s
+        self._next_tick_s = now.monotonic_s
         self.gate.stopping = True
 
     # Messages
@@ -255,7 +259,6 @@ class Node:
         self.members.tick(now)
         if now.monotonic_s < self._next_tick_s:
             return
-        self._next_tick_s = now.monotonic_s + _TICK_S
         self.links.tick(now.monotonic_s)
         self.operations.tick(now.monotonic_s)
         self.engine.collect(shared.now_ms, self.config.storage.collect_count)
@@ -263,6 +266,16 @@ class Node:
             self.replay.tick()
         else:
             self._stop_step(now)
+        self._next_tick_s = now.monotonic_s + self._pause_s()
+
+    def _pause_s(self) -> float:
+        """Return how long housekeeping may rest: an idle node should cost nothing."""
+        if self._stop_deadline_s is not None or self.hints.targets() or self.links.any_avoided():
+            return _TICK_S
+        due_ms = self.engine.next_deadline_ms()
+        if due_ms is None:
+            return _IDLE_TICK_S
+        return max(_TICK_S, min(_IDLE_TICK_S, (due_ms - self.shared.now_ms) / 1000))
 
     def _stop_step(self, now: Instant) -> None:
         """Stopping: finish what is in flight, hand hints over, announce, and report."""
