@@ -81,7 +81,7 @@ class Recorder:
         """Keep a node's note; a change of mind about a member also becomes a membership event."""
         now_s = self.heap.now_s
         self.coverage[f"note {note.event}"] += 1
-        if note.event == "member_changed":
+        if note.event == "member.changed":
             fields = note.fields
             self.membership.append(
                 MembershipEvent(

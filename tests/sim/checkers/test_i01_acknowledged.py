@@ -73,7 +73,7 @@ def test_a_lost_hint_is_not_silent_when_it_was_noted() -> None:
     story = Story()
     story.set("a", b"1:")
     story.restart("a")
-    assert check(story.evidence(notes=((0.0, "b", "hint_lost", {}),))) == []
+    assert check(story.evidence(notes=((0.0, "b", "hint.lost", {}),))) == []
 
 
 def test_a_write_whose_superseder_is_lost_is_lost_with_it() -> None:
