@@ -11,6 +11,7 @@ import pytest
 from dynacache import errors
 from dynacache.types import Level, MissReason
 from dynacache.wire import messages
+from sim.faults.schedule import FAULT_KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,7 +32,7 @@ def table_rows(page: str, heading: str) -> list[list[str]]:
 
 def named_paths(text: str) -> list[str]:
     """Paths of the project that a page names in code spans."""
-    return re.findall(r"`((?:dynacache|tests|docs|\.ci)/[\w./-]*)", text)
+    return re.findall(r"`((?:dynacache|sim|tests|docs|\.ci)/[\w./-]*)", text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -42,8 +43,9 @@ def test_every_path_a_page_names_exists(page: Path) -> None:
 
 
 def test_named_paths_are_found() -> None:
-    assert named_paths("see `dynacache/no/such.py` and `tests/x.py::test_y`, not `a/b`") == [
+    assert named_paths("see `dynacache/no/such.py`, `sim/x.py` and `tests/x.py::test_y`, not `a/b`") == [
         "dynacache/no/such.py",
+        "sim/x.py",
         "tests/x.py",
     ]
 
@@ -61,6 +63,19 @@ def test_every_exit_code_is_in_the_table() -> None:
 def test_every_level_is_in_the_table() -> None:
     documented = [row[0].strip("`") for row in table_rows("docs/client.md", "## Levels")]
     assert documented == [level.name.lower() for level in Level]
+
+
+def test_every_kind_of_fault_is_in_the_table() -> None:
+    rows = table_rows("docs/simulator.md", "## What can go wrong")
+    assert sorted(name for row in rows for name in code_spans(row[0])) == sorted(FAULT_KINDS)
+
+
+def test_every_checker_is_in_the_table_of_its_invariant() -> None:
+    rows = table_rows("docs/invariants.md", "## Promises of the system")
+    named = {row[0]: re.findall(r"`sim/checkers/(i\d\d_\w+)\.py`", row[4]) for row in rows}
+    checkers = sorted(path.stem for path in (ROOT / "sim/checkers").glob("i[0-9][0-9]_*.py"))
+    assert checkers == sorted(name for names in named.values() for name in names)
+    assert all(f"I{int(name[1:3])}" == number for number, names in named.items() for name in names)
 
 
 def test_every_reason_of_a_miss_is_in_the_table() -> None:

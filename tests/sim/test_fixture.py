@@ -1,6 +1,7 @@
 """The pytest plug-in, by what pytest prints when somebody's tests use it."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,14 @@ def ran(pytester: pytest.Pytester, source: str, *arguments: str) -> pytest.RunRe
 def story(result: pytest.RunResult) -> list[str]:
     """The lines that tell what happened, with their virtual seconds."""
     return [line for line in result.outlines if re.match(r" *\d+\.\d{3} ", line)]
+
+
+def test_the_example_of_the_documentation(pytester: pytest.Pytester) -> None:
+    page = (Path(__file__).parents[2] / "docs/simulator.md").read_text(encoding="utf-8")
+    conftest, example = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    pytester.makeconftest(conftest)
+    pytester.makepyfile(example)
+    pytester.runpytest("--sim-seeds", "3").assert_outcomes(passed=6)
 
 
 def test_a_test_gets_a_cluster(pytester: pytest.Pytester) -> None:
