@@ -32,7 +32,7 @@ SETTERS = frozenset({
 """Operations that write a value."""
 
 _DELETERS = frozenset({OperationKind.DELETE, OperationKind.DELETE_IF_VERSION})
-_HINT_LOST = "hint.lost"
+_HINTS_LOST = frozenset({"hint.lost", "hints.left"})
 
 
 @attrs.define(eq=False)
@@ -66,7 +66,7 @@ class Case:
                 living.setdefault(key, {}).update(decode(record).dots)
             for _, key, record in snapshot.hints:
                 living.setdefault(key, {}).update(decode(record).dots)
-        hint_lost = any(note[2] == _HINT_LOST for note in evidence.notes)
+        hint_lost = any(note[2] in _HINTS_LOST for note in evidence.notes)
         case = cls(evidence, ledger, end_ms, living, hint_lost or any(
             snapshot.counters.get("hints_lost", 0) for snapshot in evidence.snapshots.values()
         ))  # fmt: skip

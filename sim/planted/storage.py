@@ -42,7 +42,7 @@ def _deleted_meanwhile() -> Scenario:
     script.set(0.5, level=4)
     script.part(1.0, 9.0, [last])
     script.at(2.0, OperationKind.DELETE)
-    for step in range(10):
+    for step in range(4):
         script.get(9.4 + step / 4, level=4)
     return script.scenario(16.0)
 

@@ -30,10 +30,10 @@ def test_the_hash_sees_time_receiver_kind_and_bytes() -> None:
 
 def test_a_change_of_mind_is_a_membership_event() -> None:
     recorder = Recorder(Heap())
-    recorder.note("n1", Note("member_changed", {"node": "n2", "state": "dead", "stopped": False, "before": "alive"}))
+    recorder.note("n1", Note("member.changed", {"node": "n2", "state": "dead", "stopped": False, "before": "alive"}))
     recorder.note("n1", Note("refuted", {}, "debug"))
     assert [(each.observer, each.subject, each.state) for each in recorder.membership] == [("n1", "n2", "dead")]
-    assert [event for _, _, event, _ in recorder.notes] == ["member_changed"]
+    assert [event for _, _, event, _ in recorder.notes] == ["member.changed"]
     assert recorder.coverage["note refuted"] == 1
 
 
