@@ -184,6 +184,8 @@ class HintReplay:
         """Take a hint into this node's own copy; one that has no room for it is left to repair."""
         shared = self.shared
         try:
-            shared.store.merge(partition, key, record, shared.now_ms)
+            fresh = shared.not_superseded(partition, key, record)
+            if fresh is not None:
+                shared.store.merge(partition, key, fresh, shared.now_ms)
         except DynacacheError:
             shared.store.dirty.add(partition)

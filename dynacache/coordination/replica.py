@@ -76,7 +76,9 @@ class Replica:
                     continue
                 if not is_well_formed(record):
                     raise InvalidRequest("malformed record")
-                merge(partition, key, record, now_ms)
+                fresh = shared.not_superseded(partition, key, record)
+                if fresh is not None:
+                    merge(partition, key, fresh, now_ms)
             except DynacacheError as error:
                 refused = _except(refused, index, error)
         return refused

@@ -24,6 +24,7 @@ from dynacache.coordination.timeline import Timeline
 from dynacache.errors import DynacacheError, TimedOut, UnavailableError
 from dynacache.events import ConnectionId, Effects, Message, Note
 from dynacache.types import NodeId
+from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
 from dynacache.versioning.hybrid_clock import HybridClock
 from dynacache.wire.messages import ERROR
@@ -92,6 +93,16 @@ class Shared:
         if attention_ms < timeout_ms:
             self.attention.add(self.now_s, attention_ms, request_id)
         return request_id
+
+    def not_superseded(self, partition: int, key: bytes, record: bytes) -> bytes | None:
+        """Return what of a record is no older than the version of the key that was evicted here, if one was.
+
+        What is older was superseded by it: a late hint must not bring back what was overwritten before memory pressure
+        threw the successor out. It counts as taken, since something newer has been witnessed.
+        """
+        store = self.store
+        evicted = None if store.peek(partition, key) is not None else store.missing(partition, key)
+        return packed.since(record, evicted) if evicted else record
 
     def fail(self, connection: ConnectionId, rid: int, error: DynacacheError) -> None:
         """Answer a client with an error."""

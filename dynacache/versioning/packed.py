@@ -67,6 +67,7 @@ __all__ = [
     "matches_prefix",
     "merge",
     "mint",
+    "since",
     "split",
     "strip_local",
     "touch",
@@ -200,6 +201,18 @@ def clean(record: bytes, now_ms: int) -> bytes | None:
         return None
     state = kernel.expire(decode(record), now_ms)
     return None if kernel.is_spent(state) else encode(state, record[0])
+
+
+def since(record: bytes, time: int) -> bytes | None:
+    """Return what of a record is not older than ``time``, its context kept; None if that is nothing."""
+    if record[1] != MANY:
+        held: int = HEADER.unpack_from(record)[5]
+        return None if held < time else record
+    state = decode(record)
+    dots = {dot: version for dot, version in state.dots.items() if version.time >= time}
+    if len(dots) == len(state.dots):
+        return record
+    return encode(State(state.context, state.cloud, dots), record[0]) if dots else None
 
 
 def version_prefix(record: bytes) -> bytes:

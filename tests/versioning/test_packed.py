@@ -316,3 +316,16 @@ def test_a_clock_that_is_full_refuses_the_write_and_the_merge() -> None:
     with pytest.raises(Overloaded, match="256 actors"):
         packed.merge(full, packed.strip_local(put(None, issuer(999))))
     assert put(with_clock(ENTRY_LIMIT, own=True, time=NOW << 16), issuer(3), now_ms=NOW)[3] == ENTRY_LIMIT
+
+
+def test_since_keeps_what_is_not_older() -> None:
+    first = packed.write(None, ActorIssuer(1), 10 << 16, 0, packed.RAW, b"1", 10)[1]
+    second = packed.write(None, ActorIssuer(2), 20 << 16, 0, packed.RAW, b"2", 20)[1]
+    both = packed.merge(first, second)
+    assert packed.since(first, 10 << 16) is first
+    assert packed.since(first, 11 << 16) is None
+    assert packed.since(both, 10 << 16) is both
+    newer = packed.since(both, 15 << 16)
+    assert newer is not None
+    assert packed.merge(both, newer) == newer, "what was left out stays covered"
+    assert packed.since(both, 21 << 16) is None

@@ -24,6 +24,7 @@ import attrs
 from dynacache.client.protocol import ClientProtocol
 from dynacache.client.routing import Endpoint
 from dynacache.errors import ConnectionLost, DynacacheError, ProtocolError, TimedOut, UnavailableError
+from dynacache.runtime.clients.closing import close_now
 from dynacache.types import Role
 from dynacache.wire.handshake import NONCE_BYTES, Initiator
 
@@ -46,6 +47,7 @@ class BlockingLink:
     failure: DynacacheError | None = None
     """Why it ended; None while it is open."""
     _socket: socket.socket | None = None
+    _unanswered: bool = False
     _poller: Any = None
     _backlog: bytes | memoryview = b""
     _writing: bool = False
@@ -151,6 +153,7 @@ class BlockingLink:
     def expire(self, now_s: float) -> None:
         """End the calls whose deadline has passed."""
         for call in self.protocol.expire(now_s):
+            self._unanswered = True
             call.error = TimedOut(f"no answer from {self.endpoint} within the time given")
             self.failure = self.failure or call.error
 
@@ -158,7 +161,7 @@ class BlockingLink:
         """Close it and tell every call that is still out."""
         self.failure = self.failure or failure
         if self._socket is not None:
-            self._socket.close()
+            close_now(self._socket, discard=self._unanswered or self.protocol.in_flight > 0)
             self._socket = None
         unknown, unsent = self.protocol.end()
         for call in unknown:

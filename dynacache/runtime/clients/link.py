@@ -24,6 +24,7 @@ from dynacache.client.calls import Call
 from dynacache.client.protocol import ClientProtocol
 from dynacache.client.routing import FAILURES_BEFORE_AVOIDING, Endpoint
 from dynacache.errors import ConnectionLost, DynacacheError, ProtocolError, TimedOut, UnavailableError
+from dynacache.runtime.clients.closing import close_now
 
 __all__ = ["RECEIVE_BYTES", "SILENCE_LIMIT_S", "Link", "dial"]
 
@@ -80,6 +81,7 @@ class Link:
     """The last question for a sign of life."""
     failure: DynacacheError | None = None
     _socket: socket.socket | None = None
+    _unanswered: bool = False
     _backlog: bytes | memoryview = b""
     _tasks: anyio.abc.TaskGroup | None = None
     _draining: bool = False
@@ -105,6 +107,7 @@ class Link:
     def expire(self, now_s: float) -> None:
         """End the calls whose deadline has passed, and the link with them if it has been silent for long."""
         expired = self.protocol.expire(now_s)
+        self._unanswered = self._unanswered or bool(expired)
         for call in expired:
             _end_call(call, TimedOut(f"no answer from {self.endpoint} within the time given"))
         if expired and self.protocol.ready and now_s - self.heard_s > SILENCE_LIMIT_S:
@@ -213,7 +216,7 @@ class Link:
         else:
             self.endpoint.failed(time.monotonic(), FAILURES_BEFORE_AVOIDING)
         if self._socket is not None:
-            self._socket.close()
+            close_now(self._socket, discard=self._unanswered or self.protocol.in_flight > 0)
             self._socket = None
         unknown, unsent = self.protocol.end()
         for call in unknown:
