@@ -21,7 +21,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .faults.schedule import to_json
 from .many import Summary, Tally, run_many
 from .options import Options
+from .planted.command import register as register_planted
 from .run import Result, draw_scenario, run
+from .studies import register
 
 __all__ = ["Fixed", "Output", "app", "main", "many", "one"]
 
@@ -34,6 +36,8 @@ app = cyclopts.App(
     help="Whole clusters of the real node core under virtual time, with faults, judged from outside.",
     version_flags=[],
 )
+register(app)
+register_planted(app)
 
 
 @cyclopts.Parameter(name="*")
