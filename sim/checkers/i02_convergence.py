@@ -38,10 +38,19 @@ def check(evidence: Evidence) -> list[Violation]:
             for node_id in owners
             if node_id in evidence.snapshots and not _excused(evidence, node_id, key, evicted_at)
         }
-        if len(set(held.values())) > 1:
+        if len(set(held.values())) > 1 and not _hides(evidence, owners, key, evicted_at):
             shown = ", ".join(f"{node_id} {_shown(prefix)}" for node_id, prefix in held.items())
             found.append(Violation("I2", key, f"the owners hold different versions: {shown}"))
     return found
+
+
+def _hides(evidence: Evidence, owners: tuple[str, ...], key: bytes, evicted: dict[tuple[str, bytes], bool]) -> bool:
+    """Tell whether an owner evicted the key: an older version found elsewhere is then neither returned nor repaired."""
+    return any(
+        evicted.get((node_id, key), False) and key not in evidence.snapshots[node_id].records
+        for node_id in owners
+        if node_id in evidence.snapshots
+    )
 
 
 def _held(snapshot: NodeSnapshot, key: bytes, now_ms: int) -> bytes | None:

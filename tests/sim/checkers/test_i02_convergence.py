@@ -61,3 +61,13 @@ def test_hints_that_did_not_drain_are_found() -> None:
 
 def test_a_run_that_ended_early_is_not_judged() -> None:
     assert check(Story().evidence(converged=False, stopped_early="an exception")) == []
+
+
+def test_an_older_version_behind_an_evicted_one_is_not_repaired() -> None:
+    """Seed 561: the newest was evicted, one owner had an older one, one had lost its memory; no read may return it."""
+    story = Story()
+    story.set("a", b"1:", "b", "c")
+    story.set("a", b"2:")
+    story.drop("a", StoreCause.EVICT)
+    story.drop("c", StoreCause.LOST)
+    assert check(story.evidence()) == []
