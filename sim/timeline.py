@@ -56,9 +56,7 @@ def timeline(evidence: Evidence, key: bytes) -> list[Line]:
 
 
 def _common(evidence: Evidence) -> list[Line]:
-    faults = [
-        Line(fault.at_s, 0, f"fault {fault.kind}: {_arguments(fault.arguments)}") for fault in evidence.faults
-    ]
+    faults = [Line(fault.at_s, 0, f"fault {fault.kind}: {_arguments(fault.arguments)}") for fault in evidence.faults]
     machines = [
         Line(event.at_s - evidence.start_s, event.sequence, f"{event.node_id} {event.kind}")
         for event in evidence.machines

@@ -50,9 +50,7 @@ def planted(
         raise ValueError(f"--only: got {unknown[0]!r}, expected one of {', '.join(BUGS)}")
     work = [(name, first, seeds) for name in only or BUGS]
     quiet = output == "json" or not sys.stderr.isatty()
-    found = list(
-        track(_hunted(work, jobs), "bugs", total=len(work), console=Console(stderr=True), disable=quiet)
-    )
+    found = list(track(_hunted(work, jobs), "bugs", total=len(work), console=Console(stderr=True), disable=quiet))
     if output == "json":
         _say(json.dumps([attrs.asdict(caught) for caught in found]))
     else:

@@ -68,9 +68,7 @@ class Story:
         held = self.held.get((target, key))
         self.put(target, incoming if held is None else packed.merge(held, incoming), key, StoreCause.MERGE)
 
-    def mint(
-        self, node: str, value: bytes, key: bytes = KEY, ttl_ms: int = 0, context: bytes | None = None
-    ) -> bytes:
+    def mint(self, node: str, value: bytes, key: bytes = KEY, ttl_ms: int = 0, context: bytes | None = None) -> bytes:
         """Let a node write a value; returns the version as a context token."""
         self.ticks += 1
         now_ms = self.now_ms()
@@ -117,10 +115,11 @@ class Story:
     def set(self, node: str, value: bytes, *others: str, level: int = Level.QUORUM, **given: Any) -> OperationRecord:
         """A client's set, minted at ``node``, merged at the others, acknowledged."""
         begun = self.step()
+        key = given.get("key", KEY)
         self.mint(node, value, **given)
         for other in others:
-            self.merge(node, other)
-        return self.call(OperationKind.SET, level=level, begun=begun, value=value)
+            self.merge(node, other, key)
+        return self.call(OperationKind.SET, key, level=level, begun=begun, value=value)
 
     def delete(self, node: str, *others: str, level: int = Level.QUORUM) -> OperationRecord:
         """A client's delete likewise."""

@@ -39,7 +39,7 @@ def test_a_write_with_the_version_of_another_key_state_keeps_what_it_did_not_see
     begun = story.step()
     story.mint("a", b"2:", context=token)
     story.call(OperationKind.SET_IF_VERSION, begun=begun, value=b"2:", version=token)
-    assert packed.MANY == story.held["a", KEY][1]
+    assert story.held["a", KEY][1] == packed.MANY
     assert check(story.evidence()) == []
 
 

@@ -2,8 +2,8 @@ import attrs
 import pytest
 
 from sim.evidence import Violation
-from sim.planted.catalogue import BUGS, Caught, catches, directed, hunt
 from sim.planted.bug import Bug
+from sim.planted.catalogue import BUGS, Caught, catches, directed, hunt
 
 EVERY = [pytest.param(bug, id=name) for name, bug in BUGS.items()]
 
