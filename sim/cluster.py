@@ -204,7 +204,7 @@ class SimulatedCluster:
             return world.founders_serve() and world.is_linked() and world.is_drained()
 
         if not self.wait_until(settled, limit_s):
-            raise UnavailableError(f"the cluster has not settled within {limit_s:.0f} virtual seconds")
+            raise UnavailableError(f"the cluster has not settled within {limit_s:g} virtual seconds")
 
     # Inside
 

@@ -38,7 +38,7 @@ SIMULATOR_RANK = 7
 """The simulator uses what is below: the cores, never a shell."""
 SIMULATOR_STAND_IN = "dynacache.simulator"
 """What a checkout has in the place where a wheel carries the simulator; it has no rank."""
-SIMULATOR_WORLDLY = ("sim.__main__", "sim.cli", "sim.many", "sim.fixture", "sim.capacity")
+SIMULATOR_WORLDLY = ("sim.__main__", "sim.cli", "sim.many", "sim.fixture", "sim.planted.command", "sim.studies")
 """Modules of the simulator that know real time, terminals, processes or pytest; a run itself knows none of these."""
 MODULE_LINES_LIMIT = 400
 FUNCTION_LINES_LIMIT = 70
