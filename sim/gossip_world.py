@@ -134,6 +134,10 @@ class GossipWorld:
         """Return the nodes that run."""
         return [node for node in self.nodes if node.is_running]
 
+    def rumours(self) -> int:
+        """Return how many rumours wait in all nodes together."""
+        return sum(len(node.swim._outbox.rumours) for node in self.nodes)
+
     def start(self, seeds: Sequence[Address]) -> GossipNode:
         """Start one more node, which asks these seeds."""
         number = len(self.nodes)
@@ -199,13 +203,12 @@ class GossipWorld:
     def _perform(self, node: GossipNode, effects: list[Effect]) -> None:
         """Carry out what a core asks for, and wake it when it wants."""
         for effect in effects:
-            kind = type(effect)
-            if kind is SendDatagram:
-                self._send_datagram(node, effect.address, effect.payload)  # type: ignore[union-attr]
-            elif kind is SendStream:
-                self._send_stream(node, effect)  # type: ignore[arg-type]
-            elif kind is MemberChanged:
-                self._note_change(node, effect)  # type: ignore[arg-type]
+            if isinstance(effect, SendDatagram):
+                self._send_datagram(node, effect.address, effect.payload)
+            elif isinstance(effect, SendStream):
+                self._send_stream(node, effect)
+            elif isinstance(effect, MemberChanged):
+                self._note_change(node, effect)
         wanted_s = node.swim.next_deadline()
         if wanted_s < node.wake_s:
             node.wake_s = wanted_s = max(wanted_s, self.now_s)
@@ -288,8 +291,8 @@ class GossipWorld:
 
 
 def _settle(swim: Swim, now_s: float, share: float) -> None:
-    """Bring a core that has just heard of everybody to where it would be after hours: the one place that reaches into
-    a core, because the product has no use for it."""
+    """Bring a core that has just heard of everybody to where it would be after hours: this reaches into a core,
+    because the product has no use for it."""
     outbox = swim._outbox
     for member in swim.members():
         outbox.rumours.discard(member.node_id)

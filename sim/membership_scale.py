@@ -24,7 +24,7 @@ from dynacache.config.membership import MembershipConfig
 from dynacache.membership.state import Address, Member, NodeState
 
 from .draws import Stream
-from .gossip_world import GossipNode, GossipWorld, Traffic, Weather
+from .gossip_world import GossipNode, GossipWorld, Traffic
 
 __all__ = ["COLD_LIMIT", "Life", "Load", "Summary", "combine", "measure", "percentile", "repeats"]
 
@@ -159,10 +159,7 @@ class _Register:
             self.buried_at_s.setdefault(name, self.world.now_s)
 
     def _note_running(self, member: Member) -> None:
-        if not self.is_slow_phase:
-            kind = "fair"
-        else:
-            kind = "slow" if member.node_id in self.slow_ids else "healthy"
+        kind = "slow" if member.node_id in self.slow_ids else "healthy" if self.is_slow_phase else "fair"
         if member.state is NodeState.SUSPECT:
             self.suspicions[kind] += 1
         elif member.state is NodeState.DEAD:
@@ -170,8 +167,8 @@ class _Register:
 
 
 def repeats(nodes: int) -> int:
-    """Return how many lives a cluster of that size is given, so that there are at least some twenty deaths."""
-    return max(1, min(20, 1_000 // max(nodes, 1) // 5))
+    """Return how many lives a cluster of that size is given, so that there are some twenty deaths."""
+    return math.ceil(20 / _crash_count(nodes))
 
 
 def measure(
@@ -272,8 +269,7 @@ def _join(world: GossipWorld, nodes: int) -> tuple[int, float]:
     world.run(max(starts))
     join_s = world.run_until(lambda: all(node.live_view == nodes for node in world.nodes), _JOIN_LIMIT_S)
     # What was news a moment ago is still told for a while; that is no load at rest.
-    world.run_until(lambda: all(node.swim.is_announced for node in world.nodes), _JOIN_LIMIT_S)
-    world.run(5.0)
+    world.run_until(lambda: not world.rumours(), _JOIN_LIMIT_S, 1.0)
     return nodes - settled, join_s
 
 
@@ -287,10 +283,14 @@ def _counted(world: GossipWorld, seconds: float) -> Load:
 def _plan_crashes(world: GossipWorld, register: _Register) -> int:
     """Have one node in fifty crash, none of them a seed."""
     random = world.random("crashes")
-    victims = random.sample(world.nodes[_SEEDS:], max(1, len(world.nodes) // _NODES_PER_CRASH))
+    victims = random.sample(world.nodes[_SEEDS:], _crash_count(len(world.nodes)))
     for victim in victims:
         world.at(world.now_s + random.uniform(0.0, _CRASHES_WITHIN_S), register.crash, victim)
     return len(victims)
+
+
+def _crash_count(nodes: int) -> int:
+    return max(1, nodes // _NODES_PER_CRASH)
 
 
 def _make_slow(world: GossipWorld, register: _Register) -> int:

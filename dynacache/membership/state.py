@@ -132,7 +132,7 @@ class Member:
         )
 
     @property
-    def without_incarnation(self) -> tuple[int | str, ...]:
+    def without_incarnation(self) -> tuple[object, ...]:
         """All that others may want to know: the order without the incarnation, which only answers accusations."""
         generation, _, *others = self.order_key
         return (generation, *others)

@@ -1,0 +1,105 @@
+"""The lean world: the same seed gives the same world; what is blocked waits, what is crashed is silent, bytes count."""
+
+import attrs
+import pytest
+
+from dynacache.membership.state import NodeState
+from sim.gossip_world import GossipWorld, Traffic, Weather, node_id
+
+SEEDS = [("10.0.0.0", 7400)]
+
+
+def settled(count: int, seed: int = 1, **weather: float) -> GossipWorld:
+    """A world of nodes that have known each other for long."""
+    world = GossipWorld(seed, weather=Weather(**weather))  # type: ignore[arg-type]
+    world.found(count)
+    return world
+
+
+def joined(count: int, seed: int = 1) -> GossipWorld:
+    """A world of nodes that all found each other through the first."""
+    world = GossipWorld(seed)
+    for _ in range(count):
+        world.start(SEEDS)
+    assert world.run_until(lambda: all(node.live_view == count for node in world.nodes), 20.0) < 20.0
+    return world
+
+
+def test_nodes_join_through_one_seed() -> None:
+    world = joined(8)
+    assert [len(node.swim.members()) for node in world.nodes] == [8] * 8
+    assert world.traffic.exchanges > 0
+    assert world.traffic.exchange_bytes > 0
+
+
+@pytest.mark.parametrize("count", [5, 30])
+def test_a_settled_world_sends_a_ping_and_an_answer_a_second(count: int) -> None:
+    world = settled(count)
+    assert world.rumours() == 0
+    world.run(2.0)
+    before = attrs.evolve(world.traffic)
+    world.run(20.0)
+    sent = world.traffic.since(before)
+    assert sent.datagrams / count / 20.0 == pytest.approx(2.0, abs=0.1)
+    assert sent.streams == 0
+
+
+def test_a_settled_world_holds_everybody_alive() -> None:
+    world = settled(12)
+    assert all(node.live_view == 12 for node in world.nodes)
+    world.run(60.0)
+    assert {member.state for node in world.nodes for member in node.swim.members()} == {NodeState.ALIVE}
+
+
+def test_the_same_seed_is_the_same_world() -> None:
+    def traffic(seed: int) -> Traffic:
+        world = joined(10, seed)
+        world.weather = Weather(loss=0.1)
+        world.block(world.nodes[4], 3.0)
+        world.run(20.0)
+        return world.traffic
+
+    assert traffic(3) == traffic(3)
+    assert traffic(3) != traffic(4)
+
+
+def test_a_crashed_node_is_silent_and_found_dead() -> None:
+    world = settled(10)
+    world.crash(world.nodes[7])
+    world.run(30.0)
+    assert len(world.running()) == 9
+    assert all(node.live_view == 9 for node in world.running())
+    held = world.nodes[0].swim.member(node_id(7))
+    assert held is not None
+    assert held.state is NodeState.DEAD
+
+
+def test_a_blocked_node_handles_what_waited_when_it_comes_to() -> None:
+    world = settled(10)
+    world.run(1.0)
+    node = world.nodes[2]
+    received = node.swim.statistics().counters.datagrams_received
+    world.block(node, 2.0)
+    world.run(1.9)
+    waiting = len(node.inbox)
+    assert waiting > 0
+    assert node.swim.statistics().counters.datagrams_received == received
+    world.run(0.2)
+    assert node.inbox == []
+    assert node.swim.statistics().counters.datagrams_received >= received + waiting
+    world.run(20.0)
+    assert all(each.live_view == 10 for each in world.nodes)
+
+
+def test_a_full_socket_loses_datagrams() -> None:
+    world = settled(10, socket_limit=2)
+    world.block(world.nodes[2], 5.0)
+    world.run(4.9)
+    assert len(world.nodes[2].inbox) <= 2 + world.traffic.streams
+    assert world.lost_in_sockets > 0
+
+
+def test_loss_loses() -> None:
+    world = settled(6, loss=1.0)
+    world.run(5.0)
+    assert sum(node.swim.statistics().counters.datagrams_received for node in world.nodes) == 0
