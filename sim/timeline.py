@@ -49,9 +49,11 @@ def timeline(evidence: Evidence, key: bytes) -> list[Line]:
     ledger = Ledger.of(event for event in evidence.store_events if event.key == key)
     names = {dot: f"v{number}" for number, dot in enumerate(ledger.dots(key), 1)}
     lines = [*_common(evidence), *_operations(evidence, key)]
-    for event in evidence.store_events:
-        if event.key == key:
-            lines.append(Line(event.at_s - evidence.start_s, event.sequence, _change(event, names, ledger)))
+    lines.extend(
+        Line(event.at_s - evidence.start_s, event.sequence, _change(event, names, ledger))
+        for event in evidence.store_events
+        if event.key == key
+    )
     return sorted(lines)
 
 

@@ -128,7 +128,8 @@ class Script:
 
     def scenario(self, length_s: float = 0.0) -> Scenario:
         """Return it, as long as its last event asks for, or longer."""
-        last_s = max([0.0, *(each.at_s for each in (*self.operations, *self.faults))])
+        moments = [operation.at_s for operation in self.operations] + [fault.at_s for fault in self.faults]
+        last_s = max([0.0, *moments])
         options = attrs.evolve(self.options, duration_s=max(length_s, last_s + 1.0))
         operations = tuple(sorted(self.operations, key=lambda operation: operation.at_s))
         return Scenario(options, operations, tuple(sorted(self.faults, key=lambda fault: fault.at_s)))

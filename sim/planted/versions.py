@@ -138,7 +138,7 @@ def _pick_older(original: Callable[..., None]) -> Callable[..., None]:
         before = self.merged
         original(self, node_id, answer)
         if before is not None and self.merged is not None:
-            found = (before, self.records[node_id] if node_id in self.records else before)
+            found = (before, self.records.get(node_id, before))
             self.merged = min(found, key=lambda record: packed.HEADER.unpack_from(record)[5])
 
     return take

@@ -7,7 +7,7 @@ from sim.evidence import Evidence, Gauge
 from sim.faults.schedule import Fault
 from sim.options import Options
 
-FULL = {
+FULL: dict[str, Any] = {
     "tombstone_bytes": 10, "tombstone_limit_bytes": 10, "hint_bytes": 10, "hint_limit_bytes": 10,
     "hint_bytes_by_target": {"b": 5}, "hint_target_limit_bytes": 5, "hint_count_by_target": {"b": 2},
     "hint_target_limit_count": 2, "pending": 3, "pending_limit": 3, "operation_ids": 4, "operation_id_limit": 4,
