@@ -108,8 +108,8 @@ def _false_verdicts(evidence: Evidence, up: dict[str, list[_Span]], trouble: lis
     for event in evidence.membership:
         if event.state != "dead":
             continue
-        begin_s = max(event.at_s - QUIET_S, evidence.start_s)
-        if any(span.meets(begin_s, event.at_s) for span in trouble) or begin_s < event.at_s - QUIET_S:
+        begin_s = event.at_s - QUIET_S
+        if begin_s < evidence.start_s or any(span.meets(begin_s, event.at_s) for span in trouble):
             continue
         well = _is_up(up, event.subject, begin_s, event.at_s) and _is_up(up, event.observer, begin_s, event.at_s)
         if well:

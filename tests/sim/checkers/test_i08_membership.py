@@ -62,6 +62,11 @@ def test_a_verdict_in_trouble_is_excused() -> None:
     assert check(evidence(membership=events, faults=(pause,))) == []
 
 
+def test_a_verdict_soon_after_the_start_is_excused() -> None:
+    events = (verdict(40, "a", "b"), verdict(50, "a", "b", "alive"))
+    assert check(evidence(membership=events)) == []
+
+
 def test_a_view_that_stayed_wrong_is_found() -> None:
     case = evidence()
     wrong = attrs.evolve(case.snapshots["a"], member_states={"b": 2, "c": 0})
