@@ -13,7 +13,7 @@ life may end that much later in true time. Known limit, left out: a touch that c
 
 from dynacache.types import Level
 from dynacache.versioning.actors import Dot
-from dynacache.versioning.kernel import EXPIRED
+from dynacache.versioning.kernel import TOMBSTONE, Version
 
 from ..evidence import Evidence, Violation
 from ..history import OperationKind, OperationRecord, Outcome
@@ -37,11 +37,16 @@ def check(evidence: Evidence) -> list[Violation]:
     return [*found, *_alive_at_the_end(case), *_reads(case)]
 
 
+def _is_value(version: Version) -> bool:
+    """A tombstone that outlived its successor shows nobody anything: the successor was evicted, and a miss is a miss."""
+    return version.kind != TOMBSTONE
+
+
 def _alive_at_the_end(case: Case) -> list[Violation]:
     found = []
     acknowledged = {(operation.key, mint.dot): operation for operation, mints in case.acknowledged() for mint in mints}
     for key, living in sorted(case.living.items()):
-        for dot in sorted(dot for dot, version in living.items() if not version.flags & EXPIRED):
+        for dot in sorted(dot for dot, version in living.items() if _is_value(version)):
             for successor in sorted(case.ledger.successors(key, dot)):
                 operation = acknowledged.get((key, successor))
                 if operation is None or not _binds(case, key, dot, successor):
