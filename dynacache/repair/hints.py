@@ -15,8 +15,7 @@ from collections.abc import Iterator
 import attrs
 
 from dynacache.config.hints import HintConfig
-from dynacache.errors import Overloaded
-from dynacache.errors import DynacacheError
+from dynacache.errors import DynacacheError, Overloaded
 from dynacache.types import NodeId
 from dynacache.versioning import packed
 
