@@ -59,6 +59,12 @@ class HintPort(Protocol):
         """Keep a record for ``target``; False when the budget refuses it."""
         ...
 
+    total_bytes: int
+
+    def refresh(self, key: bytes, record: bytes) -> None:
+        """Bring the hints of a key up to a record that this node has taken."""
+        ...
+
     def find(self, key: bytes) -> bytes | None:
         """Return the record held for whichever absent owner of ``key``, None when there is none."""
         ...

@@ -164,7 +164,9 @@ class ReadBatch:
             level,
             self._sent_at_s + timeout_ms / 1000,
         )
-        operation.resume(self.shared.node_id, record, self.target)
+        # A batch goes to one machine for many partitions: of this key it is an owner, whatever it is for the others.
+        owner = Target(self.target.node_id, self.target.connection, self.target.node_id)
+        operation.resume(self.shared.node_id, record, owner)
         return operation
 
 

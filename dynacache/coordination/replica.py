@@ -81,7 +81,16 @@ class Replica:
                     merge(partition, key, fresh, now_ms)
             except DynacacheError as error:
                 refused = _except(refused, index, error)
+        if shared.hints.total_bytes:
+            self._refresh_hints(payload, refused)
         return refused
+
+    def _refresh_hints(self, payload: list[Any], refused: list[list[int]] | None) -> None:
+        """Let hints for others follow what this node has just taken."""
+        left_out = {position for position, _ in refused or ()}
+        for index in range(0, len(payload), 2):
+            if index >> 1 not in left_out:
+                self.shared.hints.refresh(payload[index], payload[index + 1])
 
     def _keep_hints(self, hint_for: NodeId, payload: list[Any]) -> list[list[int]] | None:
         """Keep records for an absent owner; what the budget refuses is excepted, never acknowledged and dropped."""

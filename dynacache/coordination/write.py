@@ -160,6 +160,8 @@ class Writer:
         reply: tuple[ConnectionId, Message],
     ) -> None:
         """Add a record to the turn's group of its route and level; ``reply`` leaves when the level is reached."""
+        if self.shared.hints.total_bytes and route.is_owner:
+            self.shared.hints.refresh(key, record)
         size = len(key) + len(record)
         bulk = size > BULK_BYTES
         group_key = (route, level, timeout_ms, bulk)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import attrs
 
 from dynacache.config.hints import HintConfig
-from dynacache.errors import Overloaded
+from dynacache.errors import DynacacheError, Overloaded
 from dynacache.types import NodeId
 from dynacache.versioning import packed
 
@@ -70,6 +70,25 @@ class HintStore:
         if minted and len(self._by_target) > 1:
             self._disown(key, target)
         return True
+
+    def refresh(self, key: bytes, record: bytes) -> None:
+        """Bring the hints of a key up to what this node has learned of it, as far as the budget allows.
+
+        Otherwise a hint could outlive what superseded it: once the successor is evicted everywhere, replaying the hint
+        would bring the overwritten value back.
+        """
+        for target, hints in self._by_target.items():
+            known = hints.get(key)
+            if known is None:
+                continue
+            try:
+                merged = packed.merge(known.record, packed.strip_local(record))
+            except DynacacheError:
+                continue  # a clock at its limit: the hint stays as it is
+            grown = len(merged) - len(known.record)
+            if grown <= 0 or self._room(target, grown, False):
+                known.record = merged
+                self._account(target, grown)
 
     def find(self, key: bytes) -> bytes | None:
         """Return all that is held of ``key``, for whichever absent owners, as one record; None when nothing is."""

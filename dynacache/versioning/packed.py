@@ -204,15 +204,26 @@ def clean(record: bytes, now_ms: int) -> bytes | None:
 
 
 def since(record: bytes, time: int) -> bytes | None:
-    """Return what of a record is not older than ``time``, its context kept; None if that is nothing."""
+    """Return what of a record is not older than ``time``, with a context of exactly that; None if that is nothing.
+
+    What is left out is left out with its context, so that it is removed nowhere else. A record in which that cannot
+    be done (one actor minted on both sides of ``time``) is returned whole.
+    """
     if record[1] != MANY:
         held: int = HEADER.unpack_from(record)[5]
         return None if held < time else record
     state = decode(record)
     dots = {dot: version for dot, version in state.dots.items() if version.time >= time}
-    if len(dots) == len(state.dots):
+    if not dots:
+        return None
+    context: dict[Actor, int] = {}
+    for actor, n in dots:
+        context[actor] = max(n, context.get(actor, 0))
+    if len(dots) == len(state.dots) or any(
+        n <= context.get(actor, 0) for actor, n in state.dots if (actor, n) not in dots
+    ):
         return record
-    return encode(State(state.context, state.cloud, dots), record[0]) if dots else None
+    return encode(State(context, frozenset(), dots), record[0])
 
 
 def version_prefix(record: bytes) -> bytes:

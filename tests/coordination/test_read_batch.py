@@ -60,3 +60,28 @@ def test_a_late_answer_changes_nothing() -> None:
     cluster.paused = set()
     cluster.run(1.0)
     assert all(len(cluster.replies[rid]) == 1 for rid in rids)
+
+
+def test_a_machine_that_is_owner_of_one_key_and_stand_in_for_another_is_repaired_as_owner() -> None:
+    """Found by the simulator (seed 1147): the repair went out as a hint for a node that does not own the key."""
+    cluster = FakeCluster(5)
+    keys = [b"key %d" % index for index in range(200)]
+    away, reader, peer = "n5", "n1", "n2"
+    owned = next(key for key in keys if {reader, peer} < set(cluster.owners(key)) and away not in cluster.owners(key))
+    stood_in = next(key for key in keys if reader in cluster.owners(key) and _stands_in(cluster, key, peer, away))
+    cluster.ask(reader, [SET, owned, RAW, b"new", Level.ALL])
+    cluster.kill(away)
+    node = cluster.nodes[peer]
+    node.engine.remove(cluster.partition(owned), owned)
+    third = next(name for name in cluster.owners(owned) if name not in (reader, peer))
+    cluster.cut_link(reader, third)
+    cluster.ask_many(reader, [[GET, stood_in, Level.QUORUM, 0, 1], [GET, owned, Level.QUORUM]])
+    assert cluster.record(peer, owned) is not None
+    assert node.hints.counts() == {}
+
+
+def _stands_in(cluster: FakeCluster, key: bytes, peer: str, away: str) -> bool:
+    """Tell whether ``peer`` is the first fallback of the key while ``away`` is one of its owners."""
+    placement = cluster.nodes[peer].members.placement
+    partition = cluster.partition(key)
+    return away in placement.owners(partition) and placement.preference(partition)[3] == peer

@@ -114,3 +114,17 @@ def test_minting_over_a_hint_that_came_by_wire_does_not_make_the_clock_grow() ->
         assert store.add("a", 5, b"key", local, time, counted=True)
         assert local[3] == 2, "the peer's actor and ours"
     assert store.total_bytes == store.recount_bytes()
+
+
+def test_a_hint_follows_what_its_holder_learns_of_the_key() -> None:
+    """Found by the simulator (seed 70): a hint outlived its successor, which every owner had evicted meanwhile."""
+    store = HintStore(HintConfig())
+    issuer = ActorIssuer(7)
+    first_local, first = packed.write(None, issuer, 1 << 16, 0, 1, b"1", 1)
+    _, second = packed.write(first_local, issuer, 2 << 16, 0, 1, b"22", 2)
+    store.add("a", 5, b"key", first, 10, counted=True)
+    store.refresh(b"other", second)
+    assert store.find(b"key") == first
+    store.refresh(b"key", second)
+    assert store.find(b"key") == second
+    assert store.total_bytes == store.recount_bytes()

@@ -327,5 +327,6 @@ def test_since_keeps_what_is_not_older() -> None:
     assert packed.since(both, 10 << 16) is both
     newer = packed.since(both, 15 << 16)
     assert newer is not None
-    assert packed.merge(both, newer) == newer, "what was left out stays covered"
+    assert newer == second
+    assert packed.merge(both, newer) is both, "what was left out is removed nowhere else"
     assert packed.since(both, 21 << 16) is None
