@@ -38,7 +38,7 @@ def check(evidence: Evidence) -> list[Violation]:
 
 
 def _is_value(version: Version) -> bool:
-    """A tombstone that outlived its successor shows nobody anything: the successor was evicted, and a miss is a miss."""
+    """A tombstone that outlived its successor shows nobody anything: that one was evicted, and a miss is a miss."""
     return version.kind != TOMBSTONE
 
 
