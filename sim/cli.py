@@ -11,12 +11,15 @@ Why the world of terminals is only here: a run itself is pure.
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import attrs
 import cyclopts
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dynacache.errors import DynacacheError, InvalidOption
 
 from .faults.schedule import to_json
 from .many import Summary, Tally, run_many
@@ -29,6 +32,8 @@ __all__ = ["Fixed", "Output", "app", "main", "many", "one"]
 
 Output = Literal["table", "json"]
 _EXIT = {"held": 0, "violated": 1, "unknown": 2}
+_EXIT_USAGE = 2
+"""Nothing was judged, as with an unknown verdict."""
 _SHOWN_LIMIT = 20
 
 app = cyclopts.App(
@@ -55,7 +60,7 @@ class Fixed:
     set: Annotated[tuple[str, ...], cyclopts.Parameter(help="name=value, for any other option of a run.")] = ()
 
     def values(self) -> dict[str, Any]:
-        """Return what is fixed, by name; raises ValueError for a name or value that is none."""
+        """Return what is fixed, by name; raises InvalidOption for a name or value that is none."""
         given = {"nodes", "duration_s", "operations_per_s", "replication_factor", "write_level", "read_level"}
         values = {name: getattr(self, name) for name in sorted(given) if getattr(self, name) is not None}
         if not self.faults:
@@ -70,7 +75,7 @@ def _parsed(name: str, text: str) -> Any:
     """Read a value as the option's type."""
     default = {field.name: field.default for field in attrs.fields(Options)}
     if name not in default:
-        raise ValueError(f"--set: got {name!r}, expected one of {', '.join(default)}")
+        raise InvalidOption(f"--set: got {name!r}, expected one of {', '.join(default)}")
     kind: Any = type(default[name])
     try:
         if kind is bool:
@@ -79,7 +84,7 @@ def _parsed(name: str, text: str) -> Any:
             return tuple(part for part in text.split(",") if part)
         return kind(text)
     except (KeyError, ValueError) as error:
-        raise ValueError(f"--set {name}: got {text!r}, expected a {kind.__name__}") from error
+        raise InvalidOption(f"--set {name}: got {text!r}, expected a {kind.__name__}") from error
 
 
 @app.default
@@ -145,13 +150,15 @@ def many(
     return 1 if tally.verdicts["violated"] else 2 if tally.verdicts["unknown"] else 0
 
 
-def main() -> None:
-    """Run the command line and end the process with its exit code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code; a mistake in it is one sentence and code 2."""
     try:
-        code = app(result_action="return_value")
-    except ValueError as error:
-        sys.stderr.write(f"{error}\n")
-        code = 64
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except (cyclopts.CycloptsError, DynacacheError, ValueError) as error:
+        sys.stderr.write(f"sim: {' '.join(str(error).split())} (see --help)\n")
+        code = _EXIT_USAGE
+    except KeyboardInterrupt:
+        code = 130
     sys.exit(code if isinstance(code, int) else 0)
 
 

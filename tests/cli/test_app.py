@@ -34,6 +34,7 @@ OTHERS = ("cluster", "ready", "demo", "bench", "sim")
         ("bench", "--depth", "0"),
         ("sim", "--seed", "many"),
         ("sim", "run"),
+        ("sim", "--seed", "1", "--set", "nonsense=1"),
     ],
 )
 def test_usage_errors_are_one_sentence_and_code_two(command: Command, arguments: tuple[str, ...]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sim.cli import app
+from dynacache.errors import InvalidOption
+from sim.cli import app, main
 
 
 def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Any, str]:
@@ -39,8 +40,19 @@ def test_the_schedule_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize("setting", ["unheard_of=1", "keys=many", "startup_faults=perhaps"])
 def test_an_option_that_is_none_is_refused_by_name(setting: str) -> None:
-    with pytest.raises(ValueError, match=setting.split("=")[0]):
+    with pytest.raises(InvalidOption, match=setting.split("=")[0]):
         app(["--seed", "1", "--set", setting], result_action="return_value")
+
+
+@pytest.mark.parametrize("arguments", [("--sed", "1"), ("run",), ("--seed", "1", "--set", "unheard_of=1")])
+def test_a_mistake_is_one_sentence_and_no_verdict(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert told.err.startswith("sim: ")
 
 
 def test_any_option_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
