@@ -37,7 +37,7 @@ _PORT = 7400
 _KEYRING = (b"the secret of a simulated cluster",)
 _CLUSTER_ID = b"simulated cluster"
 
-Watcher = Callable[["GossipNode", Member, NodeState | None], None]
+_Watcher = Callable[["GossipNode", Member, NodeState | None], None]
 
 
 def node_id(number: int) -> str:
@@ -99,7 +99,7 @@ class GossipWorld:
     now_s: float = 100.0
     nodes: list[GossipNode] = attrs.field(factory=list)
     traffic: Traffic = attrs.field(factory=Traffic)
-    watchers: list[Watcher] = attrs.field(factory=list)
+    watchers: list[_Watcher] = attrs.field(factory=list)
     events: int = 0
     lost_in_sockets: int = 0
     _draws: Draws = attrs.field(init=False)

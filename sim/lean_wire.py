@@ -34,7 +34,7 @@ _EPOCH_MS = 1_700_000_000_000
 CLIENT = 1_000_000
 """The connection of the client, at every node."""
 
-Delay = Callable[[str, str], float]
+_Delay = Callable[[str, str], float]
 
 
 @attrs.define
@@ -53,7 +53,7 @@ class LeanWire:
 
     size: int = 3
     config: Config = attrs.field(factory=Config)
-    delay: Delay = lambda _, __: 0.0
+    delay: _Delay = lambda _, __: 0.0
     clock: Callable[[], float] = lambda: 0.0
     """What the meter reads; by default time stands still."""
     now_s: float = 100.0

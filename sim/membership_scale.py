@@ -26,7 +26,19 @@ from dynacache.membership.state import Address, Member, NodeState
 from .draws import Stream
 from .gossip_world import GossipNode, GossipWorld, Traffic
 
-__all__ = ["COLD_LIMIT", "Life", "Load", "Summary", "combine", "measure", "percentile", "repeats"]
+__all__ = [
+    "COLD_LIMIT",
+    "CRASH_S",
+    "QUIET_S",
+    "SLOW_S",
+    "Life",
+    "Load",
+    "Summary",
+    "combine",
+    "measure",
+    "percentile",
+    "repeats",
+]
 
 COLD_LIMIT = 200
 QUIET_S = 30.0
@@ -282,10 +294,10 @@ def _counted(world: GossipWorld, seconds: float) -> Load:
 
 def _plan_crashes(world: GossipWorld, register: _Register) -> int:
     """Have one node in fifty crash, none of them a seed."""
-    random = world.random("crashes")
-    victims = random.sample(world.nodes[_SEEDS:], _crash_count(len(world.nodes)))
+    draws = world.random("crashes")
+    victims = draws.sample(world.nodes[_SEEDS:], _crash_count(len(world.nodes)))
     for victim in victims:
-        world.at(world.now_s + random.uniform(0.0, _CRASHES_WITHIN_S), register.crash, victim)
+        world.at(world.now_s + draws.uniform(0.0, _CRASHES_WITHIN_S), register.crash, victim)
     return len(victims)
 
 

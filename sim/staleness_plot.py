@@ -1,6 +1,6 @@
 """The share of stale reads over time, as a picture.
 
-What: ``plot`` draws one line a level and returns the bytes of a PNG.
+What: ``plot`` draws one line a level and writes a PNG to a stream.
 
 Invariant: matplotlib is imported only when a picture is asked for, and its absence is one clear sentence. Nothing is
 drawn on a screen and no global state of matplotlib is touched.
@@ -9,7 +9,7 @@ Why a logarithmic share: the interesting levels differ in how many nines they ha
 """
 
 from collections.abc import Sequence
-from io import BytesIO
+from typing import IO
 
 from .staleness import Windows
 
@@ -22,8 +22,8 @@ class PlottingMissing(ValueError):
     """matplotlib is not installed."""
 
 
-def plot(found: Sequence[Windows], until_ms: float) -> bytes:
-    """Return a PNG of the share of stale reads from an acknowledgement to ``until_ms`` after it.
+def plot(found: Sequence[Windows], until_ms: float, stream: IO[bytes]) -> None:
+    """Write a PNG of the share of stale reads from an acknowledgement to ``until_ms`` after it.
 
     Raises PlottingMissing without matplotlib.
     """
@@ -47,6 +47,4 @@ def plot(found: Sequence[Windows], until_ms: float) -> bytes:
     axes.grid(visible=True, which="both", alpha=0.3)
     if found:
         axes.legend()
-    picture = BytesIO()
-    figure.savefig(picture, format="png", dpi=120)
-    return picture.getvalue()
+    figure.savefig(stream, format="png", dpi=120)

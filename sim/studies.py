@@ -14,6 +14,7 @@ import json
 import math
 import sys
 import time
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,8 +34,8 @@ from .staleness_plot import plot as plot_png
 
 __all__ = ["PAPERS", "capacity", "membership", "register", "staleness"]
 
-Output = Literal["table", "json"]
-LevelName = Literal["one", "quorum", "all"]
+_Output = Literal["table", "json"]
+_LevelName = Literal["one", "quorum", "all"]
 _MOMENTS_MS = (0.0, 1.0, 5.0, 10.0, 25.0)
 _GIGABYTE = 1e9
 
@@ -63,7 +64,7 @@ def membership(
     nodes: Annotated[list[int] | None, Parameter(help="Cluster sizes; left out, 10, 100 and 1,000.")] = None,
     seed: Annotated[int, Parameter(help="Of the first life; each further one has the next.")] = 1,
     lives: Annotated[int, Parameter(help="Lives of each size; 0 takes more of them for small clusters.")] = 0,
-    output: Output = "table",
+    output: _Output = "table",
 ) -> int:
     """Measure the membership protocol alone: detection, false accusations, load, joining."""
     rows: list[dict[str, Any]] = []
@@ -106,10 +107,10 @@ def capacity(
     distinct_terabytes: Annotated[float, Parameter(help="Distinct data of the second cluster.")] = 1.0,
     key_bytes: Annotated[int, Parameter(help="Size of a key.")] = 39,
     value_bytes: Annotated[int, Parameter(help="Size of a value.")] = 1_000,
-    read_level: Annotated[LevelName, Parameter(help="Level of reads.")] = "quorum",
-    write_level: Annotated[LevelName, Parameter(help="Level of writes.")] = "quorum",
+    read_level: Annotated[_LevelName, Parameter(help="Level of reads.")] = "quorum",
+    write_level: Annotated[_LevelName, Parameter(help="Level of writes.")] = "quorum",
     operations: Annotated[int, Parameter(help="Operations in each round of measuring.")] = 1_024,
-    output: Output = "table",
+    output: _Output = "table",
 ) -> int:
     """Compute clusters from the measured cost of operations and entries."""
     lone, batched = (
@@ -174,7 +175,7 @@ def staleness(
     seed: Annotated[int, Parameter(help="Decides every draw.")] = 1,
     plot: Annotated[Path | None, Parameter(help="Also draw a PNG (needs the extra `sim`).")] = None,
     check: Annotated[bool, Parameter(help="Also run real nodes with these delays (n = 3, way owner).")] = False,
-    output: Output = "table",
+    output: _Output = "table",
 ) -> int:
     """Compute how often, and for how long, reads are stale at each level."""
     majority = n // 2 + 1
@@ -189,7 +190,9 @@ def staleness(
         observed = {pair: staleness_check.observe(*pair, latency, seed=seed) for pair in pairs}
     if plot is not None:
         until_ms = max(5.0, *(each.fresh_after_ms(0.999) for each in found))
-        plot.write_bytes(plot_png(found, until_ms))
+        picture = BytesIO()
+        plot_png(found, until_ms, picture)
+        plot.write_bytes(picture.getvalue())
     if output == "json":
         rows = [attrs.asdict(each) | {"real_nodes_at_0": observed.get((each.r, each.w))} for each in curves]
         return _print_json({"moments_ms": list(_MOMENTS_MS), "writes_per_s": writes_per_s, "levels": rows})

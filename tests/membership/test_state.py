@@ -4,6 +4,7 @@ import functools
 import itertools
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,3 +81,18 @@ def test_the_outcome_does_not_depend_on_the_order(case: tuple[list[Member], list
 def test_impossible_records_are_refused_by_name(field: str, value: object) -> None:
     with pytest.raises(ValueError, match="protocol_maximum" if field == "protocol_minimum" else field):
         member(**{field: value})
+
+
+def test_without_incarnation_tells_all_changes_but_refutations() -> None:
+    member = Member("n", "10.0.0.1", 7000, generation=5)
+    assert attrs.evolve(member, incarnation=9).without_incarnation == member.without_incarnation
+    changes: tuple[dict[str, Any], ...] = (
+        {"generation": 6},
+        {"host": "10.0.0.2"},
+        {"port": 1},
+        {"zone": "z"},
+        {"weight": 2},
+    )
+    for change in changes:
+        assert attrs.evolve(member, **change).without_incarnation != member.without_incarnation
+    assert member.in_state(NodeState.SUSPECT).without_incarnation != member.without_incarnation

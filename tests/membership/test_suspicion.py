@@ -89,3 +89,12 @@ def test_many_short_suspicions_leave_no_pile_behind() -> None:
         suspicions.start("a", "x", 0.0, 5)
         suspicions.cancel("a")
     assert len(suspicions._heap) < 200
+
+
+def test_the_remembered_deadline_is_the_computed_one() -> None:
+    table = SuspicionTable(MembershipConfig())
+    table.start("victim", "first", 100.0, 10)
+    (suspicion,) = table._by_id.values()
+    assert suspicion.due_s == suspicion.deadline_s() == table.next_deadline_s()
+    assert table.confirm("victim", "second")
+    assert suspicion.due_s == suspicion.deadline_s() == table.next_deadline_s()

@@ -11,7 +11,7 @@ from sim.operation_costs import OperationCosts, entry_overhead_bytes, measure
 def costs(**options: int | Level) -> OperationCosts:
     """Costs by a clock that ticks once each time it is read."""
     ticks = itertools.count()
-    return measure(lambda: float(next(ticks)), operations=64, **{"nodes": 5, **options})  # type: ignore[arg-type]
+    return measure(lambda: float(next(ticks)), operations=32, **{"nodes": 5, **options})  # type: ignore[arg-type]
 
 
 def test_turns_and_messages_of_lone_operations() -> None:

@@ -11,7 +11,7 @@ PAIRS = [(1, 1), (1, 2), (2, 1), (2, 2), (1, 3), (3, 1)]
 
 
 def by_pair(way: str, **options: int) -> dict[tuple[int, int], Windows]:
-    found = simulate(3, PAIRS, Latency(), way=way, **{"trials": 8_000, **options})  # type: ignore[arg-type]
+    found = simulate(3, PAIRS, Latency(), way=way, **{"trials": 8_000, **options})
     return {(each.r, each.w): each for each in found}
 
 
