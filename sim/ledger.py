@@ -22,7 +22,7 @@ from dynacache.versioning.layout import decode
 
 from .history import StoreCause, StoreEvent
 
-__all__ = ["Breach", "Change", "Ledger", "Mint", "Name", "covered", "is_spent"]
+__all__ = ["Breach", "Change", "Ledger", "Mint", "Name", "covered", "is_counter", "is_spent"]
 
 Name = tuple[bytes, Dot]
 """A dot of a key. Actors are unique in a cluster, but a base is not unique among the keys of a broken one."""

@@ -25,7 +25,7 @@ from ..shrink import RUN_LIMIT, shrink
 from ..timeline import story
 from .catalogue import BUGS, Caught, hunt
 
-__all__ = ["explain", "planted", "register"]
+__all__ = ["Output", "explain", "planted", "register"]
 
 Output = Literal["table", "json"]
 

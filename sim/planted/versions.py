@@ -22,7 +22,7 @@ from ..history import OperationKind
 from ..run import Scenario
 from .bug import Bug, Patch, Script
 
-__all__ = ["BUGS"]
+__all__ = ["BUGS", "Merge"]
 
 Merge = Callable[[State, State], State]
 

@@ -22,7 +22,7 @@ from dynacache.versioning import packed
 
 from ..history import StoreCause, StoreEvent
 
-__all__ = ["HINT", "Observer", "observe"]
+__all__ = ["HINT", "Observer", "Stamp", "observe"]
 
 HINT = "hint:"
 """A hint's place is this and its target; the place of an owner's record is the empty string."""
