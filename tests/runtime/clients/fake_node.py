@@ -5,8 +5,8 @@ each request and may answer with one of the words below. Several fake nodes shar
 table, so that a client may find any key anywhere.
 """
 
-import os
 import contextlib
+import os
 import selectors
 import socket
 import threading
