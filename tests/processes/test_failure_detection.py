@@ -49,7 +49,9 @@ class Traffic:
             while not self._stop.is_set():
                 key = b"%d-key-%d" % (self.node.port, self.count % 500)
                 began_s = time.monotonic()
-                wrote = caller.ask(SET, 1, key, 1, b"value-%d" % self.count, 2)
+                # Under an operation id, as clients send it: what a dying node may have applied is asked again.
+                operation_id = b"%d-%d" % (self.node.port, self.count)
+                wrote = caller.ask(SET, 1, key, 1, b"value-%d" % self.count, 2, 0, 0, 0, 0, None, operation_id)
                 read = caller.ask(GET, 2, key, 2)
                 self.slowest_s = max(self.slowest_s, time.monotonic() - began_s)
                 if wrote[0] != DONE or read[0] != VALUE or read[3] != b"value-%d" % self.count:

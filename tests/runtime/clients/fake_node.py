@@ -5,6 +5,7 @@ each request and may answer with one of the words below. Several fake nodes shar
 table, so that a client may find any key anywhere.
 """
 
+import contextlib
 import os
 import selectors
 import socket
@@ -157,7 +158,8 @@ class FakeNode:
         """Close everything, as a killed process would."""
         if self._thread is not None and self._waker is not None:
             self._stopping = True
-            self._waker.send(b"x")
+            with contextlib.suppress(BrokenPipeError):  # it may have seen the flag and ended already
+                self._waker.send(b"x")
             self._thread.join()
             self._waker.close()
             self._thread = None
