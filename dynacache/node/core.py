@@ -50,7 +50,9 @@ from dynacache.membership.state import Member
 from dynacache.membership.swim import Swim
 from dynacache.node.members import Members
 from dynacache.node.peer_messages import Peer, PeerMessages
+from dynacache.node.repair_port import NodeRepairPort
 from dynacache.node.reports import Reports
+from dynacache.node.upkeep import Upkeep
 from dynacache.placement.partitions import partition_shift
 from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberTable
@@ -129,7 +131,10 @@ class Node:
         self.replica = Replica(shared)
         self.replay = HintReplay(shared, config.hints, self.hints)
         self.reports = Reports(self)
-        self.peer_messages = PeerMessages(shared, self.members, self.replica, self.gate)
+        self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
+        self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
+        self.members.owners_changed = self.upkeep.table_changed
+        self.peer_messages = PeerMessages(shared, self.members, self.replica, self.gate, self.upkeep)
         self._peers: dict[ConnectionId, Peer] = {}
         self._started = False
         self._stop_deadline_s: float | None = None
@@ -264,6 +269,7 @@ class Node:
         self.engine.collect(shared.now_ms, self.config.storage.collect_count)
         if self._stop_deadline_s is None:
             self.replay.tick()
+            self.upkeep.tick()
         else:
             self._stop_step(now)
         self._next_tick_s = now.monotonic_s + self._pause_s()
@@ -272,10 +278,11 @@ class Node:
         """Return how long housekeeping may rest: an idle node should cost nothing."""
         if self._stop_deadline_s is not None or self.hints.targets() or self.links.any_avoided():
             return _TICK_S
+        pause_s = min(_IDLE_TICK_S, self.upkeep.next_due_s() - self.shared.now_s)
         due_ms = self.engine.next_deadline_ms()
-        if due_ms is None:
-            return _IDLE_TICK_S
-        return max(_TICK_S, min(_IDLE_TICK_S, (due_ms - self.shared.now_ms) / 1000))
+        if due_ms is not None:
+            pause_s = min(pause_s, (due_ms - self.shared.now_ms) / 1000)
+        return max(_TICK_S, pause_s)
 
     def _stop_step(self, now: Instant) -> None:
         """Stopping: finish what is in flight, hand hints over, announce, and report."""

@@ -10,6 +10,7 @@ keeps a place has a link and is known to SWIM as one to contact for ever.
 Why apart from the data path: nothing here happens per request (DESIGN sections 5 and 6).
 """
 
+from collections.abc import Callable
 from hashlib import blake2b
 from random import Random
 
@@ -26,9 +27,14 @@ from dynacache.membership.swim import Swim
 from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberEntry, MemberState, MemberTable
 from dynacache.types import Instant, NodeId
-from dynacache.wire.messages import BIRTH, MEMBERSHIP, TABLE, TOPOLOGY
+from dynacache.wire.messages import BIRTH, MEMBERSHIP, STALE_TABLE, TABLE, TOPOLOGY
 
 __all__ = ["Members"]
+
+
+def _nobody(before: Placement, after: Placement) -> None:
+    """Nobody asked to be told."""
+
 
 _GONE = frozenset({MemberState.LEFT, MemberState.REMOVED})
 
@@ -46,6 +52,8 @@ class Members:
     peers: dict[NodeId, Address] = attrs.field(factory=dict)
     clients: set[ConnectionId] = attrs.field(factory=set)
     inbound: dict[NodeId, ConnectionId] = attrs.field(factory=dict)
+    owners_changed: Callable[[Placement, Placement], None] = attrs.field(default=_nobody)
+    """Called with the placements before and after whenever the owners change."""
     topology_changed: bool = True
     swim_due_s: float = float("-inf")
     """When SWIM must be called; looked up after each call of it and not in every turn."""
@@ -75,6 +83,12 @@ class Members:
             self._set_table(merged)
         if theirs.digest != self.table.digest:
             self.shared.effects.send(connection, (TABLE, self.shared.clock.last, self.table.to_wire()))
+
+    def refuse_stale(self, connection: ConnectionId, request_id: int) -> None:
+        """Refuse a request unread, because its sender's table is not ours; it asks again after merging."""
+        shared = self.shared
+        shared.counters.stale_tables += 1
+        shared.effects.send(connection, (STALE_TABLE, request_id, shared.clock.last, self.table.to_wire()))
 
     def table_message(self) -> tuple[int, int, object]:
         """Return the message that carries our table."""
@@ -139,9 +153,10 @@ class Members:
         self.shared.digest = _placement_digest(table)
         self.birth.set_table(table)
         if _placement_digest(before) != self.shared.digest:
-            self.placement = Placement.from_table(table)
+            placement, self.placement = self.placement, Placement.from_table(table)
             self.shared.routes.replace(self.placement)
             self.shared.routes.refresh()
+            self.owners_changed(placement, self.placement)
         self.topology_changed = True
         self._follow_table()
         links = self.shared.links.by_node.values()

@@ -19,14 +19,24 @@ from dynacache.coordination.shared import Shared
 from dynacache.errors import DynacacheError, NotReady
 from dynacache.events import Close, ConnectionId, Message
 from dynacache.node.members import Members
+from dynacache.node.upkeep import Upkeep
 from dynacache.types import Instant, NodeId, Role
 from dynacache.wire.messages import (
     BIRTH,
+    COMPARE,
+    COMPARED,
+    DIFFERENCES,
+    ENTRIES,
+    FENCE,
+    FENCED,
     FORWARD,
     FORWARD_REPLY,
     MEMBERSHIP,
+    PAGE,
+    PULL,
     READ,
     READ_REPLY,
+    RECORDS,
     STALE_TABLE,
     TABLE,
     WRITE,
@@ -56,6 +66,7 @@ class PeerMessages:
     members: Members
     replica: Replica
     gate: Gate
+    upkeep: Upkeep
     handlers: dict[int, _Handler] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -71,6 +82,8 @@ class PeerMessages:
             TABLE: self._table,
             MEMBERSHIP: self._membership,
             BIRTH: self._birth,
+            **dict.fromkeys((FENCED, COMPARED, DIFFERENCES, PAGE), self._reply),
+            **dict.fromkeys((FENCE, COMPARE, ENTRIES, RECORDS, PULL), self._upkeep),
         }
 
     def serve(self, connection: ConnectionId, peer: Peer, messages: list[Message], now: Instant) -> None:
@@ -91,13 +104,13 @@ class PeerMessages:
 
     def _write(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
         if message[3] != self.shared.digest:
-            self._refuse_stale(connection, message[1])
+            self.members.refuse_stale(connection, message[1])
         else:
             self.replica.write(connection, message)
 
     def _read(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
         if message[3] != self.shared.digest:
-            self._refuse_stale(connection, message[1])
+            self.members.refuse_stale(connection, message[1])
         else:
             self.replica.read(connection, message)
 
@@ -113,7 +126,7 @@ class PeerMessages:
         self.shared.clock.observe(clock, self.shared.wall_ms)
         if digest != self.shared.digest:
             for request in requests:
-                self._refuse_stale(connection, request[1])
+                self.members.refuse_stale(connection, request[1])
         elif (self.shared.clock.last >> 16) - (clock >> 16) > self.shared.settings.max_message_age_ms:
             self._refuse_late(connection, requests)
         else:
@@ -150,8 +163,5 @@ class PeerMessages:
     def _birth(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
         self.members.answer_birth(connection, message[1], now)
 
-    def _refuse_stale(self, connection: ConnectionId, request_id: int) -> None:
-        shared = self.shared
-        shared.counters.stale_tables += 1
-        table = self.members.table.to_wire()
-        shared.effects.send(connection, (STALE_TABLE, request_id, shared.clock.last, table))
+    def _upkeep(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
+        self.upkeep.serve(connection, peer.node_id, message)

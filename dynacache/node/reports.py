@@ -103,6 +103,7 @@ class Reports:
         return {
             **node.counters.snapshot(),
             **storage,
+            **node.upkeep.statistics(),
             "hints": node.hints.counts(),
             "hint_bytes": node.hints.total_bytes,
             "pending": len(node.shared.pending),

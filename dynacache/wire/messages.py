@@ -28,6 +28,7 @@ TOUCH                 rid, key, ttl_ms, level=0, timeout_ms=0
 INCREMENT             rid, key, delta, level=0, timeout_ms=0, ttl_ms=0, operation_id=nil
 REPORT                rid, topic ("status", "owners", "ready", "statistics"), argument=nil
 PING                  rid
+COMMAND               rid, name, map of arguments; an operator's order, answered by REPORTED
 node to client
 VALUE                 rid, payload_flags, payload, metadata=nil
 MISS                  rid, reason, metadata=nil
@@ -48,7 +49,19 @@ STALE_TABLE           request_id, clock, member table; the request was refused u
 TABLE                 clock, member table
 MEMBERSHIP            payload of the membership protocol (full state exchange, ping over the stream)
 BIRTH                 map of the birth exchange; the only message served before the cluster is known
+FENCE                 request_id, clock, digest; asks whether the answerer holds this member table
+FENCED                request_id, clock, state (see below)
+COMPARE               request_id, clock, digest, state, top, partitions or nil (all that both own), [part, ...]
+COMPARED              request_id, clock, state, top, [part, ...]
+ENTRIES               request_id, clock, digest, [[partition, level, leaf, entries], ...]
+DIFFERENCES           request_id, clock, [key, record, ...], [[partition, fingerprint], ...] wanted
+RECORDS               request_id, clock, digest, [key, record, ...]; repaired or handed over, answered by WRITE_ACK
+PULL                  request_id, clock, digest, partition, cursor, limit_bytes
+PAGE                  request_id, clock, state, next cursor or nil, [key, record, ...], ghosts
 ====================  ==================================================================================================
+
+``state`` is a list: bytes of the roaring bitmap of the sender's partitions that are warming, the same of those that are
+stale. A ``part`` is [partition, level, bytes of the roaring bitmap of leaves, their digests as big-endian u64s].
 
 An ``answer`` is: ``bytes`` a record (found or tombstone), ``True`` the same version as asked, ``None`` absent,
 ``False`` unknown (memory incomplete), an ``int`` evicted (its hybrid timestamp, 0 when not remembered).
@@ -64,9 +77,16 @@ from typing import Final
 __all__ = [
     "BIRTH",
     "CLIENT_REQUESTS",
+    "COMMAND",
+    "COMPARE",
+    "COMPARED",
     "DELETE",
+    "DIFFERENCES",
     "DONE",
+    "ENTRIES",
     "ERROR",
+    "FENCE",
+    "FENCED",
     "FLAG_METADATA",
     "FLAG_NO_PAYLOAD",
     "FLAG_PREVIOUS",
@@ -84,6 +104,7 @@ __all__ = [
     "MESSAGE_LIMIT_COUNT",
     "MISS",
     "NUMBER",
+    "PAGE",
     "PAYLOAD_MSGPACK",
     "PAYLOAD_RAW",
     "PEER_MESSAGES",
@@ -92,8 +113,10 @@ __all__ = [
     "PROOF",
     "PROTOCOL_VERSION_MAX",
     "PROTOCOL_VERSION_MIN",
+    "PULL",
     "READ",
     "READ_REPLY",
+    "RECORDS",
     "REPORT",
     "REPORTED",
     "SET",
@@ -131,6 +154,15 @@ STALE_TABLE: Final = 7
 TABLE: Final = 8
 MEMBERSHIP: Final = 9
 BIRTH: Final = 10
+FENCE: Final = 11
+FENCED: Final = 12
+COMPARE: Final = 13
+COMPARED: Final = 14
+ENTRIES: Final = 15
+DIFFERENCES: Final = 16
+RECORDS: Final = 17
+PULL: Final = 18
+PAGE: Final = 19
 
 HELLO: Final = 20
 WELCOME: Final = 21
@@ -143,6 +175,7 @@ TOUCH: Final = 35
 INCREMENT: Final = 36
 REPORT: Final = 48
 PING: Final = 49
+COMMAND: Final = 50
 
 VALUE: Final = 64
 MISS: Final = 65
@@ -153,9 +186,12 @@ REPORTED: Final = 69
 PONG: Final = 70
 TOPOLOGY: Final = 71
 
-CLIENT_REQUESTS: Final = frozenset({GET, SET, DELETE, TOUCH, INCREMENT, REPORT, PING})
+CLIENT_REQUESTS: Final = frozenset({GET, SET, DELETE, TOUCH, INCREMENT, REPORT, PING, COMMAND})
 PEER_MESSAGES: Final = frozenset(
-    {WRITE, WRITE_ACK, READ, READ_REPLY, FORWARD, FORWARD_REPLY, STALE_TABLE, TABLE, MEMBERSHIP}
+    {
+        *(WRITE, WRITE_ACK, READ, READ_REPLY, FORWARD, FORWARD_REPLY, STALE_TABLE, TABLE, MEMBERSHIP),
+        *(FENCE, FENCED, COMPARE, COMPARED, ENTRIES, DIFFERENCES, RECORDS, PULL, PAGE),
+    }
 )
 
 FLAG_METADATA: Final = 1
