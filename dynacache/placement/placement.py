@@ -7,12 +7,12 @@ the fallbacks that stand in for owners that cannot be reached. Computed once for
 Invariant: equal tables give equal placements, in every process. Three sets of owners, each a rendezvous over the
 members in some states (R4.5)::
 
-    Old   NORMAL           LEAVING RETIRING     those who still read with the view before the change
-    Read  NORMAL  SETTLING LEAVING              those who are asked
-    New   NORMAL  JOINING SETTLING              those who will own it after the change
+    Old   NORMAL           LEAVING RETIRING REMOVING   those who may still be read with the view before the change
+    Read  NORMAL  SETTLING LEAVING                     those who are asked
+    New   NORMAL  JOINING SETTLING                     those who will own it after the change
 
 While nobody joins or leaves the three are one. A write counts when it has its quorum in each; equal sets count once.
-Model-checked: with any of these rules left out a quorum read missed an acknowledged quorum write.
+Model-checked (``sim.ring_model``): with any of these rules left out a quorum read missed an acknowledged quorum write.
 
 Why liveness plays no part: a dead member keeps its place (hints and fallbacks cover it), so that a crash moves no data.
 """
@@ -29,7 +29,7 @@ from dynacache.types import NodeId
 
 __all__ = ["BalanceFigures", "Owners", "Placement"]
 
-_OLD = frozenset({MemberState.NORMAL, MemberState.LEAVING, MemberState.RETIRING})
+_OLD = frozenset({MemberState.NORMAL, MemberState.LEAVING, MemberState.RETIRING, MemberState.REMOVING})
 _READ = frozenset({MemberState.NORMAL, MemberState.SETTLING, MemberState.LEAVING})
 _NEW = frozenset({MemberState.NORMAL, MemberState.JOINING, MemberState.SETTLING})
 
@@ -52,8 +52,10 @@ class BalanceFigures:
 class Placement:
     """The owners of all partitions under one member table. Immutable; a new table gives a new placement."""
 
+    table: MemberTable
+    """The member table that this follows from."""
     digest: int
-    """The digest of the member table that this follows from."""
+    """The digest of the member table."""
     partition_count: int
     replication_factor: int
     shift: int
@@ -64,6 +66,10 @@ class Placement:
     """All that a write is sent to; the same object as ``owners_by_partition`` while no owners change."""
     write_sets_by_partition: tuple[tuple[Owners, ...], ...]
     """The different sets among Read, New and Old, in that order; a write needs its quorum in each."""
+    old_owners_by_partition: tuple[Owners, ...]
+    """Old; the same object as ``owners_by_partition`` while no owners change."""
+    new_owners_by_partition: tuple[Owners, ...]
+    """New; the same object as ``owners_by_partition`` while no owners change."""
     in_transition: bool
     """Whether any partition has more than one write set."""
     zone_violation: bool
@@ -84,6 +90,7 @@ class Placement:
             write_sets = tuple(tuple(_distinct(sets)) for sets in zip(read.owners, new.owners, old.owners, strict=True))
             write_owners = tuple(_union(sets) for sets in write_sets)
         return cls(
+            table=table,
             digest=table.digest,
             partition_count=table.partition_count,
             replication_factor=table.replication_factor,
@@ -91,6 +98,8 @@ class Placement:
             owners_by_partition=read.owners,
             write_owners_by_partition=write_owners,
             write_sets_by_partition=write_sets,
+            old_owners_by_partition=old.owners,
+            new_owners_by_partition=new.owners,
             in_transition=any(len(sets) > 1 for sets in write_sets),
             zone_violation=read.zone_violations > 0,
             fallback_order=new,
@@ -103,6 +112,23 @@ class Placement:
         return self.owners_by_partition[partition]
 
     read_owners = owners
+
+    def old(self, partition: int) -> Owners:
+        """Return Old: the owners before the change, nearest first; the readers while no owners change."""
+        return self.old_owners_by_partition[partition]
+
+    def new(self, partition: int) -> Owners:
+        """Return New: the owners after the change, nearest first; the readers while no owners change."""
+        return self.new_owners_by_partition[partition]
+
+    def displaced(self, partition: int, gainer: NodeId) -> NodeId | None:
+        """Return the owner whose place ``gainer`` takes: the one node in Old and not in New, where ``gainer`` is the
+        one node in New and not in Old; None where it is not so simple. Whoever holds all that this one holds may stand
+        in its place in any quorum."""
+        old, new = self.old_owners_by_partition[partition], self.new_owners_by_partition[partition]
+        lost = [node_id for node_id in old if node_id not in new]
+        gained = [node_id for node_id in new if node_id not in old]
+        return lost[0] if gained == [gainer] and len(lost) == 1 else None
 
     def write_sets(self, partition: int) -> tuple[Owners, ...]:
         """Return the sets of owners in each of which a write needs its quorum; one set while no owners change."""

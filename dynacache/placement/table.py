@@ -62,6 +62,7 @@ class MemberState(enum.IntEnum):
     RETIRING = 5
     LEFT = 6
     REMOVED = 7
+    REMOVING = 8  # held dead and asked no more, but its share of every quorum is still kept
 
 
 _STATES = {int(state): state for state in MemberState}

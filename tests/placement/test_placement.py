@@ -61,6 +61,7 @@ def test_who_has_no_place_owns_nothing(state: MemberState) -> None:
         (MemberState.NORMAL, True, True, True),
         (MemberState.LEAVING, True, False, True),
         (MemberState.RETIRING, False, False, True),
+        (MemberState.REMOVING, False, False, True),
     ],
 )
 def test_the_sets_of_each_state(state: MemberState, in_read: bool, in_new: bool, in_old: bool) -> None:
@@ -68,6 +69,7 @@ def test_the_sets_of_each_state(state: MemberState, in_read: bool, in_new: bool,
     with_x, without_x = read_owners([*FIVE, "x"]), read_owners(FIVE)
     for partition in range(1024):
         expected = [with_x if member else without_x for member in (in_read, in_new, in_old)]
+        assert (placement.new(partition), placement.old(partition)) == (expected[1][partition], expected[2][partition])
         sets = placement.write_sets(partition)
         assert placement.owners(partition) == expected[0][partition] == sets[0]
         assert {frozenset(owners) for owners in sets} == {frozenset(owners[partition]) for owners in expected}
@@ -79,6 +81,16 @@ def test_the_sets_of_each_state(state: MemberState, in_read: bool, in_new: bool,
     assert (placement.write_owners_by_partition is placement.owners_by_partition) == (not placement.in_transition)
 
 
+def test_whose_place_a_joiner_takes() -> None:
+    placement = with_state(MemberState.JOINING)
+    without_x = read_owners(FIVE)
+    for partition in placement.owned_by("x"):
+        lost = placement.displaced(partition, "x")
+        assert {*placement.new(partition), lost} == {*without_x[partition], "x"}
+        assert placement.displaced(partition, "node-0") is None
+    assert with_state(MemberState.NORMAL).displaced(0, "x") is None
+
+
 @pytest.mark.parametrize("state", HOLDING)
 def test_the_preference_holds_everyone_who_may_hold_the_data_once(state: MemberState) -> None:
     placement = with_state(state)
@@ -88,7 +100,7 @@ def test_the_preference_holds_everyone_who_may_hold_the_data_once(state: MemberS
         assert preference[: len(owners)] == owners
         assert len(set(preference)) == len(preference)
         assert set(preference) >= set(FIVE)
-        if state in (MemberState.LEAVING, MemberState.RETIRING):
+        if state in (MemberState.LEAVING, MemberState.RETIRING, MemberState.REMOVING):
             assert ("x" in preference) == ("x" in owners), "who leaves stands in for nobody"
         else:
             assert "x" in preference

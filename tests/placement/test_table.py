@@ -102,7 +102,7 @@ def test_a_table_has_a_limit() -> None:
         (0, "x" * 65, "node id"),
         (1, -1, "generation of a"),
         (2, 2**64, "version of a"),
-        (3, 8, "state of a"),
+        (3, 9, "state of a"),
         (3, True, "state of a"),
         (4, None, "zone of a"),
         (5, 0, "weight of a"),
