@@ -14,6 +14,7 @@ from dynacache.config.coordination import CoordinationConfig
 from dynacache.config.hints import HintConfig
 from dynacache.config.membership import MembershipConfig
 from dynacache.config.network import NetworkConfig
+from dynacache.config.repair import RepairConfig
 from dynacache.config.root import Config
 from dynacache.config.storage import StorageSettings
 
@@ -24,5 +25,6 @@ __all__ = [
     "HintConfig",
     "MembershipConfig",
     "NetworkConfig",
+    "RepairConfig",
     "StorageSettings",
 ]

@@ -15,6 +15,7 @@ from dynacache.config.coordination import CoordinationConfig
 from dynacache.config.hints import HintConfig
 from dynacache.config.membership import MembershipConfig
 from dynacache.config.network import NetworkConfig
+from dynacache.config.repair import RepairConfig
 from dynacache.config.storage import StorageSettings
 from dynacache.errors import InvalidOption
 
@@ -31,6 +32,7 @@ class Config:
     storage: StorageSettings = attrs.field(factory=StorageSettings)
     membership: MembershipConfig = attrs.field(factory=MembershipConfig)
     hints: HintConfig = attrs.field(factory=HintConfig)
+    repair: RepairConfig = attrs.field(factory=RepairConfig)
 
     def __attrs_post_init__(self) -> None:
         """Check the rules that span sections."""
