@@ -1,0 +1,382 @@
+"""Transfers: fill the partitions whose content this node lacks, and give others what they lack.
+
+What: ``Transfer`` is the repair core behind warming, joining and replacing. It marks partitions as warming, asks other
+owners for them page by page (``PULL``, ``PAGE``), merges what comes, and ends each as ``warming.decide`` says; as a
+source it answers the pulls of others through ``transfer_serve.Server``.
+
+Invariant: what this node gains by a new table is warming before anything else happens under that table. A copy counts
+only if it began behind the fence: under the present owners of its partition, and, after a start without memory, not
+before ``settle_s`` have passed, since a restart changes no owners and a write that this node's earlier process has
+acknowledged may be on its way to another owner for so long. A page is merged as a whole or, when malformed, not at all.
+Bytes keep to the rate, which sinks as the node gets busy with clients.
+
+Why merging only: nothing is ever replaced by a transfer, so pages may come twice, late or in any order, and writes go
+on meanwhile (DESIGN section 6; brief R4.7, R4.13, R4.14).
+"""
+
+from collections.abc import Mapping
+
+import attrs
+from pyroaring import BitMap
+
+from dynacache.config.transfer import TransferConfig
+from dynacache.errors import DynacacheError, InvalidOption, OutOfMemory
+from dynacache.events import Message
+from dynacache.placement.placement import Placement
+from dynacache.repair.ports import Handler, RepairPort
+from dynacache.repair.transfer_messages import Outcome, Page, Part, read_page
+from dynacache.repair.transfer_rate import TokenBucket
+from dynacache.repair.transfer_serve import Server
+from dynacache.repair.transfer_source import Asked, Begun, Source
+from dynacache.repair.transfer_store import Ended, Fresh, HintsFor, TransferStore
+from dynacache.repair.warming import Ending, owner_sets
+from dynacache.repair.warming_plan import WarmingPlan
+from dynacache.types import NodeId
+from dynacache.wire.messages import PULL
+
+__all__ = ["Transfer"]
+
+_PROBE_S = 1.0
+"""Pause between two questions after the state of a source that is waited for."""
+_BUSY_S = 0.1
+"""Pause after a source said that it is busy."""
+_FULL_S = 5.0
+"""Pause after a page did not fit into memory."""
+_LEAST_BYTES = 2_048
+"""Tokens below which a page is not worth asking for."""
+_LEAST_SHARE = 0.05
+"""Part of the rate that is used however busy the node is, so that every transfer ends."""
+_MALFORMED = (DynacacheError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
+
+
+def _nobody(partition: int, since_ms: int) -> None:
+    """Nobody asked to be told."""
+
+
+@attrs.define(eq=False)
+class Transfer:
+    """The transfer core of one node. ``settle_s``: how long a write of a failed process may still be under way;
+    ``keep_ms``: for how long no delete is forgotten by the owners of a partition."""
+
+    port: RepairPort
+    settings: TransferConfig
+    store: TransferStore
+    fresh: Fresh
+    hints_for: HintsFor
+    settle_s: float = 0.0
+    keep_ms: int = 3_600_000
+    ended: Ended = _nobody
+    """Called with each partition that is complete, and since when by the hybrid clock."""
+    sources: dict[NodeId, Source] = attrs.field(init=False, factory=dict)
+    plan: WarmingPlan = attrs.field(init=False)
+    server: Server = attrs.field(init=False)
+    bytes_in: int = attrs.field(init=False, default=0)
+    pages_in: int = attrs.field(init=False, default=0)
+    malformed: int = attrs.field(init=False, default=0)
+    failures: int = attrs.field(init=False, default=0)
+    begun_again: int = attrs.field(init=False, default=0)
+    did_not_fit: int = attrs.field(init=False, default=0)
+    left_out: int = attrs.field(init=False, default=0)
+    _bucket: TokenBucket = attrs.field(init=False)
+    _not_before_s: float = attrs.field(init=False, default=float("-inf"))
+    _bytes_before: int = attrs.field(init=False, default=0)
+
+    def __attrs_post_init__(self) -> None:
+        rate = self.settings.bytes_per_s
+        self._bucket = TokenBucket(rate)
+        self.server = Server(self.port, self.settings, self.store, self.hints_for, TokenBucket(rate))
+        self.plan = WarmingPlan(self.port, self.settings, self.store, self.sources, self._ended)
+        self._follow(self.port.placement)
+
+    @property
+    def handlers(self) -> Mapping[int, Handler]:
+        """What this core answers."""
+        return {PULL: self.server.serve}
+
+    # What others ask of it
+
+    def start_empty(self) -> None:
+        """This process began without memory: nothing that it owns is complete."""
+        self._not_before_s = self.port.now_s + self.settle_s
+        self.begin(self.port.placement.owned_by(self.port.node_id), "the node started without memory")
+
+    def begin(self, partitions: BitMap, reason: str) -> None:
+        """Distrust what this node holds of these partitions, and fill them from the other owners."""
+        mine = partitions & self.port.placement.owned_by(self.port.node_id)
+        if not mine:
+            return
+        if not self.store.warming:
+            self._bytes_before = self.bytes_in
+        self.plan.add(mine)
+        self.port.note("memory.warming", partitions=len(mine), reason=reason)
+
+    def is_complete(self, partition: int) -> bool:
+        """Tell whether this node's copy is whole: neither being filled nor out of touch for too long."""
+        return partition not in self.store.warming and partition not in self.store.stale
+
+    def set_limit(self, bytes_per_s: int) -> None:
+        """Change the rate in force, both as a puller and as a source, until the process ends."""
+        if type(bytes_per_s) is not int or bytes_per_s <= 0:
+            raise InvalidOption(f"handoff limit: got {bytes_per_s!r}, expected a number of bytes a second above 0")
+        self._bucket.rate_per_s = self.server.bucket.rate_per_s = bytes_per_s
+
+    def progress(self) -> dict[str, object]:
+        """Return how far the filling of this node has come."""
+        plan, left = self.plan, len(self.store.warming)
+        elapsed_s = self.port.now_s - plan.started_s if left else 0.0
+        return {
+            "partitions_left": left,
+            "partitions_done": plan.done,
+            "bytes_in": self.bytes_in - self._bytes_before,
+            "bytes_out": self.server.bytes_out,
+            "elapsed_s": round(elapsed_s, 3),
+            "left_s": round(elapsed_s / plan.done * left, 1) if left and plan.done else None,
+            "limit_bytes_per_s": int(self._bucket.rate_per_s),
+            "sources": {name: source.bytes_in for name, source in self.sources.items() if source.bytes_in},
+            "waiting_for": plan.waiting_for(),
+            "pullers": self.server.open_count,
+        }
+
+    # What drives it
+
+    def table_changed(self, before: Placement, after: Placement) -> None:
+        """Mark what is gained, drop what is lost, and begin anew where the owners are others."""
+        node_id = self.port.node_id
+        had, owned = before.owned_by(node_id), after.owned_by(node_id)
+        self._follow(after)
+        self.server.owners_changed()
+        for partition in self.store.warming - owned:
+            self.plan.remove(partition)
+        for partition in self.store.warming & owned:
+            if owner_sets(before, partition, node_id) != owner_sets(after, partition, node_id):
+                self.plan.forget(partition)
+        gained = owned - had
+        for partition in gained:
+            self._distrust_remains(partition)
+        self.begin(gained, "new partitions")
+
+    def tick(self) -> None:
+        """Follow the links, give up what nobody asks for, and go on."""
+        self.server.tick()
+        for source in self.sources.values():
+            up = self.port.is_up(source.node_id)
+            if up != source.is_up:
+                source.linked(up)
+                self.plan.linked(source)
+        self._advance()
+
+    def next_due_s(self) -> float:
+        """Return when there will be something to do."""
+        due_s = self.server.next_due_s()
+        if not self.store.warming:
+            return due_s
+        if self.plan.is_behind:
+            return self.port.now_s
+        return min(due_s, self.port.now_s + self._pause_s())
+
+    def statistics(self) -> Mapping[str, object]:
+        """Return counters and gauges."""
+        endings = self.plan.endings
+        return {
+            "partitions_left": len(self.store.warming),
+            "partitions_filled": sum(endings.values()),
+            "filled_from_displaced": endings[Ending.DISPLACED],
+            "filled_from_quorum": endings[Ending.QUORUM],
+            "memory_lost": endings[Ending.EVERYONE],
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.server.bytes_out,
+            "pages_in": self.pages_in,
+            "pages_out": self.server.pages,
+            "snapshots": self.server.open_count,
+            "snapshots_lost": self.server.snapshots_lost,
+            "pulls_refused": self.server.refused,
+            "pulls_failed": self.failures,
+            "pages_malformed": self.malformed,
+            "partitions_begun_again": self.begun_again,
+            "pages_not_fitting": self.did_not_fit,
+            "records_left_out": self.left_out,
+        }
+
+    # Asking
+
+    def _advance(self) -> None:
+        if not self.store.warming:
+            return
+        self.plan.step()
+        active = sum(1 for source in self.sources.values() if source.asked is not None and source.asked.named)
+        share = max(_LEAST_SHARE, 1.0 - self.port.load)
+        self._bucket.share = share
+        for source in self.sources.values():
+            if source.asked is not None or not source.is_up or self.port.now_s < source.not_before_s:
+                continue
+            source.bucket.share = share
+            chosen, limit_bytes = self._choose(source) if active < self.settings.sources_limit else ([], 0)
+            if chosen or self._is_probe_due(source):
+                active += bool(chosen)
+                self._ask(source, chosen, limit_bytes)
+
+    def _choose(self, source: Source) -> tuple[list[int], int]:
+        """Return what to ask a source for now, and for how much of it."""
+        now_s = self.port.now_s
+        if now_s < self._not_before_s or not source.is_heard:
+            return [], 0
+        limit = min(self.settings.page_bytes, self._bucket.available(now_s), source.bucket.available(now_s))
+        if limit < _LEAST_BYTES:
+            return [], 0
+        busy = BitMap()
+        for other in self.sources.values():
+            if other is not source and (other.asked is not None or other.begun):
+                busy |= other.taking
+        return source.choose(busy), limit
+
+    def _is_probe_due(self, source: Source) -> bool:
+        if not source.is_heard:
+            return bool(source.owned & self.store.warming) or self.plan.waits_for_hints
+        awaited = bool(source.waited) or self.plan.waits_for_hints
+        return awaited and self.port.now_s >= source.heard_s + _PROBE_S
+
+    def _ask(self, source: Source, partitions: list[int], limit_bytes: int) -> None:
+        self._bucket.take(limit_bytes)
+        source.bucket.take(limit_bytes)
+        named = frozenset(partitions)
+        asked = Asked(source, named, BitMap(partitions), limit_bytes, self.port.now_ms, self._on_page, self._on_failure)
+        source.asked = asked
+        roots, begun = self.store.roots, source.begun
+        wanted = [[p, begun[p].cursor, 0] if p in begun else [p, 0, roots[p]] for p in partitions]
+        fields = (self.port.digest, wanted, max(1, limit_bytes))
+        self.port.ask(source.node_id, PULL, fields, asked, self.settings.pull_timeout_ms)
+
+    # Hearing
+
+    def _on_page(self, asked: Asked, message: Message) -> None:
+        source = asked.source
+        if self.sources.get(source.node_id) is not source:
+            self._settle(asked, 0)
+            return
+        placement = self.port.placement
+        try:
+            page = read_page(message, asked.named, placement.partition_count, placement.shift)
+            if message[2] > self.port.hybrid:
+                raise ValueError(f"clock {message[2]} of the source: further ahead than is allowed")
+        except _MALFORMED as error:
+            self.malformed += 1
+            self.port.note("transfer.malformed", "warning", source=source.node_id, reason=str(error))
+            self._fail(asked)
+        else:
+            self._take(source, asked, page)
+        self._advance()
+
+    def _on_failure(self, asked: Asked) -> None:
+        self.failures += 1
+        self._fail(asked)
+
+    def _fail(self, asked: Asked) -> None:
+        self._settle(asked, 0)
+        asked.source.failed(self.port.now_s)
+        if not asked.source.is_usable:
+            self.plan.linked(asked.source)
+
+    def _settle(self, asked: Asked, size_bytes: int) -> None:
+        """Give back the tokens of what did not come."""
+        self._bucket.take(size_bytes - asked.reserved_bytes)
+        asked.source.bucket.take(size_bytes - asked.reserved_bytes)
+
+    def _take(self, source: Source, asked: Asked, page: Page) -> None:
+        self._settle(asked, page.size_bytes)
+        self.pages_in += 1
+        self.bytes_in += page.size_bytes
+        source.bytes_in += page.size_bytes
+        source.served(len(asked.named), len(page.parts))
+        self.plan.heard(*source.heard(page, self.port.now_s))
+        for part in page.parts:
+            if part.partition in asked.counted:
+                self._take_part(source, asked, page, part)
+
+    def _take_part(self, source: Source, asked: Asked, page: Page, part: Part) -> None:
+        partition = part.partition
+        if part.outcome is Outcome.LOST:
+            self.begun_again += 1
+            source.begun.pop(partition, None)
+            return
+        if part.outcome is Outcome.BUSY:
+            source.not_before_s = self.port.now_s + _BUSY_S
+            return
+        begun = source.begun.pop(partition, None)
+        if begun is None:
+            complete = partition not in page.warming and partition not in page.stale
+            begun = Begun(0, complete, asked.since_ms)
+        if not self._merge(part):
+            self.did_not_fit += 1
+            source.not_before_s = self.port.now_s + _FULL_S
+        elif part.outcome is Outcome.MORE:
+            source.begun.clear()
+            source.begun[partition] = attrs.evolve(begun, cursor=part.cursor)
+        else:
+            self.plan.merged(source, partition, begun)
+
+    def _merge(self, part: Part) -> bool:
+        """Merge a part; False when memory is too full even for the memory of a delete: then it must come again."""
+        partition, records, now_ms = part.partition, part.records, self.port.now_ms
+        fresh, merge = self.fresh, self.store.merge_cold
+        for place in range(0, len(records), 2):
+            key = records[place]
+            try:
+                record = fresh(partition, key, records[place + 1])
+                if record is not None:
+                    merge(partition, key, record, now_ms)
+            except OutOfMemory:
+                return False
+            except DynacacheError as error:
+                self.left_out += 1
+                self.port.note("transfer.left_out", "warning", partition=partition, reason=str(error))
+        if part.ghosts:
+            self.store.take_ghosts(partition, part.ghosts)
+        return True
+
+    # Inside
+
+    def _follow(self, placement: Placement) -> None:
+        """Keep one source for each other member."""
+        node_id = self.port.node_id
+        members = dict.fromkeys(name for owners in placement.write_owners_by_partition for name in owners)
+        members.pop(node_id, None)
+        for name in [name for name in self.sources if name not in members]:
+            del self.sources[name]
+        mine = placement.owned_by(node_id)
+        for name in members:
+            owned = placement.owned_by(name) & mine
+            known = self.sources.get(name)
+            if known is None:
+                self.sources[name] = Source(name, TokenBucket(self.settings.source_bytes_per_s), owned)
+            else:
+                known.owned = owned
+
+    def _distrust_remains(self, partition: int) -> None:
+        """Something may be left of an earlier time as an owner. A delete may have come and been forgotten since, but
+        none of what is younger than the least time for which deletes are kept."""
+        if self.store.roots[partition]:
+            self.store.discard_older(partition, self.port.now_ms - self.keep_ms)
+
+    def _ended(self, partition: int, since_ms: int) -> None:
+        self.ended(partition, since_ms)
+        if self.store.warming:
+            return
+        plan = self.plan
+        self.port.note(
+            "memory.complete",
+            partitions=plan.done,
+            seconds=round(self.port.now_s - plan.started_s, 3),
+            bytes=self.bytes_in - self._bytes_before,
+            memory_lost=plan.endings[Ending.EVERYONE],
+        )
+
+    def _pause_s(self) -> float:
+        """Return how long nothing will be due unless something is heard."""
+        pauses = [_PROBE_S]
+        now_s, page_bytes = self.port.now_s, self.settings.page_bytes
+        for source in self.sources.values():
+            if source.todo and source.asked is None and source.is_up:
+                later_s = max(source.not_before_s, self._not_before_s) - now_s
+                refill_s = max(self._bucket.wait_s(page_bytes), source.bucket.wait_s(page_bytes))
+                pauses.append(max(later_s, refill_s, 0.0))
+        return min(pauses)

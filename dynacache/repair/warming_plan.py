@@ -1,0 +1,182 @@
+"""Which partitions are warming, who is asked for them, and how each ends.
+
+What: ``WarmingPlan`` marks partitions as warming, decides about each by ``warming.decide`` whenever something that the
+decision depends on has changed, hands the result to the sources, and ends partitions.
+
+Invariant: a partition that is warming here is in ``store.warming``, and nothing else is; each is decided about again
+after every change of its owners, of a source's state or link, and of what was merged. One that ends outside of the
+fault model is counted and noted, and it ends only when the others have reported that they keep no hints for this node,
+or have had ``hints_wait_s`` to deliver them.
+
+Why in slices: a node may own ten thousand partitions, and a turn may not take a tenth of a second.
+"""
+
+from collections.abc import Iterable
+
+import attrs
+from pyroaring import BitMap
+
+from dynacache.config.transfer import TransferConfig
+from dynacache.repair.ports import RepairPort
+from dynacache.repair.transfer_source import Begun, Source
+from dynacache.repair.transfer_store import Ended, TransferStore
+from dynacache.repair.warming import Decision, Ending, View, decide, owner_sets
+from dynacache.types import NodeId
+
+__all__ = ["WarmingPlan"]
+
+_SLICE_COUNT = 512
+"""Partitions decided about in one step."""
+_SHOWN_COUNT = 10
+"""Partitions named in a note."""
+
+
+@attrs.define(eq=False)
+class WarmingPlan:
+    """The warming partitions of one node."""
+
+    port: RepairPort
+    settings: TransferConfig
+    store: TransferStore
+    sources: dict[NodeId, Source]
+    ended: Ended
+    endings: dict[Ending, int] = attrs.field(factory=lambda: dict.fromkeys(Ending, 0))
+    """How many partitions ended in each way since the process began."""
+    started_s: float = 0.0
+    done: int = 0
+    """Partitions ended since nothing was warming."""
+    _undecided: BitMap = attrs.field(factory=BitMap)
+    _since_ms: dict[int, int] = attrs.field(factory=dict)
+    _ready_s: dict[int, float] = attrs.field(factory=dict)
+    """Since when partitions wait for nothing but hints."""
+    _lost: list[int] = attrs.field(factory=list)
+    _progress_s: float = 0.0
+    _hopeless: bool = False
+
+    def add(self, partitions: Iterable[int]) -> None:
+        """Mark partitions as warming and begin with them anew."""
+        warming = self.store.warming
+        if not warming:
+            self.started_s = self.port.now_s
+            self.done = 0
+        for partition in partitions:
+            warming.add(partition)
+            self.forget(partition)
+        self._made_progress()
+
+    def remove(self, partition: int) -> None:
+        """Take note that a partition is no longer this node's."""
+        self.forget(partition)
+        self._undecided.discard(partition)
+        self.store.warming.discard(partition)
+
+    def forget(self, partition: int) -> None:
+        """Let nothing that was taken so far count for a partition: its owners changed, or its memory is in doubt."""
+        for source in self.sources.values():
+            source.forget(partition)
+        self._since_ms.pop(partition, None)
+        self._ready_s.pop(partition, None)
+        self._undecided.add(partition)
+
+    def linked(self, source: Source) -> None:
+        """Take note that a source's link came up or went down, or that it fails too often or no more."""
+        self._undecided |= source.owned & self.store.warming
+
+    def heard(self, changed: BitMap, completed: BitMap) -> None:
+        """Take note that the state of a source's partitions changed; some of them are complete now."""
+        self._undecided |= changed & self.store.warming
+        if completed & self.store.warming:
+            self._made_progress()
+
+    def merged(self, source: Source, partition: int, begun: Begun) -> None:
+        """Take note that all of a source's copy of a partition is merged."""
+        source.todo.discard(partition)
+        source.merged.add(partition)
+        if begun.complete:
+            source.complete.add(partition)
+        self._since_ms[partition] = min(begun.since_ms, self._since_ms.get(partition, begun.since_ms))
+        self._decide(partition)
+
+    def step(self) -> None:
+        """Decide about a slice of what is undecided, and end what may end by the clock."""
+        self._look_at_the_clock()
+        for partition in self._undecided[:_SLICE_COUNT]:
+            self._undecided.discard(partition)
+            if partition in self.store.warming:
+                self._decide(partition)
+        if self._lost:
+            lost, self._lost = self._lost, []
+            self.port.note("memory.lost", "error", partitions=len(lost), among_them=lost[:_SHOWN_COUNT])
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether another step is due at once."""
+        return bool(self._undecided)
+
+    @property
+    def waits_for_hints(self) -> bool:
+        """Whether some partition waits for hints alone, so that everybody must be asked about them."""
+        return bool(self._ready_s)
+
+    def waiting_for(self) -> dict[NodeId, int]:
+        """Return how many partitions cannot end before something is heard of a node."""
+        return {node_id: len(source.waited) for node_id, source in self.sources.items() if source.waited}
+
+    def _decide(self, partition: int) -> None:
+        node_id, sources = self.port.node_id, self.sources
+        sets = owner_sets(self.port.placement, partition, node_id)
+        view = View(
+            standing=lambda each: sources[each].standing(partition),
+            is_up=lambda each: sources[each].is_usable,
+            merged=lambda each: partition in sources[each].merged,
+            merged_complete=lambda each: partition in sources[each].complete,
+            hopeless=self._hopeless,
+        )
+        decision = decide(node_id, partition, sets, view)
+        self._assign(partition, sets.others(node_id), decision)
+        if decision.ending is not Ending.EVERYONE:
+            self._ready_s.pop(partition, None)
+        if decision.ending is not None and self._may_end(partition, decision.ending):
+            self._end(partition, decision.ending)
+
+    def _assign(self, partition: int, others: Iterable[NodeId], decision: Decision) -> None:
+        for node_id in others:
+            source = self.sources[node_id]
+            (source.todo.add if node_id in decision.ask else source.todo.discard)(partition)
+            (source.waited.add if node_id in decision.wait else source.waited.discard)(partition)
+
+    def _may_end(self, partition: int, ending: Ending) -> bool:
+        if ending is not Ending.EVERYONE:
+            return True
+        ready_s = self._ready_s.setdefault(partition, self.port.now_s)
+        return ready_s <= self._hints_done_s() or self.port.now_s >= ready_s + self.settings.hints_wait_s
+
+    def _hints_done_s(self) -> float:
+        """Return the last moment at which everybody had said to have no hints for this node."""
+        if any(not source.is_up or source.hints_left for source in self.sources.values()):
+            return float("-inf")
+        return min((source.heard_s for source in self.sources.values()), default=float("inf"))
+
+    def _end(self, partition: int, ending: Ending) -> None:
+        since_ms = self._since_ms.get(partition, self.port.now_ms)
+        self.forget(partition)
+        self._undecided.discard(partition)
+        self.store.warming.discard(partition)
+        self.endings[ending] += 1
+        self.done += 1
+        if ending is Ending.EVERYONE:
+            self._lost.append(partition)
+        self.ended(partition, since_ms)
+
+    def _look_at_the_clock(self) -> None:
+        hopeless = self.port.now_s >= self._progress_s + self.settings.patience_s
+        if hopeless and not self._hopeless:
+            self._undecided |= self.store.warming
+        self._hopeless = hopeless
+        if self._ready_s:
+            done_s, late_s = self._hints_done_s(), self.port.now_s - self.settings.hints_wait_s
+            self._undecided.update(p for p, ready_s in self._ready_s.items() if ready_s <= done_s or ready_s <= late_s)
+
+    def _made_progress(self) -> None:
+        self._progress_s = self.port.now_s
+        self._hopeless = False
