@@ -17,6 +17,7 @@ from dynacache.config.network import NetworkConfig
 from dynacache.config.repair import RepairConfig
 from dynacache.config.root import Config
 from dynacache.config.storage import StorageSettings
+from dynacache.config.transfer import TransferConfig
 
 __all__ = [
     "ClusterConfig",
@@ -27,4 +28,5 @@ __all__ = [
     "NetworkConfig",
     "RepairConfig",
     "StorageSettings",
+    "TransferConfig",
 ]

@@ -17,6 +17,7 @@ from dynacache.config.membership import MembershipConfig
 from dynacache.config.network import NetworkConfig
 from dynacache.config.repair import RepairConfig
 from dynacache.config.storage import StorageSettings
+from dynacache.config.transfer import TransferConfig
 from dynacache.errors import InvalidOption
 
 __all__ = ["Config"]
@@ -33,6 +34,7 @@ class Config:
     membership: MembershipConfig = attrs.field(factory=MembershipConfig)
     hints: HintConfig = attrs.field(factory=HintConfig)
     repair: RepairConfig = attrs.field(factory=RepairConfig)
+    transfer: TransferConfig = attrs.field(factory=TransferConfig)
 
     def __attrs_post_init__(self) -> None:
         """Check the rules that span sections."""
