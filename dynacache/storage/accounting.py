@@ -90,7 +90,11 @@ class Usage:
     ghosts_bytes: int
     """The memory of what was evicted."""
 
+    trees_bytes: int
+    """The leaves of the repair trees."""
+
     @property
     def total_bytes(self) -> int:
         """All shares together."""
-        return self.base_bytes + self.entries_bytes + self.tombstones_bytes + self.expiry_bytes + self.ghosts_bytes
+        held = self.base_bytes + self.entries_bytes + self.tombstones_bytes
+        return held + self.expiry_bytes + self.ghosts_bytes + self.trees_bytes

@@ -16,12 +16,16 @@ import struct
 import attrs
 
 from dynacache.storage.accounting import Usage
-from dynacache.storage.holdings import Holdings
-from dynacache.storage.records import is_tombstone
+from dynacache.storage.contributions import DELETED, key_hash
+from dynacache.storage.records import due_of, is_tombstone, read_times
+from dynacache.storage.replica import Replica
 from dynacache.storage.statistics import StorageStatistics
 from dynacache.versioning import packed
 
-__all__ = ["Engine"]
+__all__ = ["REFUSED", "TAKEN", "WITNESSED", "Engine"]
+
+TAKEN, WITNESSED, REFUSED = range(3)
+"""Outcomes of ``Engine.merge_cold``."""
 
 _VALUE = packed.VALUE
 # byte 0 and kind together (byte 0 clear: the kind alone), flags, entry_count, index, expire_ms, first actor, its n
@@ -34,7 +38,7 @@ _clean = packed.clean
 
 
 @attrs.define(eq=False)
-class Engine(Holdings):
+class Engine(Replica):
     """The store of one node. ``partition`` counts from 0 below ``partition_count``, ``namespace`` from 0.
 
     ``warming`` and ``stale`` (partitions that must not reap) and ``dirty`` (those that repair visits first) are the
@@ -55,7 +59,7 @@ class Engine(Holdings):
             self.misses += 1
             return self._meet_expired(shard, key, record, now_ms)
         self.hits += 1
-        self._policy_read(shard, key)
+        self._policy_read(key_hash(key))
         return record
 
     def peek(self, partition: int, key: bytes, namespace: int = 0) -> bytes | None:
@@ -110,6 +114,23 @@ class Engine(Holdings):
                 self.put(partition, key, merged, namespace)
         return merged
 
+    def merge_cold(self, partition: int, key: bytes, record: bytes, now_ms: int) -> int:
+        """Merge what repair or a transfer brings; return ``TAKEN``, or if there is no room ``WITNESSED``: a ghost of it
+        was left instead, so that nothing in use has to go, or ``REFUSED`` if there is no room for a ghost either.
+
+        Tombstones, and what comes for a key that is held, are always merged. Raises as ``merge``.
+        """
+        self._now_ms = now_ms
+        if self.admits() or self.peek(partition, key) is not None or is_tombstone(record):
+            self.merge(partition, key, record, now_ms)
+            return TAKEN
+        time, expire_ms = read_times(record)
+        if 0 < expire_ms <= now_ms:
+            return TAKEN
+        second = due_of(record) if record[1] == _VALUE else 0
+        ghost = self._fingerprint(key), time, self._contribution(key, record), second
+        return WITNESSED if self._witness(partition, ghost) else REFUSED
+
     def replace(self, partition: int, key: bytes, old: bytes, record: bytes) -> None:
         """As ``put``, for a caller that has just peeked ``old`` in the default namespace."""
         if record[1] == _VALUE and old[1] == _VALUE:
@@ -150,25 +171,37 @@ class Engine(Holdings):
         """Let a record that leaves nothing take with it what it has superseded; return what is held then."""
         if is_tombstone(held) or _clean(_merge(held, incoming), now_ms) is not None:
             return held
-        self._drop_live(shard, key, held)
+        self._forget(shard, key, held)
         self.expired += 1
         return None
 
     def missing(self, partition: int, key: bytes, namespace: int = 0) -> int | None:
-        """Return why a key is not held: None if it was never seen to be evicted, else the hybrid time of the version
-        that was, 0 if that is not remembered (this partition has forgotten some of its evictions)."""
+        """Return why a key is not held: None if it was never seen to be evicted or is known to be deleted, else the
+        hybrid time of the version that was evicted, 0 if that is not remembered (this partition has forgotten some of
+        its evictions)."""
         shard = self._shard(partition, namespace) if namespace else partition
-        time = self._ghosts.find(shard, key, self._now_ms)
-        return 0 if time is None and shard in self._ghosts.forgot else time
+        ghost = self._ghosts.find(shard, self._fingerprint(key), self._now_ms // 1000) if self._ghosts.count else None
+        if ghost is None:
+            return 0 if shard in self._ghosts.forgot else None
+        return None if ghost[2] & DELETED else ghost[1]
+
+    def superseded_before(self, partition: int, key: bytes, namespace: int = 0) -> int | None:
+        """Return the hybrid time of the version that this node remembers of a key it does not hold, evicted or deleted:
+        what is older was superseded by it. None if nothing is remembered."""
+        if not self._ghosts.count:
+            return None
+        shard = self._shard(partition, namespace) if namespace else partition
+        ghost = self._ghosts.find(shard, self._fingerprint(key), self._now_ms // 1000)
+        return None if ghost is None else ghost[1]
 
     def remove(self, partition: int, key: bytes, namespace: int = 0) -> bool:
         """Drop the record without a trace, as for a partition that moved away; False if there was none."""
         shard = self._shard(partition, namespace)
         record = self._tables[shard].entries.get(key)
         if record is not None:
-            self._drop_live(shard, key, record)
+            self._forget(shard, key, record)
         elif key in self._tombstones.tables[shard].entries:
-            self._drop_tombstone(shard, key)
+            self._toggle(shard, key, self._contribution(key, self._drop_tombstone(shard, key)))
         else:
             return False
         return True
@@ -190,6 +223,8 @@ class Engine(Holdings):
         done = self._collect_expired(now_ms, budget)
         if done < budget:
             done += self._reap(now_ms, budget - done)
+        if done < budget:
+            done += self._tend(now_ms, budget - done)
         while done < budget and self._used_bytes > self._limit_bytes and self._evict(None):
             done += 1
         return done
@@ -197,6 +232,8 @@ class Engine(Holdings):
     def next_deadline_ms(self) -> int | None:
         """Return when ``collect`` will have work; None if nothing is foreseen."""
         if self._used_bytes > self._limit_bytes and self._live.count:
+            return self._now_ms
+        if self._trees.is_growing:
             return self._now_ms
         instants = [instant for instant in (self._wheel.next_due_ms(), self._reaper.next_ms) if instant is not None]
         return min(instants, default=None)
@@ -213,6 +250,7 @@ class Engine(Holdings):
             tombstones_bytes=self._tombstone_bytes + self._tombstones.size_bytes,
             expiry_bytes=self._wheel.size_bytes,
             ghosts_bytes=self._ghosts.size_bytes,
+            trees_bytes=self._trees.size_bytes,
         )
 
     def recount(self) -> Usage:
@@ -223,6 +261,7 @@ class Engine(Holdings):
             tombstones_bytes=self._tombstones.contents_bytes(),
             expiry_bytes=self._wheel.recount_bytes(),
             ghosts_bytes=self._ghosts.recount_bytes(),
+            trees_bytes=self._trees.recount_bytes(),
         )
 
     def statistics(self) -> StorageStatistics:
@@ -240,6 +279,8 @@ class Engine(Holdings):
             evicted=self.evicted,
             expired=self.expired,
             reaped=self.reaped,
+            reaped_early=self.reaped_early,
+            witnessed=self.witnessed,
             refused=self.refused,
             forgetful_partitions=len(self._ghosts.forgot),
         )

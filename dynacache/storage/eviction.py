@@ -24,8 +24,8 @@ from random import Random
 from typing import Protocol
 
 import attrs
-import mmh3
 
+from dynacache.storage.contributions import key_hash
 from dynacache.storage.tables import TableSet
 
 __all__ = ["DRAW_COUNT", "POOL_COUNT", "EvictionPolicy", "LeastRecentlyUsed", "NoEviction", "tick_slots"]
@@ -42,22 +42,20 @@ _BYTES_A_SLOT = 256
 _LEAST_SLOTS = 1 << 10
 _MOST_SLOTS = 1 << 26
 
-_hash = mmh3.hash
-
 
 class EvictionPolicy(Protocol):
-    """What the engine asks of a policy. Shards and keys are those of ``TableSet``."""
+    """What the engine asks of a policy. Shards and keys are those of ``TableSet``, a hash is the key's ``key_hash``."""
 
-    def read(self, shard: int, key: bytes) -> None:
+    def read(self, hashed: int) -> None:
         """Note that a live entry was read or overwritten."""
         ...
 
-    def inserted(self, shard: int, key: bytes) -> None:
+    def inserted(self, hashed: int) -> None:
         """Note that an entry was added."""
         ...
 
-    def removed(self, shard: int, key: bytes) -> None:
-        """Note that an entry is gone, for whatever reason."""
+    def removed(self, count: int = 1) -> None:
+        """Note that entries are gone, for whatever reason."""
         ...
 
     def victim(self, live: TableSet, spared: bytes | None) -> tuple[int, bytes] | None:
@@ -98,11 +96,11 @@ class LeastRecentlyUsed:
         self._ticks = array("H", [0]) * self.slots
         self._mask = self.slots - 1
 
-    def read(self, shard: int, key: bytes) -> None:
+    def read(self, hashed: int) -> None:
         """Note that a live entry was read or overwritten."""
-        self._ticks[_hash(key) & self._mask] = self._stamp
+        self._ticks[hashed & self._mask] = self._stamp
 
-    def inserted(self, shard: int, key: bytes) -> None:
+    def inserted(self, hashed: int) -> None:
         """Note that an entry was added; every so many additions make a tick."""
         self._count += 1
         self._until_tick -= 1
@@ -110,11 +108,11 @@ class LeastRecentlyUsed:
             self._tick += 1
             self._stamp = self._tick & _TICK_MASK
             self._until_tick = max(1, self._count >> _TICKS_IN_TURNOVER_LOG)
-        self._ticks[_hash(key) & self._mask] = self._stamp
+        self._ticks[hashed & self._mask] = self._stamp
 
-    def removed(self, shard: int, key: bytes) -> None:
-        """Note that an entry is gone."""
-        self._count -= 1
+    def removed(self, count: int = 1) -> None:
+        """Note that entries are gone."""
+        self._count -= count
 
     def victim(self, live: TableSet, spared: bytes | None) -> tuple[int, bytes] | None:
         """Return the oldest candidate; None only if there is nothing but ``spared``."""
@@ -138,7 +136,7 @@ class LeastRecentlyUsed:
         for _ in range(DRAW_COUNT if shards else 0):
             shard = occupied[int(draw() * shards)]
             key = next(iter(tables[shard].entries))
-            stamp = tick - (tick - ticks[_hash(key) & mask] & _TICK_MASK)
+            stamp = tick - (tick - ticks[key_hash(key) & mask] & _TICK_MASK)
             candidate = (stamp, shard, key)
             drawn.append(candidate)
             if stamp <= bar:
@@ -154,7 +152,7 @@ class LeastRecentlyUsed:
         while pool:
             candidate = pool.pop(0)
             stamp, shard, key = candidate
-            unused = ticks[_hash(key) & mask] == stamp & _TICK_MASK
+            unused = ticks[key_hash(key) & mask] == stamp & _TICK_MASK
             if unused and key != spared and key in live.tables[shard].entries:
                 return candidate
         return None
@@ -177,13 +175,13 @@ def _any_but(live: TableSet, spared: bytes | None) -> tuple[int, bytes] | None:
 class NoEviction:
     """The policy ``noeviction``: nothing is ever evicted, so a write that needs more room is refused."""
 
-    def read(self, shard: int, key: bytes) -> None:
+    def read(self, hashed: int) -> None:
         """Nothing to note."""
 
-    def inserted(self, shard: int, key: bytes) -> None:
+    def inserted(self, hashed: int) -> None:
         """Nothing to note."""
 
-    def removed(self, shard: int, key: bytes) -> None:
+    def removed(self, count: int = 1) -> None:
         """Nothing to note."""
 
     def victim(self, live: TableSet, spared: bytes | None) -> tuple[int, bytes] | None:

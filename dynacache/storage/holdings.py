@@ -16,31 +16,49 @@ from collections.abc import Callable
 from random import Random
 
 import attrs
+import mmh3
 from pyroaring import BitMap
 
 from dynacache.config.storage import StorageSettings
 from dynacache.errors import InvalidOption, InvalidRequest, OutOfMemory
 from dynacache.storage.accounting import object_bytes
+from dynacache.storage.contributions import CONTRIBUTION_MASK, DELETED, contribution, fingerprint, key_hash
 from dynacache.storage.eviction import EvictionPolicy, LeastRecentlyUsed, NoEviction, tick_slots
 from dynacache.storage.expiry import ExpiryWheel
-from dynacache.storage.ghosts import Ghosts
-from dynacache.storage.reaper import Reaper
-from dynacache.storage.records import due_of, is_tombstone, read_times, value_bytes
+from dynacache.storage.ghosts import Ghost, Ghosts
+from dynacache.storage.reaper import SHARD_REAPER_BYTES, Reaper
+from dynacache.storage.records import deleted_s, due_of, is_tombstone, read_times, value_bytes
 from dynacache.storage.tables import TABLE_BYTES, Table, TableSet
+from dynacache.storage.trees import SHARD_TREE_BYTES, Trees
 from dynacache.versioning import packed
 
 __all__ = ["Holdings"]
 
-_MANY = packed.MANY
+_MANY, _VALUE = packed.MANY, packed.VALUE
 _NEVER = bytes(8)
 _EXPIRY = slice(13, 21)
+_SINGLE = slice(1, packed.HEADER_BYTES + 16)
+"""The version prefix of a record with one actor."""
+
+_SHARD_BYTES = 2 * TABLE_BYTES + SHARD_TREE_BYTES + SHARD_REAPER_BYTES
+_digest = mmh3.mmh3_x64_128_utupledigest
+
+
+def _leaves_nothing(record: bytes) -> bool:
+    """Tell of a record with an expiry whether it is a plain value that no older version can outlive."""
+    return record[1] == _VALUE and not record[2] & packed.MAY_BE_OUTLIVED
+
+
+def _unconfirmed(partition: int, prefix: int) -> bool:
+    return False
 
 
 @attrs.define(eq=False)
 class Holdings:
-    """Records, tombstones, ghosts and their accounts.
+    """Records, tombstones, ghosts, repair trees and their accounts.
 
-    ``_live_bytes`` and ``_tombstone_bytes`` are those of keys and records, without dictionaries.
+    ``_live_bytes`` and ``_tombstone_bytes`` are those of keys and records, without dictionaries. ``hash_seed`` (32
+    bits, the same in all of a cluster) and ``confirmed`` are the node's to set, the seed before anything is stored.
     """
 
     settings: StorageSettings
@@ -49,20 +67,27 @@ class Holdings:
     warming: BitMap = attrs.field(init=False, factory=BitMap)
     stale: BitMap = attrs.field(init=False, factory=BitMap)
     dirty: BitMap = attrs.field(init=False, factory=BitMap)
+    hash_seed: int = attrs.field(init=False, default=0)
+    confirmed: Callable[[int, int], bool] = attrs.field(init=False, default=_unconfirmed)
+    """Of (partition, prefix): whether every owner is known to hold what this one does there."""
+
     hits: int = attrs.field(init=False, default=0)
     misses: int = attrs.field(init=False, default=0)
     evicted: int = attrs.field(init=False, default=0)
     expired: int = attrs.field(init=False, default=0)
     reaped: int = attrs.field(init=False, default=0)
+    reaped_early: int = attrs.field(init=False, default=0)
+    witnessed: int = attrs.field(init=False, default=0)
     refused: int = attrs.field(init=False, default=0)
 
     _live: TableSet = attrs.field(init=False, factory=TableSet)
     _tables: list[Table[bytes]] = attrs.field(init=False)
     _tombstones: TableSet = attrs.field(init=False, factory=TableSet)
     _wheel: ExpiryWheel = attrs.field(init=False)
+    _trees: Trees = attrs.field(init=False)
     _ghosts: Ghosts = attrs.field(init=False)
     _policy: EvictionPolicy = attrs.field(init=False)
-    _policy_read: Callable[[int, bytes], None] = attrs.field(init=False)
+    _policy_read: Callable[[int], None] = attrs.field(init=False)
     _reaper: Reaper = attrs.field(init=False)
     _limit_bytes: int = attrs.field(init=False)
     _tombstone_limit_bytes: int = attrs.field(init=False)
@@ -77,11 +102,13 @@ class Holdings:
         self._tombstone_limit_bytes = int(limit_bytes * settings.tombstone_share)
         self._tables = self._live.tables
         self._wheel = ExpiryWheel(self.partition_count)
-        self._ghosts = Ghosts.of_share(int(limit_bytes * settings.ghost_share), self.partition_count)
+        self._reaper = Reaper(settings.gc_grace_min_ms, settings.gc_grace_max_ms, self.partition_count)
+        self._trees = Trees(self.partition_count)
+        ghosts_bytes = int(limit_bytes * settings.ghost_share)
+        self._ghosts = Ghosts.of_share(self._trees, ghosts_bytes, self.partition_count, self._reaper.grace_s)
         lru = settings.eviction == "lru"
         self._policy = LeastRecentlyUsed(self.random, tick_slots(limit_bytes)) if lru else NoEviction()
         self._policy_read = self._policy.read
-        self._reaper = Reaper(settings.gc_grace_max_ms, self.partition_count)
         self._used_bytes = self._policy.size_bytes()
         self._extend()
         if limit_bytes < 2 * self._used_bytes:
@@ -90,20 +117,26 @@ class Holdings:
                 f" for {self.partition_count} partitions"
             )
 
-    # Live records.
+    # Live records. The two hot steps move the tree in line, as ``Trees.toggle`` does.
 
     def _insert(self, shard: int, key: bytes, record: bytes) -> None:
         objects = object_bytes(len(key)) + object_bytes(len(record))
         self._admit(record, objects + self._tables[shard].next_growth_bytes(), key)
+        hashed = key_hash(key)
+        trees = self._trees
+        prefix = (hashed & trees.below_mask) >> trees.prefix_shift
+        difference = contribution(record, hashed ^ self.hash_seed)
         if self._tombstones.count and key in self._tombstones.tables[shard].entries:
-            self._drop_tombstone(shard, key)
+            difference ^= contribution(self._drop_tombstone(shard, key), hashed ^ self.hash_seed)
         if self._ghosts.count:
-            self._used_bytes += self._ghosts.discard(shard, key)
+            difference ^= self._take_ghost(shard, key, prefix)
         self._live_bytes += objects
         self._used_bytes += objects + self._live.insert(shard, key, record)
         if record[_EXPIRY] != _NEVER:
             self._used_bytes += self._wheel.add(shard, key, due_of(record))
-        self._policy.inserted(shard, key)
+        self._policy.inserted(hashed)
+        if difference:
+            self._used_bytes += trees.toggle(shard, prefix, difference)
         if self._used_bytes > self._limit_bytes:
             self._shrink(key)
 
@@ -114,9 +147,22 @@ class Holdings:
             self._live_bytes += growth
             self._used_bytes += growth
         self._tables[shard].entries[key] = record
+        hashed = key_hash(key)
+        seed = hashed ^ self.hash_seed
         if old[_EXPIRY] != _NEVER or record[_EXPIRY] != _NEVER:
             self._reschedule(shard, key, due_of(old), due_of(record))
-        self._policy_read(shard, key)
+            difference = contribution(old, seed) ^ contribution(record, seed)
+        elif old[3] == 1 == record[3] and old[1] == _VALUE == record[1]:
+            difference = (_digest(old[_SINGLE], seed)[0] ^ _digest(record[_SINGLE], seed)[0]) & CONTRIBUTION_MASK
+        else:
+            difference = contribution(old, seed) ^ contribution(record, seed)
+        if difference:
+            trees = self._trees
+            prefix = (hashed & trees.below_mask) >> trees.prefix_shift
+            trees.leaves[shard][prefix >> trees.drops[shard]] ^= difference
+            trees.roots[shard] ^= difference
+            trees.changed.add(shard << 14 | prefix)
+        self._policy_read(hashed)
         if self._used_bytes > self._limit_bytes:
             self._shrink(key)
 
@@ -136,7 +182,43 @@ class Holdings:
         self._used_bytes += self._live.remove(shard, key) - objects
         if scheduled and record[_EXPIRY] != _NEVER:
             self._used_bytes += self._wheel.remove(shard, key, due_of(record))
-        self._policy.removed(shard, key)
+        self._policy.removed()
+
+    def _forget(self, shard: int, key: bytes, record: bytes) -> None:
+        """Drop a live record whose contribution goes with it, though its time has not come."""
+        self._drop_live(shard, key, record)
+        self._toggle(shard, key, self._contribution(key, record))
+
+    # Trees.
+
+    def _contribution(self, key: bytes, record: bytes | None) -> int:
+        return 0 if record is None else contribution(record, key_hash(key) ^ self.hash_seed)
+
+    def _toggle(self, shard: int, key: bytes, difference: int, marked: bool = True) -> None:
+        if difference:
+            trees = self._trees
+            self._used_bytes += trees.toggle(shard, trees.prefix(key_hash(key)), difference, marked)
+
+    # Ghosts.
+
+    def _fingerprint(self, key: bytes) -> int:
+        return fingerprint(key, self._trees.prefix(key_hash(key)))
+
+    def _take_ghost(self, shard: int, key: bytes, prefix: int) -> int:
+        """Forget the ghost of a key that is being stored; return its contribution, which is still in the tree."""
+        ghosts = self._ghosts
+        if not ghosts.has(shard):
+            return 0
+        before = ghosts.size_bytes
+        taken = ghosts.take(shard, fingerprint(key, prefix))
+        self._used_bytes += ghosts.size_bytes - before
+        return taken
+
+    def _leave_ghost(self, shard: int, ghost: Ghost) -> None:
+        """Keep the memory of an entry whose contribution is in the tree."""
+        before = self._ghosts.size_bytes
+        self._ghosts.add(shard, ghost, self._now_ms // 1000)
+        self._used_bytes += self._ghosts.size_bytes - before
 
     # Tombstones.
 
@@ -158,9 +240,13 @@ class Holdings:
         freed = 0 if live is None else object_bytes(len(key)) + object_bytes(len(live))
         if self._used_bytes + growth - freed > self._limit_bytes:
             self._make_room(growth - freed, key)
+        difference = self._contribution(key, record) ^ self._contribution(key, held if live is None else live)
         if live is not None:
             self._drop_live(shard, key, live)
+        elif held is None and self._ghosts.count:
+            difference ^= self._take_ghost(shard, key, self._trees.prefix(key_hash(key)))
         self._store_tombstone(shard, key, record)
+        self._toggle(shard, key, difference)
 
     def _store_tombstone(self, shard: int, key: bytes, record: bytes) -> None:
         held = self._tombstones.tables[shard].entries.get(key)
@@ -168,31 +254,51 @@ class Holdings:
         if held is None:
             objects += object_bytes(len(key))
             self._used_bytes += self._tombstones.insert(shard, key, record)
-            if self._ghosts.count:
-                self._used_bytes += self._ghosts.discard(shard, key)
         else:
             objects -= object_bytes(len(held))
             self._tombstones.tables[shard].entries[key] = record
         self._tombstone_bytes += objects
         self._used_bytes += objects
-        self._reaper.note(record)
+        self._reaper.note(shard, record)
 
-    def _drop_tombstone(self, shard: int, key: bytes) -> None:
-        objects = object_bytes(len(key)) + object_bytes(len(self._tombstones.tables[shard].entries[key]))
+    def _drop_tombstone(self, shard: int, key: bytes) -> bytes:
+        record = self._tombstones.tables[shard].entries[key]
+        objects = object_bytes(len(key)) + object_bytes(len(record))
         self._tombstone_bytes -= objects
         self._used_bytes += self._tombstones.remove(shard, key) - objects
+        return record
 
     def _reap(self, now_ms: int, budget: int) -> int:
-        dropped, looked = self._reaper.sweep(self._tombstones, now_ms, budget, (self.warming, self.stale))
-        for shard, key in dropped:
-            self._drop_tombstone(shard, key)
-        self.reaped += len(dropped)
+        held = (self.warming, self.stale)
+        dropped, looked = self._reaper.sweep(self._tombstones, now_ms, budget, held, self._is_confirmed)
+        for shard, key, is_early in dropped:
+            self._reap_one(shard, key, is_early)
         return looked
+
+    def _is_confirmed(self, shard: int, key: bytes) -> bool:
+        """Ask whether every owner holds a tombstone. Other namespaces than the first have no exchange yet."""
+        return shard < self.partition_count and self.confirmed(shard, self._trees.prefix(key_hash(key)))
+
+    def _reap_one(self, shard: int, key: bytes, is_early: bool) -> None:
+        """Drop a tombstone: early as a ghost, which keeps its contribution until its grace ends."""
+        record = self._drop_tombstone(shard, key)
+        gone = self._contribution(key, record)
+        if is_early:
+            time, _ = read_times(record)
+            second = deleted_s(record) + self._reaper.grace_s
+            self._leave_ghost(shard, (self._fingerprint(key), time, gone | DELETED, second))
+            self.reaped_early += 1
+        else:
+            self._toggle(shard, key, gone, marked=False)
+        self.reaped += 1
 
     # Expiry.
 
     def _meet_expired(self, shard: int, key: bytes, record: bytes, now_ms: int) -> bytes | None:
-        """Expire a record that a call came upon; return what it leaves."""
+        """Return what is left of a record that a call came upon after its expiry. One that leaves nothing stays where
+        it is until its second, when it goes on every replica, so that their trees agree."""
+        if _leaves_nothing(record):
+            return None
         left = self._expire(shard, key, record, now_ms)
         if self._used_bytes > self._limit_bytes:
             self._shrink(key)
@@ -205,6 +311,9 @@ class Holdings:
             assert scheduled, "a bucket of the wheel is due only when everything in it has expired"
             return record
         self.expired += 1
+        before, after = self._contribution(key, record), self._contribution(key, left)
+        in_time = not scheduled or due_of(record) * 1000 <= now_ms
+        self._toggle(shard, key, before ^ after, marked=left is not None or not in_time)
         if left is None or is_tombstone(left):
             self._drop_live(shard, key, record, scheduled)
             if left is not None:
@@ -265,13 +374,17 @@ class Holdings:
         shard, key = victim
         record = self._tables[shard].entries[key]
         time, expire_ms = read_times(record)
+        gone, second = self._contribution(key, record), 0 if record[1] == _MANY else due_of(record)
         if 0 < expire_ms <= self._now_ms:
-            self._expire(shard, key, record, self._now_ms)
-            return True
+            if not _leaves_nothing(record) or second * 1000 <= self._now_ms:
+                self._expire(shard, key, record, self._now_ms)
+                return True
+            gone |= DELETED
+            self.expired += 1
+        else:
+            self.evicted += 1
         self._drop_live(shard, key, record)
-        final_ms = 0 if record[1] == _MANY else expire_ms
-        self._used_bytes += self._ghosts.add(shard, key, time, final_ms, self._now_ms)
-        self.evicted += 1
+        self._leave_ghost(shard, (self._fingerprint(key), time, gone, second))
         return True
 
     # Shape.
@@ -287,8 +400,10 @@ class Holdings:
         for tables in (self._live, self._tombstones):
             tables.extend(self.partition_count)
         self._wheel.extend(self.partition_count)
+        self._trees.extend(self.partition_count)
+        self._reaper.extend(self.partition_count)
         added = self._live.size_bytes + self._tombstones.size_bytes - before
-        self._used_bytes += added + 2 * TABLE_BYTES * self.partition_count
+        self._used_bytes += added + _SHARD_BYTES * self.partition_count
 
     def _base_bytes(self) -> int:
-        return self._policy.size_bytes() + 2 * TABLE_BYTES * len(self._tables)
+        return self._policy.size_bytes() + _SHARD_BYTES * len(self._tables)

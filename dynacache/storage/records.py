@@ -1,6 +1,7 @@
 """What the store needs to know of a record, read from its bytes.
 
-What: whether it is a tombstone, when it was deleted, how large its value is, when its bucket is due.
+What: whether it is a tombstone, when it was deleted, how large its value is, when its bucket is due, when a tombstone
+leaves.
 
 Invariant: nothing here decodes a record with a single version; the layout is that of ``versioning.layout``.
 
@@ -14,7 +15,7 @@ from dynacache.versioning.kernel import EXPIRED
 from dynacache.versioning.kernel import TOMBSTONE as TOMBSTONE_VERSION
 from dynacache.versioning.layout import ENTRY_BYTES, HEADER_BYTES, MANY, TOMBSTONE, VALUE, decode
 
-__all__ = ["deleted_ms", "due_of", "is_tombstone", "read_times", "value_bytes"]
+__all__ = ["deleted_ms", "deleted_s", "due_of", "is_tombstone", "read_times", "value_bytes"]
 
 _unpack_times = struct.Struct(">QQQ").unpack_from
 _TIMES_AT = 5
@@ -54,6 +55,20 @@ def deleted_ms(record: bytes) -> int:
     for version in decode(record).dots.values():
         latest_ms = max(latest_ms, version.time >> 16, version.created_ms if version.flags & EXPIRED else 0)
     return latest_ms
+
+
+def deleted_s(record: bytes) -> int:
+    """Return the second from which the grace of a tombstone counts: for an expiry the second of the bucket in which the
+    value was, since that is all that a ghost of the value knows; for a delete the end of its second."""
+    if record[1] != MANY:
+        time, _, created_ms = _unpack_times(record, _TIMES_AT)
+        second: int = -(-(time >> 16) // 1000)
+        return max(second, due_second(time, created_ms)) if record[2] & EXPIRED else second
+    latest_s = 0
+    for version in decode(record).dots.values():
+        due_s = due_second(version.time, version.created_ms) if version.flags & EXPIRED else 0
+        latest_s = max(latest_s, -(-(version.time >> 16) // 1000), due_s)
+    return latest_s
 
 
 def value_bytes(record: bytes) -> int:

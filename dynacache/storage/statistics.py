@@ -38,6 +38,12 @@ class StorageStatistics:
     evicted: int
     expired: int
     reaped: int
+    reaped_early: int
+    """Of those reaped, the tombstones that every owner was known to hold before the grace limit."""
+
+    witnessed: int
+    """Entries from other replicas that a full node remembered instead of taking."""
+
     refused: int
     """Writes refused for want of memory or for their size."""
 

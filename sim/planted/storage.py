@@ -27,9 +27,10 @@ _LATER_MS = 10_000
 
 def _reap_at_once(original: Callable[..., Any]) -> Callable[..., Any]:
     def sweep(
-        self: Reaper, tombstones: TableSet, now_ms: int, count: int, held: Any
-    ) -> tuple[list[tuple[int, bytes]], int]:
-        dropped = [(shard, key) for shard in sorted(tombstones.occupied) for key in tombstones.tables[shard].entries]
+        self: Reaper, tombstones: TableSet, now_ms: int, count: int, held: Any, confirmed: Any = None
+    ) -> tuple[list[tuple[int, bytes, bool]], int]:
+        entries = [(shard, tombstones.tables[shard].entries) for shard in sorted(tombstones.occupied)]
+        dropped = [(shard, key, False) for shard, keys in entries for key in keys]
         return dropped, len(dropped)
 
     return sweep

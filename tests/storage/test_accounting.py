@@ -37,8 +37,15 @@ def test_a_dictionary_grows_exactly_where_its_capacity_says() -> None:
 
 
 def test_the_total_is_the_sum_of_the_shares() -> None:
-    usage = Usage(base_bytes=1, entries_bytes=20, tombstones_bytes=300, expiry_bytes=4_000, ghosts_bytes=50_000)
-    assert usage.total_bytes == 54_321
+    usage = Usage(
+        base_bytes=1,
+        entries_bytes=20,
+        tombstones_bytes=300,
+        expiry_bytes=4_000,
+        ghosts_bytes=50_000,
+        trees_bytes=600_000,
+    )
+    assert usage.total_bytes == 654_321
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")

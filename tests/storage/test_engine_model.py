@@ -62,6 +62,12 @@ class AgainstModel(RuleBasedStateMachine):
         if record is not None:
             self.model[key] = record
 
+    def meet(self, key: bytes) -> None:
+        """A call came upon what is held: an expiry takes its effect, but what leaves nothing stays until its second."""
+        left = self.held(key)
+        if left is not None:
+            self.store(key, left)
+
     def attempt(self, call: Any, *arguments: Any) -> bool:
         """Make a call that may be refused; return whether it was done, having checked that a refusal changed nothing
         but evictions and expiries."""
@@ -95,7 +101,7 @@ class AgainstModel(RuleBasedStateMachine):
     def get(self, key: bytes) -> None:
         expected = self.held(key)
         assert self.engine.get(self.partition(key), key, self.now_ms) == expected
-        self.store(key, expected)
+        self.meet(key)
         self.follow(key)
 
     @rule(key=keys, length=lengths, ttl_ms=lives, issuer=st.integers(0, 1))
@@ -149,9 +155,11 @@ class AgainstModel(RuleBasedStateMachine):
 
         if self.attempt(call):
             assert result == [expected]
-            self.store(key, expected)
             if expected is not None:
+                self.store(key, expected)
                 self.evicted_keys.pop(key, None)
+            elif held is not None:
+                self.store(key, None)
             self.follow(key)
 
     @rule(key=keys)

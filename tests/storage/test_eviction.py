@@ -8,6 +8,7 @@ from pathlib import Path
 import mmh3
 import pytest
 
+from dynacache.storage.contributions import key_hash
 from dynacache.storage.eviction import (
     DRAW_COUNT,
     POOL_COUNT,
@@ -39,16 +40,16 @@ class Cache:
         """Read a key and fill it on a miss; return whether it was a hit."""
         shard = self.shard_of(key)
         if key in self.live.tables[shard].entries:
-            self.policy.read(shard, key)
+            self.policy.read(key_hash(key))
             return True
         self.live.insert(shard, key, RECORD)
-        self.policy.inserted(shard, key)
+        self.policy.inserted(key_hash(key))
         if self.live.count > self.capacity:
             victim = self.policy.victim(self.live, key)
             assert victim is not None
             assert victim[1] != key
             self.live.remove(*victim)
-            self.policy.removed(*victim)
+            self.policy.removed()
         return False
 
 
@@ -117,7 +118,7 @@ def test_a_full_pool_keeps_no_more_than_its_limit_and_survives_removals() -> Non
             key = key_of(draws.randrange(number + 1))
             if key in cache.live.tables[cache.shard_of(key)].entries:
                 cache.live.remove(cache.shard_of(key), key)
-                policy.removed(cache.shard_of(key), key)
+                policy.removed()
         assert len(policy._pool) <= POOL_COUNT
     assert DRAW_COUNT < POOL_COUNT
 
@@ -128,11 +129,11 @@ def test_the_spared_key_alone_is_no_victim() -> None:
     live.extend(4)
     assert policy.victim(live, None) is None
     live.insert(2, b"only", RECORD)
-    policy.inserted(2, b"only")
+    policy.inserted(key_hash(b"only"))
     assert policy.victim(live, b"only") is None
     assert policy.victim(live, None) == (2, b"only")
     live.insert(2, b"other", RECORD)
-    policy.inserted(2, b"other")
+    policy.inserted(key_hash(b"other"))
     assert policy.victim(live, b"only") == (2, b"other")
 
 
@@ -169,8 +170,8 @@ def test_no_eviction_names_nobody() -> None:
     live.extend(1)
     live.insert(0, b"key", RECORD)
     policy = NoEviction()
-    policy.inserted(0, b"key")
-    policy.read(0, b"key")
+    policy.inserted(key_hash(b"key"))
+    policy.read(key_hash(b"key"))
     assert policy.victim(live, None) is None
-    policy.removed(0, b"key")
+    policy.removed()
     assert policy.size_bytes() == 0
