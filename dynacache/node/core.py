@@ -14,8 +14,6 @@ Why a turn and not a request: many requests share one decode, one tally, one enc
 from collections.abc import Callable, Sequence
 from random import Random
 
-from pyroaring import BitMap
-
 from dynacache.config import Config
 from dynacache.coordination.conditional import Conditional
 from dynacache.coordination.counters import Counters
@@ -57,6 +55,7 @@ from dynacache.placement.partitions import partition_shift
 from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberTable
 from dynacache.repair.hints import HintStore
+from dynacache.repair.transfer import Transfer
 from dynacache.storage.engine import Engine
 from dynacache.types import Instant, NodeId, Role
 from dynacache.versioning.actors import ActorIssuer
@@ -97,8 +96,6 @@ class Node:
         self.node_id = node_id
         settings = config.coordination
         self.engine = Engine(config.storage, table.partition_count, random)
-        if not complete:
-            self.engine.warming = BitMap(range(table.partition_count))
         self.hints = HintStore(config.hints)
         self.links = Links(settings)
         self.counters = Counters()
@@ -134,6 +131,10 @@ class Node:
         self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
         self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
         self.members.owners_changed = self.upkeep.table_changed
+        self.transfer = self._transfer()
+        self.upkeep.add("transfer", self.transfer)
+        if not complete:
+            self.transfer.start_empty()
         self.peer_messages = PeerMessages(shared, self.members, self.replica, self.gate, self.upkeep)
         self._peers: dict[ConnectionId, Peer] = {}
         self._started = False
@@ -308,6 +309,24 @@ class Node:
             LoopLag: self._loop_lag,
             StopRequested: self._stop_requested,
         }
+
+    def _transfer(self) -> Transfer:
+        settings = self.config.coordination
+        return Transfer(
+            self.repair_port,
+            self.config.transfer,
+            self.engine,
+            self._news,
+            lambda node_id: self.hints.counts().get(node_id, 0),
+            settle_s=(settings.max_message_age_ms + 2 * settings.max_clock_skew_ms) / 1000,
+            keep_ms=self.config.storage.gc_grace_min_ms,
+        )
+
+    def _news(self, partition: int, key: bytes, record: bytes) -> bytes | None:
+        """Let hints follow a record that repair brings, and return what of it this node has not seen superseded."""
+        if self.hints.total_bytes:
+            self.hints.refresh(key, record)
+        return self.shared.not_superseded(partition, key, record)
 
     def _swim(self, table: MemberTable, random: Random) -> Swim:
         entry = table.entries[self.node_id]

@@ -37,8 +37,15 @@ class Waiter(Protocol):
 class RepairPort(Protocol):
     """The node as repair sees it; values are those of the present turn."""
 
-    node_id: NodeId
-    random: Random
+    @property
+    def node_id(self) -> NodeId:
+        """This node."""
+        ...
+
+    @property
+    def random(self) -> Random:
+        """The node's generator."""
+        ...
 
     @property
     def now_s(self) -> float:

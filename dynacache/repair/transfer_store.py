@@ -46,7 +46,11 @@ class TransferStore(Protocol):
 
     warming: BitMap
     stale: BitMap
-    roots: "array[int]"
+
+    @property
+    def roots(self) -> "array[int]":
+        """For each partition the XOR of the hashes of everything that it holds or has witnessed."""
+        ...
 
     def snapshot(self, partition: int) -> SnapshotPages:
         """Return the content of a partition at this moment."""
