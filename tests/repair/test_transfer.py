@@ -4,7 +4,6 @@ import itertools
 from typing import Any
 
 import attrs
-import msgpack
 import pytest
 
 from dynacache.config.transfer import TransferConfig
@@ -14,7 +13,7 @@ from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberState
 from dynacache.repair.warming import Ending
 from dynacache.versioning import packed
-from dynacache.wire.messages import PAGE, PULL
+from dynacache.wire.messages import PAGE
 from tests.repair.transfer_world import START_MS, Member, World, record_of, table_of
 
 NORMAL, JOINING, LEAVING = MemberState.NORMAL, MemberState.JOINING, MemberState.LEAVING
@@ -503,57 +502,6 @@ def test_as_many_sources_at_once_as_allowed() -> None:
         )
     assert most == 2
     world.run_until_complete("c", 10.0)
-
-
-def test_a_source_keeps_few_snapshots_and_drops_those_nobody_comes_back_for() -> None:
-    settings = TransferConfig(snapshot_limit=1, page_bytes=4_096, snapshot_idle_s=3.0)
-    world = World(table_of(THREE, partition_count=16), settings=settings)
-    keys = fill(world, 1_000, 300)
-    a = world.members["a"]
-    kinds = []
-    for puller in ("b", "c"):
-        message = msgpack.unpackb(msgpack.packb((PULL, 1, 0, a.digest, [[0, 0, 0]], 4_096)))
-        a.core.handlers[PULL](1, puller, message)
-        kinds.append(world.answers[-1][5][0][1])
-    assert kinds == [0, 3], "more, busy"
-    assert a.core.server.open_count == 1
-    world.run(3.1)
-    assert a.core.server.open_count == 0
-    assert a.core.statistics()["snapshots_lost"] == 1
-    world.restart("b")
-    world.restart("c")
-    for name in "bc":
-        world.run_until_complete(name, 20.0)
-        assert_holds_its_share(world, name, keys)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        [[[0, 0]], 4_096],
-        [[[16, 0, 0]], 4_096],
-        [[[0, -1, 0]], 4_096],
-        [[[0, 0, 0]] * 257, 4_096],
-        [[[0, 0, 0]], 0],
-        [[[0, 0, 0]], 1 << 20],
-        [5, 4_096],
-        [[[0, 0, 0]]],
-    ],
-)
-def test_a_malformed_pull_is_refused(fields: list[Any]) -> None:
-    world = World(table_of(THREE, partition_count=16))
-    a = world.members["a"]
-    with pytest.raises(ValueError):
-        a.core.handlers[PULL](1, "b", [PULL, 1, 0, a.digest, *fields])
-    assert not a.core.server.open_count
-
-
-def test_only_owners_serve() -> None:
-    world = World(table_of(FOUR))
-    a = world.members["a"]
-    foreign = next(p for p in range(64) if p not in a.placement.owned_by("a"))
-    with pytest.raises(ValueError, match=f"PULL of partition {foreign}, which this node does not own"):
-        a.core.handlers[PULL](1, "b", [PULL, 1, 0, a.digest, [[foreign, 0, 0]], 4_096])
 
 
 def test_a_node_with_nothing_to_do_asks_nobody() -> None:
