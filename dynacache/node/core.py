@@ -54,6 +54,7 @@ from dynacache.node.upkeep import Upkeep
 from dynacache.placement.partitions import partition_shift
 from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberTable
+from dynacache.repair.exchange import Exchange
 from dynacache.repair.hints import HintStore
 from dynacache.repair.transfer import Transfer
 from dynacache.storage.engine import Engine
@@ -96,6 +97,7 @@ class Node:
         self.node_id = node_id
         settings = config.coordination
         self.engine = Engine(config.storage, table.partition_count, random)
+        self.engine.hash_seed = int.from_bytes(table.cluster_id[:4], "big")
         self.hints = HintStore(config.hints)
         self.links = Links(settings)
         self.counters = Counters()
@@ -133,6 +135,11 @@ class Node:
         self.members.owners_changed = self.upkeep.table_changed
         self.transfer = self._transfer()
         self.upkeep.add("transfer", self.transfer)
+        grace_ms = config.storage.gc_grace_max_ms
+        self.exchange = Exchange(self.repair_port, config.repair, self.engine, self._news, grace_ms)
+        self.upkeep.add("exchange", self.exchange)
+        self.engine.confirmed = self.exchange.is_clean
+        self.transfer.ended = self.exchange.synced
         if not complete:
             self.transfer.start_empty()
         self.peer_messages = PeerMessages(shared, self.members, self.replica, self.gate, self.upkeep)
@@ -153,6 +160,8 @@ class Node:
         shared.wall_ms = now.wall_ms
         clock.tick(now.wall_ms)
         shared.now_ms = clock.last >> 16
+        if shared.now_ms >= self.exchange.stale_due_ms:
+            self.exchange.mark_stale()
         if not self._started:
             self._started = True
             self.members.start(now)

@@ -51,17 +51,22 @@ MEMBERSHIP            payload of the membership protocol (full state exchange, p
 BIRTH                 map of the birth exchange; the only message served before the cluster is known
 FENCE                 request_id, clock, digest; asks whether the answerer holds this member table
 FENCED                request_id, clock, state (see below)
-COMPARE               request_id, clock, digest, state, top, partitions or nil (all that both own), [part, ...]
-COMPARED              request_id, clock, state, top, [part, ...]
-ENTRIES               request_id, clock, digest, [[partition, level, leaf, entries], ...]
-DIFFERENCES           request_id, clock, [key, record, ...], [[partition, fingerprint], ...] wanted
-RECORDS               request_id, clock, digest, [key, record, ...]; repaired or handed over, answered by WRITE_ACK
+COMPARE               request_id, clock, digest, state, partitions left out (bitmap), nodes (u32s), the digests
+                      expected of them (u64s)
+COMPARED              request_id, clock, state, outcome, positions of nodes that differ (u16s), their digests (u64s),
+                      [[partition, level], ...] of trees less deep than asked, leaves known as changed (u32s or nil)
+ENTRIES               request_id, clock, digest, admits, [[partition, level, leaves (u16s), entries], ...]
+DIFFERENCES           request_id, clock, [[partition, [key, record, ...], wanted (u64s), entries to remember, ghosts to
+                      forget (u64s)], ...], leaves to come back to (u32s), leaves cut short (u32s), count of changes
+RECORDS               request_id, clock, digest, [key, record, ...]; repaired or handed over, answered by WRITE_ACK with
+                      one field more: [key, record, ...] of those that became a third version
 PULL                  request_id, clock, digest, partition, cursor, limit_bytes
 PAGE                  request_id, clock, state, next cursor or nil, [key, record, ...], ghosts
 ====================  ==================================================================================================
 
 ``state`` is a list: bytes of the roaring bitmap of the sender's partitions that are warming, the same of those that are
-stale. A ``part`` is [partition, level, bytes of the roaring bitmap of leaves, their digests as big-endian u64s].
+stale, empty for none. ``u16s``, ``u32s`` and ``u64s`` are big-endian numbers packed in bytes. Nodes are numbered as in
+a heap (``repair.exchange_nodes``), entries packed by ``repair.differences``.
 
 An ``answer`` is: ``bytes`` a record (found or tombstone), ``True`` the same version as asked, ``None`` absent,
 ``False`` unknown (memory incomplete), an ``int`` evicted (its hybrid timestamp, 0 when not remembered).

@@ -14,7 +14,7 @@ def test_no_bound_may_be_zero(name: str) -> None:
 
 
 def test_a_confirmation_later_than_the_next_exchange_is_refused() -> None:
-    with pytest.raises(InvalidOption, match="confirm_s: got 3.0, expected at most exchange_interval_s"):
+    with pytest.raises(InvalidOption, match=r"confirm_s: got 3\.0, expected at most exchange_interval_s"):
         RepairConfig(exchange_interval_s=2.0, confirm_s=3.0)
 
 
