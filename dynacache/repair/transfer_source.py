@@ -125,10 +125,8 @@ class Source:
 
     def served(self, asked_count: int, part_count: int) -> None:
         """Fit the number of partitions of a PULL to what a page has room for."""
-        if part_count < asked_count:
-            self._window = max(_LEAST_WINDOW, 2 * part_count)
-        else:
-            self._window = min(PARTITIONS_PER_PULL, 2 * self._window)
+        wanted = 2 * (part_count if part_count < asked_count else self._window)
+        self._window = min(PARTITIONS_PER_PULL, max(_LEAST_WINDOW, wanted))
 
     def failed(self, now_s: float) -> None:
         """Leave it alone for a while, longer each time."""

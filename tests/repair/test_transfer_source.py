@@ -98,6 +98,7 @@ def test_a_pull_names_as_many_partitions_as_pages_have_room_for() -> None:
     assert len(source.choose(BitMap())) == 16
     for _ in range(10):
         source.served(16, 16)
+    source.served(PARTITIONS_PER_PULL, PARTITIONS_PER_PULL - 1)
     assert len(source.choose(BitMap())) == PARTITIONS_PER_PULL
 
 
