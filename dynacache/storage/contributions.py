@@ -19,10 +19,24 @@ import mmh3
 
 from dynacache.versioning import packed
 
-__all__ = ["CONTRIBUTION_MASK", "DELETED", "LEAVES_TOMBSTONE", "PREFIX_BITS", "contribution", "fingerprint", "key_hash"]
+__all__ = [
+    "CONTRIBUTION_MASK",
+    "DELETED",
+    "LEAVES_TOMBSTONE",
+    "PLAIN_HEADS",
+    "PLAIN_PREFIX",
+    "PREFIX_BITS",
+    "PREFIX_MASK",
+    "contribution",
+    "digest",
+    "fingerprint",
+    "key_hash",
+]
 
 PREFIX_BITS = 14
 """Bits of a key's hash, below those of its partition, by which leaves are told apart."""
+
+PREFIX_MASK = (1 << PREFIX_BITS) - 1
 
 DELETED = 1
 """Bit of a ghost: it stands for a tombstone, or for a value that has expired."""
@@ -32,14 +46,20 @@ LEAVES_TOMBSTONE = 2
 
 CONTRIBUTION_MASK = 2**64 - 4
 
+PLAIN_PREFIX = slice(1, packed.HEADER_BYTES + 16)
+"""The version prefix of a record whose clock has one actor."""
+
+PLAIN_HEADS = frozenset(bytes((packed.VALUE, flags, 1)) for flags in range(256) if not flags & packed.MAY_BE_OUTLIVED)
+"""Bytes 1 to 3 of the records whose contribution is ``digest(record[PLAIN_PREFIX], seed) & CONTRIBUTION_MASK``."""
+
 key_hash: Callable[[bytes], int] = mmh3.mmh3_32_uintdigest
 
-_digest: Callable[[bytes, int], tuple[int, int]] = mmh3.mmh3_x64_128_utupledigest
+digest: Callable[[bytes, int], int] = mmh3.mmh3_x64_128_uintdigest
 _VALUE, _TOMBSTONE, _MANY = packed.VALUE, packed.TOMBSTONE, packed.MANY
 _HEADER_BYTES = packed.HEADER_BYTES
 _NEVER = bytes(8)
 _REST_BITS = 64 - PREFIX_BITS
-_REST_MASK = 2**_REST_BITS - 1
+_REST_MASK = (1 << _REST_BITS) - 1
 _REMAINS = bytes((_TOMBSTONE, packed.MAY_BE_OUTLIVED | packed.EXPIRED | packed.BLIND))
 """Kind and flags of the tombstone that a value leaves."""
 
@@ -52,13 +72,12 @@ def contribution(record: bytes, seed: int) -> int:
             remains = b"".join(
                 (_REMAINS, record[3:13], _NEVER, record[13:21], record[_HEADER_BYTES : _HEADER_BYTES + 16 * record[3]])
             )
-            return _digest(remains, seed)[0] & CONTRIBUTION_MASK | LEAVES_TOMBSTONE
-        return _digest(record[1 : _HEADER_BYTES + 16 * record[3]], seed)[0] & CONTRIBUTION_MASK
+            return digest(remains, seed) & CONTRIBUTION_MASK | LEAVES_TOMBSTONE
+        return digest(record[1 : _HEADER_BYTES + 16 * record[3]], seed) & CONTRIBUTION_MASK
     mark = LEAVES_TOMBSTONE if kind == _TOMBSTONE and record[2] & packed.EXPIRED else 0
-    added: int = _digest(packed.version_prefix(record), seed)[0] & CONTRIBUTION_MASK | mark
-    return added
+    return digest(packed.version_prefix(record), seed) & CONTRIBUTION_MASK | mark
 
 
 def fingerprint(key: bytes, prefix: int) -> int:
     """Return the number by which an absent key is remembered; ``prefix`` is its place in the tree."""
-    return prefix << _REST_BITS | _digest(key, 0)[0] & _REST_MASK
+    return prefix << _REST_BITS | digest(key, 0) & _REST_MASK

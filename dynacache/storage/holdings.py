@@ -1,35 +1,35 @@
 """What the store holds, with every byte counted and room made before anything is stored.
 
-What: the state of an engine and the steps from which its calls are made: insert, replace, drop, store a tombstone,
-expire, evict. ``engine.Engine`` adds the calls that others make.
+What: the steps from which the calls of an engine are made, over the state of ``shape``: insert, replace, drop, store a
+tombstone, reap, expire, evict. ``replica`` and ``engine`` add the calls that others make.
 
 Invariants: live records stand in one table a shard (a partition of a namespace), tombstones in another beside it, so
-that eviction meets none; a key is in at most one. A step moves tables, wheel, ghosts, policy and counts together, so
-that ``used_bytes`` is the sum of the shares. ``OutOfMemory`` is raised before a step has changed anything but what it
-evicted.
+that eviction meets none; a key is in at most one. A step moves tables, wheel, ghosts, trees, policy and counts
+together: ``used_bytes`` is the sum of the shares, and a tree is the XOR of what is held and remembered. What goes by
+the clock goes in a second that follows from the record alone, on all replicas the same, and is not marked as changed.
+``OutOfMemory`` is raised before a step has changed anything but what it evicted.
 
 Why a class of its own under the engine: the hot calls touch four structures, and each call between objects costs as
 much as the dictionary does; as a base class the state is one attribute away, and the file stays readable.
 """
 
-from collections.abc import Callable
-from random import Random
-
 import attrs
-import mmh3
-from pyroaring import BitMap
 
-from dynacache.config.storage import StorageSettings
-from dynacache.errors import InvalidOption, InvalidRequest, OutOfMemory
+from dynacache.errors import InvalidRequest, OutOfMemory
 from dynacache.storage.accounting import object_bytes
-from dynacache.storage.contributions import CONTRIBUTION_MASK, DELETED, contribution, fingerprint, key_hash
-from dynacache.storage.eviction import EvictionPolicy, LeastRecentlyUsed, NoEviction, tick_slots
-from dynacache.storage.expiry import ExpiryWheel
-from dynacache.storage.ghosts import Ghost, Ghosts
-from dynacache.storage.reaper import SHARD_REAPER_BYTES, Reaper
+from dynacache.storage.contributions import (
+    CONTRIBUTION_MASK,
+    DELETED,
+    PLAIN_HEADS,
+    PLAIN_PREFIX,
+    PREFIX_BITS,
+    PREFIX_MASK,
+    contribution,
+    digest,
+    key_hash,
+)
 from dynacache.storage.records import deleted_s, due_of, is_tombstone, read_times, value_bytes
-from dynacache.storage.tables import TABLE_BYTES, Table, TableSet
-from dynacache.storage.trees import SHARD_TREE_BYTES, Trees
+from dynacache.storage.shape import Shape
 from dynacache.versioning import packed
 
 __all__ = ["Holdings"]
@@ -37,11 +37,6 @@ __all__ = ["Holdings"]
 _MANY, _VALUE = packed.MANY, packed.VALUE
 _NEVER = bytes(8)
 _EXPIRY = slice(13, 21)
-_SINGLE = slice(1, packed.HEADER_BYTES + 16)
-"""The version prefix of a record with one actor."""
-
-_SHARD_BYTES = 2 * TABLE_BYTES + SHARD_TREE_BYTES + SHARD_REAPER_BYTES
-_digest = mmh3.mmh3_x64_128_utupledigest
 
 
 def _leaves_nothing(record: bytes) -> bool:
@@ -49,73 +44,9 @@ def _leaves_nothing(record: bytes) -> bool:
     return record[1] == _VALUE and not record[2] & packed.MAY_BE_OUTLIVED
 
 
-def _unconfirmed(partition: int, prefix: int) -> bool:
-    return False
-
-
 @attrs.define(eq=False)
-class Holdings:
-    """Records, tombstones, ghosts, repair trees and their accounts.
-
-    ``_live_bytes`` and ``_tombstone_bytes`` are those of keys and records, without dictionaries. ``hash_seed`` (32
-    bits, the same in all of a cluster) and ``confirmed`` are the node's to set, the seed before anything is stored.
-    """
-
-    settings: StorageSettings
-    partition_count: int
-    random: Random
-    warming: BitMap = attrs.field(init=False, factory=BitMap)
-    stale: BitMap = attrs.field(init=False, factory=BitMap)
-    dirty: BitMap = attrs.field(init=False, factory=BitMap)
-    hash_seed: int = attrs.field(init=False, default=0)
-    confirmed: Callable[[int, int], bool] = attrs.field(init=False, default=_unconfirmed)
-    """Of (partition, prefix): whether every owner is known to hold what this one does there."""
-
-    hits: int = attrs.field(init=False, default=0)
-    misses: int = attrs.field(init=False, default=0)
-    evicted: int = attrs.field(init=False, default=0)
-    expired: int = attrs.field(init=False, default=0)
-    reaped: int = attrs.field(init=False, default=0)
-    reaped_early: int = attrs.field(init=False, default=0)
-    witnessed: int = attrs.field(init=False, default=0)
-    refused: int = attrs.field(init=False, default=0)
-
-    _live: TableSet = attrs.field(init=False, factory=TableSet)
-    _tables: list[Table[bytes]] = attrs.field(init=False)
-    _tombstones: TableSet = attrs.field(init=False, factory=TableSet)
-    _wheel: ExpiryWheel = attrs.field(init=False)
-    _trees: Trees = attrs.field(init=False)
-    _ghosts: Ghosts = attrs.field(init=False)
-    _policy: EvictionPolicy = attrs.field(init=False)
-    _policy_read: Callable[[int], None] = attrs.field(init=False)
-    _reaper: Reaper = attrs.field(init=False)
-    _limit_bytes: int = attrs.field(init=False)
-    _tombstone_limit_bytes: int = attrs.field(init=False)
-    _used_bytes: int = attrs.field(init=False, default=0)
-    _live_bytes: int = attrs.field(init=False, default=0)
-    _tombstone_bytes: int = attrs.field(init=False, default=0)
-    _now_ms: int = attrs.field(init=False, default=0)
-
-    def __attrs_post_init__(self) -> None:
-        settings, limit_bytes = self.settings, self.settings.limit_bytes
-        self._limit_bytes = limit_bytes
-        self._tombstone_limit_bytes = int(limit_bytes * settings.tombstone_share)
-        self._tables = self._live.tables
-        self._wheel = ExpiryWheel(self.partition_count)
-        self._reaper = Reaper(settings.gc_grace_min_ms, settings.gc_grace_max_ms, self.partition_count)
-        self._trees = Trees(self.partition_count)
-        ghosts_bytes = int(limit_bytes * settings.ghost_share)
-        self._ghosts = Ghosts.of_share(self._trees, ghosts_bytes, self.partition_count, self._reaper.grace_s)
-        lru = settings.eviction == "lru"
-        self._policy = LeastRecentlyUsed(self.random, tick_slots(limit_bytes)) if lru else NoEviction()
-        self._policy_read = self._policy.read
-        self._used_bytes = self._policy.size_bytes()
-        self._extend()
-        if limit_bytes < 2 * self._used_bytes:
-            raise InvalidOption(
-                f"storage.limit_bytes: got {limit_bytes}, expected at least {2 * self._used_bytes}"
-                f" for {self.partition_count} partitions"
-            )
+class Holdings(Shape):
+    """The steps. Each leaves tables, wheel, ghosts, trees, policy and accounts agreeing."""
 
     # Live records. The two hot steps move the tree in line, as ``Trees.toggle`` does.
 
@@ -124,10 +55,14 @@ class Holdings:
         self._admit(record, objects + self._tables[shard].next_growth_bytes(), key)
         hashed = key_hash(key)
         trees = self._trees
-        prefix = (hashed & trees.below_mask) >> trees.prefix_shift
-        difference = contribution(record, hashed ^ self.hash_seed)
+        prefix = hashed >> trees.prefix_shift & PREFIX_MASK
+        seed = hashed ^ self.hash_seed
+        if record[1:4] in PLAIN_HEADS:
+            difference = digest(record[PLAIN_PREFIX], seed) & CONTRIBUTION_MASK
+        else:
+            difference = contribution(record, seed)
         if self._tombstones.count and key in self._tombstones.tables[shard].entries:
-            difference ^= contribution(self._drop_tombstone(shard, key), hashed ^ self.hash_seed)
+            difference ^= contribution(self._drop_tombstone(shard, key), seed)
         if self._ghosts.count:
             difference ^= self._take_ghost(shard, key, prefix)
         self._live_bytes += objects
@@ -136,7 +71,11 @@ class Holdings:
             self._used_bytes += self._wheel.add(shard, key, due_of(record))
         self._policy.inserted(hashed)
         if difference:
-            self._used_bytes += trees.toggle(shard, prefix, difference)
+            try:
+                trees.leaves[shard][prefix >> trees.drops[shard]] ^= difference
+            except IndexError:
+                self._used_bytes += trees.plant(shard, prefix, difference)
+            trees.journal.append(shard << PREFIX_BITS | prefix)
         if self._used_bytes > self._limit_bytes:
             self._shrink(key)
 
@@ -151,17 +90,16 @@ class Holdings:
         seed = hashed ^ self.hash_seed
         if old[_EXPIRY] != _NEVER or record[_EXPIRY] != _NEVER:
             self._reschedule(shard, key, due_of(old), due_of(record))
-            difference = contribution(old, seed) ^ contribution(record, seed)
-        elif old[3] == 1 == record[3] and old[1] == _VALUE == record[1]:
-            difference = (_digest(old[_SINGLE], seed)[0] ^ _digest(record[_SINGLE], seed)[0]) & CONTRIBUTION_MASK
+        head = record[1:4]
+        if head == old[1:4] and head in PLAIN_HEADS:
+            difference = (digest(old[PLAIN_PREFIX], seed) ^ digest(record[PLAIN_PREFIX], seed)) & CONTRIBUTION_MASK
         else:
             difference = contribution(old, seed) ^ contribution(record, seed)
         if difference:
             trees = self._trees
-            prefix = (hashed & trees.below_mask) >> trees.prefix_shift
+            prefix = hashed >> trees.prefix_shift & PREFIX_MASK
             trees.leaves[shard][prefix >> trees.drops[shard]] ^= difference
-            trees.roots[shard] ^= difference
-            trees.changed.add(shard << 14 | prefix)
+            trees.journal.append(shard << PREFIX_BITS | prefix)
         self._policy_read(hashed)
         if self._used_bytes > self._limit_bytes:
             self._shrink(key)
@@ -188,37 +126,6 @@ class Holdings:
         """Drop a live record whose contribution goes with it, though its time has not come."""
         self._drop_live(shard, key, record)
         self._toggle(shard, key, self._contribution(key, record))
-
-    # Trees.
-
-    def _contribution(self, key: bytes, record: bytes | None) -> int:
-        return 0 if record is None else contribution(record, key_hash(key) ^ self.hash_seed)
-
-    def _toggle(self, shard: int, key: bytes, difference: int, marked: bool = True) -> None:
-        if difference:
-            trees = self._trees
-            self._used_bytes += trees.toggle(shard, trees.prefix(key_hash(key)), difference, marked)
-
-    # Ghosts.
-
-    def _fingerprint(self, key: bytes) -> int:
-        return fingerprint(key, self._trees.prefix(key_hash(key)))
-
-    def _take_ghost(self, shard: int, key: bytes, prefix: int) -> int:
-        """Forget the ghost of a key that is being stored; return its contribution, which is still in the tree."""
-        ghosts = self._ghosts
-        if not ghosts.has(shard):
-            return 0
-        before = ghosts.size_bytes
-        taken = ghosts.take(shard, fingerprint(key, prefix))
-        self._used_bytes += ghosts.size_bytes - before
-        return taken
-
-    def _leave_ghost(self, shard: int, ghost: Ghost) -> None:
-        """Keep the memory of an entry whose contribution is in the tree."""
-        before = self._ghosts.size_bytes
-        self._ghosts.add(shard, ghost, self._now_ms // 1000)
-        self._used_bytes += self._ghosts.size_bytes - before
 
     # Tombstones.
 
@@ -386,24 +293,3 @@ class Holdings:
         self._drop_live(shard, key, record)
         self._leave_ghost(shard, (self._fingerprint(key), time, gone, second))
         return True
-
-    # Shape.
-
-    def _shard(self, partition: int, namespace: int) -> int:
-        """Return the index of a partition's tables, making those of a new namespace."""
-        while len(self._tables) <= namespace * self.partition_count:
-            self._extend()
-        return namespace * self.partition_count + partition
-
-    def _extend(self) -> None:
-        before = self._live.size_bytes + self._tombstones.size_bytes
-        for tables in (self._live, self._tombstones):
-            tables.extend(self.partition_count)
-        self._wheel.extend(self.partition_count)
-        self._trees.extend(self.partition_count)
-        self._reaper.extend(self.partition_count)
-        added = self._live.size_bytes + self._tombstones.size_bytes - before
-        self._used_bytes += added + _SHARD_BYTES * self.partition_count
-
-    def _base_bytes(self) -> int:
-        return self._policy.size_bytes() + _SHARD_BYTES * len(self._tables)

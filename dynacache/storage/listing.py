@@ -19,6 +19,7 @@ from dynacache.storage.contributions import (
     DELETED,
     LEAVES_TOMBSTONE,
     PREFIX_BITS,
+    PREFIX_MASK,
     contribution,
     fingerprint,
     key_hash,
@@ -54,11 +55,11 @@ class Listing:
 
     def records(self, entries: Mapping[bytes, bytes]) -> None:
         """Add those of a table."""
-        mask, shift = self.trees.below_mask, self.trees.prefix_shift
+        shift = self.trees.prefix_shift
         drop, wanted = PREFIX_BITS - self.level, set(self.leaves)
         for key, record in entries.items():
             hashed = key_hash(key)
-            prefix = (hashed & mask) >> shift
+            prefix = hashed >> shift & PREFIX_MASK
             if prefix >> drop in wanted:
                 self._add(key, record, hashed, prefix)
 

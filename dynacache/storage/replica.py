@@ -82,7 +82,7 @@ class Replica(Holdings):
     def root(self, partition: int) -> int:
         """Return the XOR of all that the partition holds and remembers."""
         self._settle(partition)
-        return self._trees.roots[partition]
+        return self._trees.root(partition)
 
     def leaf_digests(self, partition: int, level: int, leaves: Sequence[int]) -> "array[int]":
         """Return some leaves of the tree at a level. Raises ValueError if our tree has a lower one, IndexError if it
@@ -128,7 +128,7 @@ class Replica(Holdings):
         for prefix, added in self._all_contributions(partition):
             built[prefix >> (14 - level)] ^= added
             root ^= added
-        return trees.folded(partition, level) == built and trees.roots[partition] == root
+        return trees.folded(partition, level) == built and trees.root(partition) == root
 
     # Ghosts.
 
@@ -278,6 +278,7 @@ class Replica(Holdings):
                     return done
             self._next_ghosts_ms = now_ms + _GHOSTS_INTERVAL_MS
         trees = self._trees
+        trees.write_up()
         if not trees.is_growing:
             self._find_misfit()
         growth, added = trees.grow(budget - done)

@@ -8,13 +8,14 @@ in level compare at the lower.
 Invariants: a leaf is the XOR of the contributions of all that is stored or remembered as a ghost, and a root is the XOR
 of its leaves, after every step of the store. ``changed`` names every (shard, prefix) at which a write, a merge or a
 forgotten ghost changed something since it was last taken; what time alone removes, on all replicas in the same second,
-is not named. An empty shard costs no leaves.
+is not named. A shard costs no leaves before its first entry.
 
-Why a flat array and no inner nodes: a root is one XOR more, a level between is a slice, and a write costs the same
-whatever is stored. A tree grows in slices without stopping writes: they go to an empty array of the new size while the
-entries that were there at that instant are added up aside; the sum of both is the new tree, and the old array with the
-folded changes is the old one, for whoever compares meanwhile. Hot calls in ``holdings`` do ``toggle`` in line.
-DESIGN section 8, brief R8.2; after TicTac trees (Riak).
+Why a flat array and no inner nodes: every level is a few XORs of slices away, roots are brought up to date when someone
+asks, and a write costs the same whatever is stored. What changed is appended to a journal for the same reason. A tree
+grows in slices without stopping writes: they go to an empty array of the new size while the entries that were there at
+that instant are added up aside. The sum of both is the new tree; the old array with the folded changes is the old one,
+for whoever compares meanwhile. Hot calls in ``holdings`` do ``toggle`` in line. DESIGN section 8, brief R8.2; after
+TicTac trees (Riak).
 """
 
 import sys
@@ -24,7 +25,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 from pyroaring import BitMap
 
-from dynacache.storage.contributions import PREFIX_BITS
+from dynacache.storage.contributions import PREFIX_BITS, PREFIX_MASK
 
 __all__ = [
     "KEYS_A_LEAF",
@@ -91,37 +92,40 @@ class Trees:
     """The trees of all shards. ``partition_count`` gives the bits of a hash that are the partition's."""
 
     partition_count: int
-    roots: "array[int]" = attrs.field(factory=lambda: array("Q"))
     leaves: "list[array[int]]" = attrs.field(factory=list)
     """By shard; an empty array before the first entry. While a tree grows, what has changed since the start."""
 
     drops: list[int] = attrs.field(factory=list)
     """By shard: by how many bits a prefix is shifted right to give its place in ``leaves``."""
 
+    journal: "array[int]" = attrs.field(factory=lambda: array("I"))
+    """``shard << PREFIX_BITS | prefix`` of changes whose roots have not been brought up to date."""
+
     changed: BitMap = attrs.field(factory=BitMap)
-    """Of ``shard << PREFIX_BITS | prefix``."""
+    """Of the same; all that was in the journal since it was last taken."""
 
     size_bytes: int = 0
-    below_mask: int = attrs.field(init=False)
     prefix_shift: int = attrs.field(init=False)
-    """``(hash & below_mask) >> prefix_shift`` is the prefix of a key's hash."""
+    """``hash >> prefix_shift & PREFIX_MASK`` is the prefix of a key's hash."""
+
+    _roots: "array[int]" = attrs.field(factory=lambda: array("Q"))
+    _outdated: set[int] = attrs.field(factory=set)
+    """Shards whose root is not that of their leaves."""
 
     _growth: _Growth | None = None
 
     def __attrs_post_init__(self) -> None:
-        below = _HASH_BITS - (self.partition_count - 1).bit_length()
-        self.below_mask = (1 << below) - 1
-        self.prefix_shift = below - PREFIX_BITS
+        self.prefix_shift = _HASH_BITS - (self.partition_count - 1).bit_length() - PREFIX_BITS
 
     def extend(self, shards: int) -> None:
         """Add ``shards`` empty trees."""
-        self.roots.extend([0] * shards)
+        self._roots.extend([0] * shards)
         self.leaves.extend([_NONE] * shards)
         self.drops.extend([PREFIX_BITS - LEAST_LEVEL] * shards)
 
     def prefix(self, hashed: int) -> int:
         """Return the prefix of a key by its hash."""
-        return (hashed & self.below_mask) >> self.prefix_shift
+        return hashed >> self.prefix_shift & PREFIX_MASK
 
     def toggle(self, shard: int, prefix: int, difference: int, marked: bool = True) -> int:
         """XOR into a tree; return by how many bytes it grew. ``marked`` names the prefix as changed."""
@@ -130,14 +134,14 @@ class Trees:
             self.leaves[shard][prefix >> self.drops[shard]] ^= difference
         except IndexError:
             growth = self.plant(shard, prefix, difference)
-        self.roots[shard] ^= difference
         if marked:
-            self.changed.add(shard << PREFIX_BITS | prefix)
+            self.journal.append(shard << PREFIX_BITS | prefix)
+        else:
+            self._roots[shard] ^= difference
         return growth
 
     def plant(self, shard: int, prefix: int, difference: int) -> int:
-        """Make the leaves of a shard that had none, the first entry's in place; return the growth in bytes. The root
-        is the caller's to change."""
+        """Make the leaves of a shard that had none, the first entry's in place; return the growth in bytes."""
         level = LEAST_LEVEL
         self.drops[shard] = PREFIX_BITS - level
         self.leaves[shard] = leaves = array("Q", bytes(_LEAF_BYTES << level))
@@ -145,6 +149,37 @@ class Trees:
         growth = leaves_bytes(level)
         self.size_bytes += growth
         return growth
+
+    # Roots.
+
+    def write_up(self) -> None:
+        """Empty the journal: note what has changed, and which roots are out of date."""
+        if not self.journal:
+            return
+        changed = BitMap(self.journal)
+        self.journal = array("I")
+        self.changed |= changed
+        outdated, shard, last = self._outdated, changed.min() >> PREFIX_BITS, changed.max() >> PREFIX_BITS
+        outdated.add(shard)
+        while shard < last:
+            shard = changed.next_set_bit(shard + 1 << PREFIX_BITS) >> PREFIX_BITS
+            outdated.add(shard)
+
+    def root(self, shard: int) -> int:
+        """Return the XOR of all leaves of a shard."""
+        self.write_up()
+        if shard in self._outdated:
+            self._outdated.discard(shard)
+            self._roots[shard] = self.folded(shard, 0)[0]
+        return self._roots[shard]
+
+    @property
+    def roots(self) -> "array[int]":
+        """The roots of all shards as they are now, not to be changed."""
+        self.write_up()
+        for shard in sorted(self._outdated):
+            self.root(shard)
+        return self._roots
 
     def level(self, shard: int) -> int:
         """Return the level at which a tree can be compared."""
@@ -171,6 +206,7 @@ class Trees:
 
     def take_changed(self) -> BitMap:
         """Return which prefixes have changed since the last call, those of the first namespace."""
+        self.write_up()
         changed, self.changed = self.changed, BitMap()
         changed.remove_range(self.partition_count << PREFIX_BITS, 1 << _HASH_BITS)
         return changed
@@ -179,9 +215,11 @@ class Trees:
         """Make a tree that of an empty shard; return the growth in bytes. Everything in it counts as changed."""
         if self._growth is not None and self._growth.shard == shard:
             self._growth = None
+        self.write_up()
+        self._outdated.discard(shard)
         before = self.size_bytes
         self.size_bytes -= self._shard_bytes(shard)
-        self.roots[shard] = 0
+        self._roots[shard] = 0
         self.leaves[shard] = _NONE
         self.drops[shard] = PREFIX_BITS - LEAST_LEVEL
         self.changed.add_range(shard << PREFIX_BITS, (shard + 1) << PREFIX_BITS)

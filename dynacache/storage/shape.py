@@ -1,0 +1,151 @@
+"""The state of a store: tables, wheel, ghosts, trees and policy, one of each shard, and what they share.
+
+What: ``Shape`` makes the parts and adds shards to them; ``holdings`` adds the steps that move them together.
+
+Invariants: a shard is a partition of a namespace, ``namespace * partition_count + partition``; every part knows every
+shard. The limit holds the empty store twice over.
+
+Why apart from the steps: a file that is read to the end. The parts are attributes of one object because a hot call
+touches four of them, and each call between objects costs as much as the dictionary does.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+import attrs
+from pyroaring import BitMap
+
+from dynacache.config.storage import StorageSettings
+from dynacache.errors import InvalidOption
+from dynacache.storage.contributions import contribution, fingerprint, key_hash
+from dynacache.storage.eviction import EvictionPolicy, LeastRecentlyUsed, NoEviction, tick_slots
+from dynacache.storage.expiry import ExpiryWheel
+from dynacache.storage.ghosts import Ghost, Ghosts
+from dynacache.storage.reaper import SHARD_REAPER_BYTES, Reaper
+from dynacache.storage.tables import TABLE_BYTES, Table, TableSet
+from dynacache.storage.trees import SHARD_TREE_BYTES, Trees
+
+__all__ = ["Shape"]
+
+_SHARD_BYTES = 2 * TABLE_BYTES + SHARD_TREE_BYTES + SHARD_REAPER_BYTES
+
+
+def _unconfirmed(partition: int, prefix: int) -> bool:
+    return False
+
+
+@attrs.define(eq=False)
+class Shape:
+    """Records, tombstones, ghosts, repair trees and their accounts.
+
+    ``_live_bytes`` and ``_tombstone_bytes`` are those of keys and records, without dictionaries. ``hash_seed`` (32
+    bits, the same in all of a cluster) and ``confirmed`` are the node's to set, the seed before anything is stored.
+    """
+
+    settings: StorageSettings
+    partition_count: int
+    random: Random
+    warming: BitMap = attrs.field(init=False, factory=BitMap)
+    stale: BitMap = attrs.field(init=False, factory=BitMap)
+    dirty: BitMap = attrs.field(init=False, factory=BitMap)
+    hash_seed: int = attrs.field(init=False, default=0)
+    confirmed: Callable[[int, int], bool] = attrs.field(init=False, default=_unconfirmed)
+    """Of (partition, prefix): whether every owner is known to hold what this one does there."""
+
+    hits: int = attrs.field(init=False, default=0)
+    misses: int = attrs.field(init=False, default=0)
+    evicted: int = attrs.field(init=False, default=0)
+    expired: int = attrs.field(init=False, default=0)
+    reaped: int = attrs.field(init=False, default=0)
+    reaped_early: int = attrs.field(init=False, default=0)
+    witnessed: int = attrs.field(init=False, default=0)
+    refused: int = attrs.field(init=False, default=0)
+
+    _live: TableSet = attrs.field(init=False, factory=TableSet)
+    _tables: list[Table[bytes]] = attrs.field(init=False)
+    _tombstones: TableSet = attrs.field(init=False, factory=TableSet)
+    _wheel: ExpiryWheel = attrs.field(init=False)
+    _trees: Trees = attrs.field(init=False)
+    _ghosts: Ghosts = attrs.field(init=False)
+    _policy: EvictionPolicy = attrs.field(init=False)
+    _policy_read: Callable[[int], None] = attrs.field(init=False)
+    _reaper: Reaper = attrs.field(init=False)
+    _limit_bytes: int = attrs.field(init=False)
+    _tombstone_limit_bytes: int = attrs.field(init=False)
+    _used_bytes: int = attrs.field(init=False, default=0)
+    _live_bytes: int = attrs.field(init=False, default=0)
+    _tombstone_bytes: int = attrs.field(init=False, default=0)
+    _now_ms: int = attrs.field(init=False, default=0)
+
+    def __attrs_post_init__(self) -> None:
+        settings, limit_bytes = self.settings, self.settings.limit_bytes
+        self._limit_bytes = limit_bytes
+        self._tombstone_limit_bytes = int(limit_bytes * settings.tombstone_share)
+        self._tables = self._live.tables
+        self._wheel = ExpiryWheel(self.partition_count)
+        self._reaper = Reaper(settings.gc_grace_min_ms, settings.gc_grace_max_ms, self.partition_count)
+        self._trees = Trees(self.partition_count)
+        ghosts_bytes = int(limit_bytes * settings.ghost_share)
+        self._ghosts = Ghosts.of_share(self._trees, ghosts_bytes, self.partition_count, self._reaper.grace_s)
+        lru = settings.eviction == "lru"
+        self._policy = LeastRecentlyUsed(self.random, tick_slots(limit_bytes)) if lru else NoEviction()
+        self._policy_read = self._policy.read
+        self._used_bytes = self._policy.size_bytes()
+        self._extend()
+        if limit_bytes < 2 * self._used_bytes:
+            raise InvalidOption(
+                f"storage.limit_bytes: got {limit_bytes}, expected at least {2 * self._used_bytes}"
+                f" for {self.partition_count} partitions"
+            )
+
+    # Shape.
+
+    def _shard(self, partition: int, namespace: int) -> int:
+        """Return the index of a partition's tables, making those of a new namespace."""
+        while len(self._tables) <= namespace * self.partition_count:
+            self._extend()
+        return namespace * self.partition_count + partition
+
+    def _extend(self) -> None:
+        before = self._live.size_bytes + self._tombstones.size_bytes
+        for tables in (self._live, self._tombstones):
+            tables.extend(self.partition_count)
+        self._wheel.extend(self.partition_count)
+        self._trees.extend(self.partition_count)
+        self._reaper.extend(self.partition_count)
+        added = self._live.size_bytes + self._tombstones.size_bytes - before
+        self._used_bytes += added + _SHARD_BYTES * self.partition_count
+
+    def _base_bytes(self) -> int:
+        return self._policy.size_bytes() + _SHARD_BYTES * len(self._tables)
+
+    # Trees.
+
+    def _contribution(self, key: bytes, record: bytes | None) -> int:
+        return 0 if record is None else contribution(record, key_hash(key) ^ self.hash_seed)
+
+    def _toggle(self, shard: int, key: bytes, difference: int, marked: bool = True) -> None:
+        if difference:
+            trees = self._trees
+            self._used_bytes += trees.toggle(shard, trees.prefix(key_hash(key)), difference, marked)
+
+    # Ghosts.
+
+    def _fingerprint(self, key: bytes) -> int:
+        return fingerprint(key, self._trees.prefix(key_hash(key)))
+
+    def _take_ghost(self, shard: int, key: bytes, prefix: int) -> int:
+        """Forget the ghost of a key that is being stored; return its contribution, which is still in the tree."""
+        ghosts = self._ghosts
+        if not ghosts.has(shard):
+            return 0
+        before = ghosts.size_bytes
+        taken = ghosts.take(shard, fingerprint(key, prefix))
+        self._used_bytes += ghosts.size_bytes - before
+        return taken
+
+    def _leave_ghost(self, shard: int, ghost: Ghost) -> None:
+        """Keep the memory of an entry whose contribution is in the tree."""
+        before = self._ghosts.size_bytes
+        self._ghosts.add(shard, ghost, self._now_ms // 1000)
+        self._used_bytes += self._ghosts.size_bytes - before
