@@ -145,6 +145,7 @@ class Transfer:
         had, owned = before.owned_by(node_id), after.owned_by(node_id)
         self._follow(after)
         self.server.owners_changed()
+        self.plan.owners_changed()
         for partition in self.store.warming - owned:
             self.plan.remove(partition)
         for partition in self.store.warming & owned:
@@ -367,7 +368,7 @@ class Transfer:
             partitions=plan.done,
             seconds=round(self.port.now_s - plan.started_s, 3),
             bytes=self.bytes_in - self._bytes_before,
-            memory_lost=plan.endings[Ending.EVERYONE],
+            memory_lost=plan.lost,
         )
 
     def _pause_s(self) -> float:

@@ -55,7 +55,7 @@ class Standing(enum.Enum):
 
 @attrs.frozen
 class OwnerSets:
-    """The owners of one partition by the three readings of the member table."""
+    """The owners of one partition by the three readings of the member table, each in order of their ids."""
 
     read: Owners
     old: Owners
@@ -64,7 +64,7 @@ class OwnerSets:
     """Whose place the deciding node takes, if it takes the place of exactly one."""
 
     def others(self, node_id: NodeId) -> Owners:
-        """Return every owner but one, in the order of reads."""
+        """Return every owner but one."""
         everyone = dict.fromkeys((*self.read, *self.old, *self.new))
         return tuple(each for each in everyone if each != node_id)
 
@@ -96,8 +96,9 @@ class Decision:
 
 def owner_sets(placement: Placement, partition: int, node_id: NodeId) -> OwnerSets:
     """Return the owner sets of a partition under a placement, as ``node_id`` sees them."""
+    read, old, new = placement.owners(partition), placement.old(partition), placement.new(partition)
     displaced = placement.displaced(partition, node_id)
-    return OwnerSets(placement.owners(partition), placement.old(partition), placement.new(partition), displaced)
+    return OwnerSets(tuple(sorted(read)), tuple(sorted(old)), tuple(sorted(new)), displaced)
 
 
 def decide(node_id: NodeId, partition: int, sets: OwnerSets, view: View) -> Decision:

@@ -126,7 +126,7 @@ def test_the_sets_come_from_the_placement() -> None:
     placement = Placement.from_table(table_of({**states, "x": MemberState.JOINING}))
     for partition in placement.owned_by("x"):
         sets = owner_sets(placement, partition, "x")
-        assert sets.read == sets.old
+        assert sets.read == sets.old == tuple(sorted(placement.owners(partition)))
         assert sets.displaced in sets.old
         assert set(sets.others("x")) == set(sets.old) | set(sets.new) - {"x"}
         assert owner_sets(placement, partition, "a").displaced is None

@@ -71,6 +71,11 @@ def hear(plan: WarmingPlan, name: str, warming: BitMap | None = None, hints: int
     plan.step()
 
 
+def merge(plan: WarmingPlan, name: str, partition: int, begun: Begun = COPY) -> None:
+    plan.merged(plan.sources[name], partition, begun)
+    plan.step()
+
+
 def test_whom_to_ask_follows_from_what_is_heard() -> None:
     plan, _, ended = plan_of()
     plan.add(range(16))
@@ -82,10 +87,10 @@ def test_whom_to_ask_follows_from_what_is_heard() -> None:
     assert plan.waiting_for() == {"b": 16}
     hear(plan, "b")
     assert plan.waiting_for() == {}
-    plan.merged(plan.sources["a"], 3, COPY)
+    merge(plan, "a", 3, COPY)
     assert 3 not in plan.sources["a"].todo
     assert not ended
-    plan.merged(plan.sources["b"], 3, attrs.evolve(COPY, since_ms=40))
+    merge(plan, "b", 3, attrs.evolve(COPY, since_ms=40))
     assert ended == [(3, 40)], "since the first of its copies began"
     assert plan.store.warming == BitMap(range(16)) - BitMap([3])
     assert plan.endings[Ending.QUORUM] == plan.done == 1
@@ -96,8 +101,8 @@ def test_a_copy_that_was_not_complete_does_not_count_as_one() -> None:
     plan.add([3])
     hear(plan, "a")
     hear(plan, "b")
-    plan.merged(plan.sources["a"], 3, COPY)
-    plan.merged(plan.sources["b"], 3, attrs.evolve(COPY, complete=False))
+    merge(plan, "a", 3, COPY)
+    merge(plan, "b", 3, attrs.evolve(COPY, complete=False))
     assert not ended
     assert plan.sources["b"].todo == BitMap([3]), "it has become complete since and is taken again"
 
@@ -107,10 +112,10 @@ def test_what_is_forgotten_is_begun_anew() -> None:
     plan.add([3])
     hear(plan, "a")
     hear(plan, "b")
-    plan.merged(plan.sources["a"], 3, COPY)
+    merge(plan, "a", 3, COPY)
     plan.forget(3)
     plan.step()
-    plan.merged(plan.sources["b"], 3, COPY)
+    merge(plan, "b", 3, COPY)
     assert not ended
     assert plan.sources["a"].todo == BitMap([3])
 
@@ -125,15 +130,25 @@ def test_a_removed_partition_is_over() -> None:
     assert not ended
 
 
-def test_a_slice_at_a_time() -> None:
+def test_partitions_that_are_alike_are_decided_about_together() -> None:
     plan, _, _ = plan_of(count=1024)
     plan.add(range(1024))
     plan.step()
-    assert plan.is_behind
-    assert plan.waiting_for()["a"] == 512
+    assert not plan.is_behind, "three nodes: all partitions have the same owners"
+    hear(plan, "a")
+    hear(plan, "b", BitMap(range(0, 1024, 2)))
+    assert plan.sources["b"].todo == BitMap(range(1, 1024, 2))
+    assert plan.waiting_for() == {"b": 512}
+
+
+def test_a_slice_at_a_time() -> None:
+    plan, _, _ = plan_of("abcdefghijklmnop", count=4096)
+    plan.add(plan.port.placement.owned_by("c"))
+    plan.step()
+    assert plan.is_behind, "a hundred and five pairs of others"
     plan.step()
     assert not plan.is_behind
-    assert plan.waiting_for()["a"] == 1024
+    assert sum(plan.waiting_for().values()) == 2 * len(plan.store.warming)
 
 
 def lose(plan: WarmingPlan, port: Port) -> None:
@@ -141,11 +156,11 @@ def lose(plan: WarmingPlan, port: Port) -> None:
     plan.add([3])
     hear(plan, "a", hints=2)
     hear(plan, "b", BitMap([3]))
-    plan.merged(plan.sources["a"], 3, COPY)
+    merge(plan, "a", 3, COPY)
     port.now_s += plan.settings.patience_s
     plan.step()
     assert plan.sources["b"].todo == BitMap([3])
-    plan.merged(plan.sources["b"], 3, attrs.evolve(COPY, complete=False))
+    merge(plan, "b", 3, attrs.evolve(COPY, complete=False))
     assert plan.waits_for_hints
 
 
@@ -185,7 +200,7 @@ def test_someone_elses_progress_renews_patience() -> None:
     hear(plan, "a")
     hear(plan, "b", BitMap([3, 4]))
     for partition in (3, 4):
-        plan.merged(plan.sources["a"], partition, COPY)
+        merge(plan, "a", partition, COPY)
     port.now_s += plan.settings.patience_s - 0.1
     hear(plan, "b", BitMap([3]))
     assert plan.sources["b"].todo == BitMap([4])
