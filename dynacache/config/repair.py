@@ -24,7 +24,8 @@ class RepairConfig:
     a difference sooner, more costs less at rest."""
 
     walk_interval_s: float = 600.0
-    """Seconds after which an exchange with differences looks at everything and not only at leaves known as changed."""
+    """Seconds after which an exchange with differences looks at everything and not only at leaves known as changed, and
+    a node that has room looks again at what could not be repaired."""
 
     confirm_s: float = 1.0
     """Seconds between the two comparisons that a leaf must fail before anything is sent for it."""

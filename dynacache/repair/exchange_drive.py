@@ -33,6 +33,10 @@ _HAND_OVER_ROUNDS = 10
 def exchange(session: Session, discarded: BitMap) -> Steps[None]:
     """Run one exchange. ``discarded`` are our stale partitions that have dropped what is too old; it is kept up."""
     ground, view, result = session.ground, session.view, session.result
+    now_s = ground.port.now_s
+    if view.settled.count and now_s >= view.reopen_due_s and ground.engine.admits():
+        view.reopen()
+        view.reopen_due_s = now_s + ground.settings.walk_interval_s
     opened = yield from session.open()
     unfinished = BitMap()
     if not opened.unequal:
@@ -95,7 +99,7 @@ def _mend(session: Session, frontier: list[int]) -> Steps[BitMap]:
     left = yield from session.differing(nodes)
     unfinished = BitMap()
     for node, difference in left.items():
-        if node not in later and view.settled.settle(node, difference):
+        if node not in later and view.settle(node, difference):
             counters.settled_leaves += 1
         else:
             counters.postponed_leaves += 1

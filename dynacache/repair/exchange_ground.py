@@ -110,7 +110,7 @@ class ExchangeGround:
                 view = self.peers[node_id] = PeerView(node_id, self.forest)
                 spread_s = self.settings.exchange_interval_s * self.port.random.random()
                 view.due_s = self.port.now_s + spread_s
-                view.walk_due_s = self.port.now_s + self.settings.walk_interval_s
+                view.walk_due_s = view.reopen_due_s = self.port.now_s + self.settings.walk_interval_s
             view.share(BitMap(shared[node_id]))
 
     def absorb(self) -> None:

@@ -4,9 +4,10 @@ What: ids (partition and prefix) that may differ from the peer's, as one bitmap;
 its copies; when to ask it next.
 
 Invariant: an id leaves ``dirty`` only when the two sides' digests over it were found equal (but for what is settled)
-and nothing under it changed here since the digest was made. So a lost message, a dead link or a peer that dies loses
-no mark, and nothing is ever put back. A partition that begins to be shared, or whose copy at the peer was incomplete,
-is dirty as a whole: a handful of runs in a roaring bitmap, not millions of numbers.
+and nothing under it changed here since the digest was made; what is settled no longer becomes dirty. So a lost message,
+a dead link or a peer that dies loses no mark, and nothing is ever put back. A partition that begins to be shared, or
+whose copy at the peer was incomplete, is dirty as a whole: a handful of runs in a roaring bitmap, not millions of
+numbers.
 
 Why ``fresh``: between my digest and the peer's answer writes go on. What changed since the question is kept apart and
 survives the clearing that the answer allows.
@@ -19,7 +20,10 @@ from dynacache.repair.exchange_nodes import PREFIX_BITS, Forest
 from dynacache.repair.exchange_settled import Settled
 from dynacache.types import NodeId
 
-__all__ = ["PeerView"]
+__all__ = ["DOUBTED_LIMIT", "PeerView"]
+
+DOUBTED_LIMIT = 1 << 16
+"""Leaves toward one peer that wait for a second repair before they are settled; beyond, the wait begins anew."""
 
 
 @attrs.define(eq=False)
@@ -38,11 +42,17 @@ class PeerView:
     stale: BitMap = attrs.field(factory=BitMap)
     """The peer's copies among ``shared``, as it said last."""
 
+    doubted: dict[int, int] = attrs.field(factory=dict)
+    """Leaves that a repair left different, and by what; they are settled when the next repair leaves the same."""
+
     requested: BitMap = attrs.field(factory=BitMap)
     """Partitions that someone asked to have repaired now."""
 
     due_s: float = 0.0
     walk_due_s: float = 0.0
+    reopen_due_s: float = 0.0
+    """From when on settled differences are looked at again, if there is room."""
+
     walk: bool = False
     """Whether the next exchange looks at everything."""
 
@@ -116,6 +126,37 @@ class PeerView:
                     dirty.remove_range(partition << PREFIX_BITS, partition + 1 << PREFIX_BITS)
         if kept:
             self.dirty |= kept
+
+    def expected(self, node: int, digest: int) -> int:
+        """Return the digest that the peer must have if ours is ``digest`` and nothing differs but what is settled."""
+        if not self.settled.fits(node):
+            self._reopen(self.forest.partition(node))
+        return digest ^ self.settled.under(node)
+
+    def settle(self, leaf: int, difference: int) -> bool:
+        """Settle a leaf if its digests have differed by as much at the end of the last repair too; False if not yet.
+
+        Once is not enough: what goes by its expiry within two seconds is in digests and in no list. What was settled at
+        another level of the tree is open again.
+        """
+        if difference and self.doubted.pop(leaf, 0) != difference:
+            if len(self.doubted) >= DOUBTED_LIMIT:
+                self.doubted.clear()
+            self.doubted[leaf] = difference
+            return False
+        if not self.settled.fits(leaf, exactly=True):
+            self._reopen(self.forest.partition(leaf))
+        return self.settled.settle(leaf, difference)
+
+    def reopen(self) -> None:
+        """Treat everything as never settled: there is room again for what had none."""
+        for partition in self.shared:
+            self._reopen(partition)
+
+    def _reopen(self, partition: int) -> None:
+        for leaf in self.settled.forget(partition):
+            self.dirty.add_range(*self.forest.ids(leaf))
+            self.fresh.add_range(*self.forest.ids(leaf))
 
     def is_clean(self, partition: int, prefix: int, level: int) -> bool:
         """Tell whether the leaf around a prefix has been equal on both sides since it last changed here."""

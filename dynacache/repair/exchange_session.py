@@ -134,7 +134,7 @@ class Session:
                 if below:
                     again.update(below)
                 elif mine == theirs:
-                    view.settled.settle(node, 0)
+                    view.settle(node, 0)
                     view.clear([node], self.comparable, asked=True)
                 else:
                     found[node] = mine ^ theirs
@@ -169,7 +169,7 @@ class Session:
                 ground.absorb()
                 view.fresh.clear()
                 mine = ground.digests(nodes, comparable)
-                expected = [digest ^ view.settled.under(node) for node, digest in zip(nodes, mine, strict=True)]
+                expected = [view.expected(node, digest) for node, digest in zip(nodes, mine, strict=True)]
                 answer = yield Ask(
                     COMPARE,
                     (

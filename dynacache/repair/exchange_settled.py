@@ -46,8 +46,7 @@ class Settled:
     _trees: dict[int, _Tree] = attrs.field(factory=dict)
 
     def under(self, node: int) -> int:
-        """Return the XOR of what is settled below a node, 0 for nothing. A node finer than what is settled there makes
-        this forget that partition: it cannot be told apart any more."""
+        """Return the XOR of what is settled below a node, 0 for nothing. The node ``fits``."""
         trees = self._trees
         if not trees:
             return 0
@@ -62,22 +61,27 @@ class Settled:
                     total ^= tree.total
             return total
         partition, level, leaf = forest.locate(node)
-        tree_or_none = trees.get(partition)
-        if tree_or_none is None:
+        found = trees.get(partition)
+        if found is None:
             return 0
-        if level > tree_or_none.level:
-            self.forget(partition)
-            return 0
-        return _range_total(tree_or_none, leaf << tree_or_none.level - level, leaf + 1 << tree_or_none.level - level)
+        return _range_total(found, leaf << found.level - level, leaf + 1 << found.level - level)
+
+    def fits(self, node: int, *, exactly: bool = False) -> bool:
+        """Tell whether what is settled in a node's partition is of a level at which it can be told apart there
+        (``exactly``: of the node's own)."""
+        forest = self.forest
+        if not self._trees or forest.level(node) < 0:
+            return True
+        tree = self._trees.get(forest.partition(node))
+        return tree is None or (tree.level == forest.level(node) if exactly else tree.level >= forest.level(node))
 
     def settle(self, node: int, difference: int) -> bool:
-        """Record what a leaf's digests differ by, 0 for nothing any more; False if there is no room for another."""
+        """Record what a leaf's digests differ by, 0 for nothing any more; False if there is no room for another. The
+        leaf ``fits`` exactly."""
         partition, level, leaf = self.forest.locate(node)
         assert level <= PREFIX_BITS
         tree = self._trees.get(partition)
-        if tree is not None and tree.level != level:
-            self.forget(partition)
-            tree = None
+        assert tree is None or tree.level == level
         if tree is None:
             if not difference:
                 return True
@@ -102,12 +106,14 @@ class Settled:
             del self._trees[partition]
         return True
 
-    def forget(self, partition: int) -> None:
-        """Forget what is settled in a partition."""
+    def forget(self, partition: int) -> list[int]:
+        """Forget what is settled in a partition; return the leaves that were."""
         tree = self._trees.pop(partition, None)
-        if tree is not None:
-            self.count -= len(tree.leaves)
-            self.total ^= tree.total
+        if tree is None:
+            return []
+        self.count -= len(tree.leaves)
+        self.total ^= tree.total
+        return [self.forest.node(partition, tree.level, leaf) for leaf in tree.leaves]
 
     def forget_all(self, partitions: BitMap) -> None:
         """Forget what is settled in some partitions."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import attrs
 import msgpack
-from pyroaring import BitMap
 
 from dynacache.config.repair import RepairConfig
 from dynacache.config.storage import StorageSettings
@@ -98,7 +97,7 @@ class Owner:
         partition = self.partition(key)
         old = self.engine.get(partition, key, self.now_ms)
         if value is None:
-            local, sent = packed.delete(old, self.issuer, self.hybrid, 0, self.now_ms)
+            local, sent = packed.delete(old, self.issuer, self.hybrid, self.now_ms)
         else:
             expire_ms = self.now_ms + ttl_ms if ttl_ms else 0
             local, sent = packed.write(old, self.issuer, self.hybrid, expire_ms, packed.RAW, value, self.now_ms)
