@@ -20,10 +20,11 @@ import attrs
 from pyroaring import BitMap
 
 from dynacache.config.transfer import TransferConfig
-from dynacache.errors import DynacacheError, InvalidOption, OutOfMemory
+from dynacache.errors import DynacacheError, InvalidOption
 from dynacache.events import Message
 from dynacache.placement.placement import Placement
 from dynacache.repair.ports import Handler, RepairPort
+from dynacache.repair.transfer_merge import Merger
 from dynacache.repair.transfer_messages import Outcome, Page, Part, read_page
 from dynacache.repair.transfer_rate import TokenBucket
 from dynacache.repair.transfer_serve import Server
@@ -46,6 +47,8 @@ _LEAST_BYTES = 2_048
 """Tokens below which a page is not worth asking for."""
 _LEAST_SHARE = 0.05
 """Part of the rate that is used however busy the node is, so that every transfer ends."""
+_WAITING_S = 60.0
+"""Pause between two notes that partitions wait for a node that is away."""
 _MALFORMED = (DynacacheError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
 
 
@@ -70,21 +73,24 @@ class Transfer:
     sources: dict[NodeId, Source] = attrs.field(init=False, factory=dict)
     plan: WarmingPlan = attrs.field(init=False)
     server: Server = attrs.field(init=False)
+    merger: Merger = attrs.field(init=False)
     bytes_in: int = attrs.field(init=False, default=0)
     pages_in: int = attrs.field(init=False, default=0)
     malformed: int = attrs.field(init=False, default=0)
     failures: int = attrs.field(init=False, default=0)
     begun_again: int = attrs.field(init=False, default=0)
-    did_not_fit: int = attrs.field(init=False, default=0)
-    left_out: int = attrs.field(init=False, default=0)
     _bucket: TokenBucket = attrs.field(init=False)
     _not_before_s: float = attrs.field(init=False, default=float("-inf"))
     _bytes_before: int = attrs.field(init=False, default=0)
+    _begun: list[tuple[int, str]] = attrs.field(init=False, factory=list)
+    """What began to be filled and was not noted yet: the node has no effects before its first turn."""
+    _waiting_noted_s: float = attrs.field(init=False, default=float("-inf"))
 
     def __attrs_post_init__(self) -> None:
         rate = self.settings.bytes_per_s
         self._bucket = TokenBucket(rate)
         self.server = Server(self.port, self.settings, self.store, self.hints_for, TokenBucket(rate))
+        self.merger = Merger(self.port, self.store, self.fresh)
         self.plan = WarmingPlan(self.port, self.settings, self.store, self.sources, self._ended)
         self._follow(self.port.placement)
 
@@ -108,7 +114,8 @@ class Transfer:
         if not self.store.warming:
             self._bytes_before = self.bytes_in
         self.plan.add(mine)
-        self.port.note("memory.warming", partitions=len(mine), reason=reason)
+        self._begun.append((len(mine), reason))
+        self._waiting_noted_s = self.port.now_s
 
     def is_complete(self, partition: int) -> bool:
         """Tell whether this node's copy is whole: neither being filled nor out of touch for too long."""
@@ -165,6 +172,7 @@ class Transfer:
                 source.linked(up)
                 self.plan.linked(source)
         self._advance()
+        self._tell()
 
     def next_due_s(self) -> float:
         """Return when there will be something to do."""
@@ -194,8 +202,8 @@ class Transfer:
             "pulls_failed": self.failures,
             "pages_malformed": self.malformed,
             "partitions_begun_again": self.begun_again,
-            "pages_not_fitting": self.did_not_fit,
-            "records_left_out": self.left_out,
+            "pages_not_fitting": self.merger.did_not_fit,
+            "records_left_out": self.merger.left_out,
         }
 
     # Asking
@@ -221,7 +229,8 @@ class Transfer:
         now_s = self.port.now_s
         if now_s < self._not_before_s or not source.is_heard:
             return [], 0
-        limit = min(self.settings.page_bytes, self._bucket.available(now_s), source.bucket.available(now_s))
+        page_bytes = source.page_bytes(self.settings.page_bytes)
+        limit = min(page_bytes, self._bucket.available(now_s), source.bucket.available(now_s))
         if limit < _LEAST_BYTES:
             return [], 0
         busy = BitMap()
@@ -287,7 +296,7 @@ class Transfer:
         self.pages_in += 1
         self.bytes_in += page.size_bytes
         source.bytes_in += page.size_bytes
-        source.served(len(asked.named), len(page.parts))
+        source.served(len(asked.named), page)
         self.plan.heard(*source.heard(page, self.port.now_s))
         for part in page.parts:
             if part.partition in asked.counted:
@@ -306,33 +315,13 @@ class Transfer:
         if begun is None:
             complete = partition not in page.warming and partition not in page.stale
             begun = Begun(0, complete, asked.since_ms)
-        if not self._merge(part):
-            self.did_not_fit += 1
+        if not self.merger.merge(part):
             source.not_before_s = self.port.now_s + _FULL_S
         elif part.outcome is Outcome.MORE:
             source.begun.clear()
             source.begun[partition] = attrs.evolve(begun, cursor=part.cursor)
         else:
             self.plan.merged(source, partition, begun)
-
-    def _merge(self, part: Part) -> bool:
-        """Merge a part; False when memory is too full even for the memory of a delete: then it must come again."""
-        partition, records, now_ms = part.partition, part.records, self.port.now_ms
-        fresh, merge = self.fresh, self.store.merge_cold
-        for place in range(0, len(records), 2):
-            key = records[place]
-            try:
-                record = fresh(partition, key, records[place + 1])
-                if record is not None:
-                    merge(partition, key, record, now_ms)
-            except OutOfMemory:
-                return False
-            except DynacacheError as error:
-                self.left_out += 1
-                self.port.note("transfer.left_out", "warning", partition=partition, reason=str(error))
-        if part.ghosts:
-            self.store.take_ghosts(partition, part.ghosts)
-        return True
 
     # Inside
 
@@ -357,6 +346,18 @@ class Transfer:
         none of what is younger than the least time for which deletes are kept."""
         if self.store.roots[partition]:
             self.store.discard_older(partition, self.port.now_ms - self.keep_ms)
+
+    def _tell(self) -> None:
+        """Note what began, and now and then for whom partitions wait."""
+        for partitions, reason in self._begun:
+            self.port.note("memory.warming", partitions=partitions, reason=reason)
+        self._begun.clear()
+        if self.store.warming and self.port.now_s >= self._waiting_noted_s + _WAITING_S:
+            self._waiting_noted_s = self.port.now_s
+            waiting = self.plan.waiting_for()
+            away = {name: count for name, count in waiting.items() if not self.port.is_up(name)}
+            if away:
+                self.port.note("memory.waiting", "warning", partitions_by_node=away)
 
     def _ended(self, partition: int, since_ms: int) -> None:
         self.ended(partition, since_ms)

@@ -23,6 +23,10 @@ from dynacache.types import NodeId
 __all__ = ["Asked", "Begun", "Source"]
 
 _LEAST_WINDOW = 8
+_RECORDS_PER_PAGE = 128
+"""Records that a page is made to hold: merging so many takes about two milliseconds, however small they are."""
+_FIRST_RECORD_BYTES = 128
+_LEAST_PAGE_BYTES = 4_096
 _RETRY_FIRST_S = 0.1
 _RETRY_LONGEST_S = 5.0
 _FAILURES_TRUSTED = 3
@@ -64,6 +68,7 @@ class Source:
     not_before_s: float = float("-inf")
     bytes_in: int = 0
     _window: int = PARTITIONS_PER_PULL
+    _record_bytes: float = _FIRST_RECORD_BYTES
 
     @property
     def is_heard(self) -> bool:
@@ -123,8 +128,15 @@ class Source:
         free = self.todo - busy - BitMap(begun)
         return [*begun, *free[: self._window - len(begun)]]
 
-    def served(self, asked_count: int, part_count: int) -> None:
-        """Fit the number of partitions of a PULL to what a page has room for."""
+    def page_bytes(self, most: int) -> int:
+        """Return how large the next page may be, at most ``most``."""
+        return min(most, max(_LEAST_PAGE_BYTES, int(self._record_bytes * _RECORDS_PER_PAGE)))
+
+    def served(self, asked_count: int, page: Page) -> None:
+        """Fit the next PULL to what this page had room for, and to how large its records were."""
+        part_count, records = len(page.parts), sum(len(part.records) for part in page.parts) >> 1
+        if records:
+            self._record_bytes = page.size_bytes / records
         wanted = 2 * (part_count if part_count < asked_count else self._window)
         self._window = min(PARTITIONS_PER_PULL, max(_LEAST_WINDOW, wanted))
 

@@ -9,7 +9,6 @@ Why a snapshot and not a walk over the leaves: the list of a partition's keys is
 what changes meanwhile is written to the puller as well, which owns the partition by then.
 """
 
-from array import array
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,7 +16,7 @@ from pyroaring import BitMap
 
 from dynacache.types import NodeId
 
-__all__ = ["Ended", "Fresh", "HintsFor", "SnapshotPages", "TransferStore"]
+__all__ = ["Ended", "Fresh", "HintsFor", "Roots", "SnapshotPages", "TransferStore"]
 
 Fresh = Callable[[int, bytes, bytes], bytes | None]
 """(partition, key, record) -> what of the record was not superseded by something this node has witnessed and no longer
@@ -28,6 +27,14 @@ HintsFor = Callable[[NodeId], int]
 
 Ended = Callable[[int, int], None]
 """(partition, since_ms): a partition is complete; by the hybrid clock its first copy was begun at ``since_ms``."""
+
+
+class Roots(Protocol):
+    """One number by partition."""
+
+    def __getitem__(self, partition: int, /) -> int:
+        """Return the root of a partition."""
+        ...
 
 
 class SnapshotPages(Protocol):
@@ -48,7 +55,7 @@ class TransferStore(Protocol):
     stale: BitMap
 
     @property
-    def roots(self) -> "array[int]":
+    def roots(self) -> Roots:
         """For each partition the XOR of the hashes of everything that it holds or has witnessed."""
         ...
 

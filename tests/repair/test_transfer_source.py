@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pyroaring import BitMap
 
-from dynacache.repair.transfer_messages import PARTITIONS_PER_PULL, Page
+from dynacache.repair.transfer_messages import PARTITIONS_PER_PULL, Outcome, Page, Part
 from dynacache.repair.transfer_rate import TokenBucket
 from dynacache.repair.transfer_source import Asked, Begun, Source
 from dynacache.repair.warming import Standing
@@ -17,8 +17,10 @@ def source_of(count: int = 1_000) -> Source:
     return source
 
 
-def page_of(warming: tuple[int, ...] = (), stale: tuple[int, ...] = ()) -> Page:
-    return Page(BitMap(warming), BitMap(stale), 0, [], 0)
+def page_of(warming: tuple[int, ...] = (), stale: tuple[int, ...] = (), parts: int = 0, record_bytes: int = 0) -> Page:
+    records = [b"k", b"r"] if record_bytes else []
+    listed = [Part(partition, Outcome.LAST, 0, records) for partition in range(parts)]
+    return Page(BitMap(warming), BitMap(stale), 0, listed, parts * record_bytes)
 
 
 def asked_of(source: Source, partitions: list[int], heard: list[Any]) -> Asked:
@@ -92,18 +94,19 @@ def test_a_pull_names_as_many_partitions_as_pages_have_room_for() -> None:
     source = source_of()
     source.todo.update(range(1_000))
     assert len(source.choose(BitMap())) == PARTITIONS_PER_PULL
-    source.served(PARTITIONS_PER_PULL, 3)
+    source.served(PARTITIONS_PER_PULL, page_of(parts=3))
     assert len(source.choose(BitMap())) == 8
-    source.served(8, 8)
+    source.served(8, page_of(parts=8))
     assert len(source.choose(BitMap())) == 16
     for _ in range(10):
-        source.served(16, 16)
-    source.served(PARTITIONS_PER_PULL, PARTITIONS_PER_PULL - 1)
+        source.served(16, page_of(parts=16))
+    source.served(PARTITIONS_PER_PULL, page_of(parts=PARTITIONS_PER_PULL - 1))
     assert len(source.choose(BitMap())) == PARTITIONS_PER_PULL
 
 
 def test_forgetting_a_partition_takes_it_out_of_everything() -> None:
-    source, heard = source_of(), []
+    source = source_of()
+    heard: list[Any] = []
     for each in (source.todo, source.waited, source.merged, source.complete):
         each.update((1, 2))
     source.begun[1] = Begun(9, complete=True, since_ms=0)
@@ -117,10 +120,25 @@ def test_forgetting_a_partition_takes_it_out_of_everything() -> None:
 
 
 def test_only_the_first_of_answer_and_failure_is_heard() -> None:
-    source, heard = source_of(), []
+    source = source_of()
+    heard: list[Any] = []
     source.asked = asked = asked_of(source, [1], heard)
     asked.answered((1,))
     asked.failed()
     asked.answered((2,))
     assert heard == [(1,)]
     assert source.asked is None
+
+
+def test_pages_of_small_records_are_small() -> None:
+    source = source_of()
+    assert source.page_bytes(65_536) == 16_384
+    source.served(1, page_of(parts=1, record_bytes=600))
+    assert source.page_bytes(65_536) == 65_536
+    assert source.page_bytes(8_192) == 8_192
+    source.served(1, page_of(parts=1, record_bytes=50))
+    assert source.page_bytes(65_536) == 6_400
+    source.served(1, page_of(parts=1))
+    assert source.page_bytes(65_536) == 6_400, "an empty page says nothing"
+    source.served(1, page_of(parts=1, record_bytes=2))
+    assert source.page_bytes(65_536) == 4_096

@@ -23,6 +23,7 @@ from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberEntry, MemberState, MemberTable
 from dynacache.repair.ports import Waiter
 from dynacache.repair.transfer import Transfer
+from dynacache.repair.warming import Ending
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
 from dynacache.wire.messages import PULL
@@ -349,3 +350,33 @@ class World:
 
 def _through_the_wire(message: Any) -> Any:
     return msgpack.unpackb(msgpack.packb(message, use_bin_type=True), raw=False, strict_map_key=False)
+
+
+def fill(world: World, count: int, size: int = 16, names: str | None = None) -> list[bytes]:
+    """Store records at the owners of each key (or those of them in ``names``)."""
+    keys = [b"key %d" % number for number in range(count)]
+    for key in keys:
+        record = record_of(size)
+        for member in world.members.values():
+            partition = partition_at(member, key)
+            if partition in member.placement.owned_by(member.node_id) and (names is None or member.node_id in names):
+                member.store.put(key, record)
+    return keys
+
+
+def partition_at(member: Member, key: bytes) -> int:
+    """Return the partition of a key."""
+    return key_hash(key) >> member.store.shift
+
+
+def assert_holds_its_share(world: World, name: str, keys: list[bytes]) -> None:
+    """Demand that a node holds exactly those keys of which it is an owner."""
+    member = world.members[name]
+    owned = member.placement.owned_by(name)
+    for key in keys:
+        assert (member.store.get(key) is not None) == (partition_at(member, key) in owned), key
+
+
+def endings(world: World, name: str) -> dict[Ending, int]:
+    """Return how many partitions of a node ended in which way."""
+    return {ending: count for ending, count in world.members[name].core.plan.endings.items() if count}
