@@ -37,7 +37,8 @@ class RepairConfig:
     """Exchanges that a node drives at the same time."""
 
     repair_bytes_per_s: int = 4 * 1024 * 1024
-    """Bytes a second that a node sends and receives for repair. Less heals more slowly and is felt less by clients."""
+    """Bytes a second that a node sends and receives for repair, at least 65,536. Less heals more slowly and is felt
+    less by clients."""
 
     pause_load: float = 0.5
     """Load (0 to 1) from which repair waits for clients."""
@@ -55,6 +56,8 @@ class RepairConfig:
             value = getattr(self, field.name)
             if value <= 0:
                 raise InvalidOption(f"repair.{field.name}: got {value}, expected a number above 0")
+        if self.repair_bytes_per_s < 65_536:
+            raise InvalidOption(f"repair.repair_bytes_per_s: got {self.repair_bytes_per_s}, expected at least 65536")
         if self.confirm_s > self.exchange_interval_s:
             raise InvalidOption(
                 f"repair.confirm_s: got {self.confirm_s}, expected at most exchange_interval_s"

@@ -89,6 +89,7 @@ class Exchange:
             self.mark_stale()
         self._visit_first()
         self.runner.tick()
+        self.answers.tick()
         if self.ground.departing:
             self._hand_over()
         if len(self.runner.running) < self.settings.session_limit:
@@ -96,7 +97,7 @@ class Exchange:
 
     def next_due_s(self) -> float:
         """Return when ``tick`` has something to do."""
-        due_s = self.runner.next_due_s()
+        due_s = min(self.runner.next_due_s(), self.answers.next_due_s())
         if len(self.runner.running) < self.settings.session_limit:
             due_s = min(due_s, *(view.due_s for view in self._idle_peers()), float("inf"))
         return due_s

@@ -5,12 +5,13 @@ keeps anyway, so a session that breaks off leaves nothing behind.
 
 Invariant: only partitions that both own are compared, and only copies that may meet: none that is warming, a stale one
 only with a stale asker or as the one that asks. Someone who is no owner any more may push what it has, and gets
-nothing. An answer holds at most ``MESSAGE_LIMIT_BYTES`` of records unless one alone is larger, and no records while
-this node's rate is used up.
+nothing. An answer holds at most ``MESSAGE_LIMIT_BYTES`` of records unless one alone is larger, and waits while this
+node's rate is used up; each asker has at most one question on the way, so few answers wait.
 
 Why the answerer decides: it sees both sides' entries at one instant, its own clock being the later one.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
@@ -21,81 +22,23 @@ from pyroaring import BitMap
 from dynacache.errors import DynacacheError
 from dynacache.events import ConnectionId, Message
 from dynacache.repair.copy_state import unpack_partitions, unpack_state
-from dynacache.repair.differences import (
-    BOTH,
-    DROP_OURS,
-    DROP_THEIRS,
-    LEAVE,
-    SEND,
-    TELL,
-    WANT,
-    WITNESS,
-    Entry,
-    decide,
-    pack_entries,
-    unpack_entries,
-)
+from dynacache.repair.differences import Entry, unpack_entries
 from dynacache.repair.exchange_ground import ExchangeGround, size_of
+from dynacache.repair.exchange_listing import Budget, Listing
 from dynacache.repair.exchange_nodes import PREFIX_BITS, TOP, pack_numbers, unpack_numbers
 from dynacache.repair.exchange_peer import PeerView
-from dynacache.repair.exchange_repair import LARGE_RECORD_BYTES, LEAVES_LIMIT, MESSAGE_LIMIT_BYTES, SCAN_LIMIT
+from dynacache.repair.exchange_repair import LEAVES_LIMIT, MESSAGE_LIMIT_BYTES, SCAN_LIMIT
 from dynacache.repair.exchange_session import DIRECT_LIMIT, NODES_LIMIT, NOT_NOW, OTHER_SET, WAS_COMPARED
-from dynacache.repair.exchange_store import TOMBSTONE
 from dynacache.repair.ports import Handler
 from dynacache.types import NodeId
-from dynacache.versioning import packed
 from dynacache.wire.messages import COMPARE, COMPARED, DIFFERENCES, ENTRIES, GROUP_LIMIT_KEYS, RECORDS, WRITE_ACK
 
 __all__ = ["ExchangeAnswers"]
 
-_NONE = b""
+_Body = tuple[bytes, bytes, list[list[int]], bytes | None]
+"""Positions that differ, their digests, levels of less deep trees, changed leaves."""
 
-
-@attrs.define(eq=False)
-class _Budget:
-    """How many bytes of records an answer may still hold."""
-
-    left_bytes: int
-    is_first: bool = True
-    is_closed: bool = False
-
-    def admits(self, size_bytes: int) -> bool:
-        """Take a record in, or refuse it: the first one fits if anything does, a large one only alone."""
-        if self.is_closed or self.left_bytes <= 0:
-            return False
-        large = size_bytes > LARGE_RECORD_BYTES
-        if not self.is_first and (large or size_bytes > self.left_bytes):
-            return False
-        self.is_first, self.is_closed = False, large
-        self.left_bytes -= size_bytes
-        return True
-
-
-@attrs.define(eq=False)
-class _Listing:
-    """What is decided about the leaves of one partition. Lists of fingerprints, entries and records to answer with."""
-
-    partition: int
-    level: int
-    they_own: bool
-    records: list[bytes] = attrs.field(factory=list)
-    wanted: list[int] = attrs.field(factory=list)
-    tell: list[Entry] = attrs.field(factory=list)
-    witness: list[Entry] = attrs.field(factory=list)
-    drop_theirs: list[int] = attrs.field(factory=list)
-    drop_ours: list[int] = attrs.field(factory=list)
-    later: set[int] = attrs.field(factory=set)
-    more: set[int] = attrs.field(factory=set)
-
-    def fields(self) -> list[object]:
-        """Return what travels."""
-        return [
-            self.partition,
-            self.records,
-            pack_numbers("Q", self.wanted),
-            pack_entries(self.tell),
-            pack_numbers("Q", self.drop_theirs),
-        ]
+_NOTHING: _Body = (b"", b"", [], None)
 
 
 @attrs.define(eq=False)
@@ -103,6 +46,8 @@ class ExchangeAnswers:
     """Answers peers' exchanges. ``asked`` is called with the view of a peer that has begun one."""
 
     ground: ExchangeGround
+    waiting: deque[tuple[ConnectionId, Message]] = attrs.field(factory=deque)
+    """Answers that wait for the rate."""
 
     @property
     def handlers(self) -> Mapping[int, Handler]:
@@ -126,7 +71,7 @@ class ExchangeAnswers:
         left_out = unpack_partitions(excluded, forest.partition_count)
         if nodes[:1] == [TOP]:
             self._begun(view)
-        outcome, body = WAS_COMPARED, (_NONE, _NONE, [], None)
+        outcome, body = WAS_COMPARED, _NOTHING
         if not engine.sweep(ground.port.now_ms):
             outcome = NOT_NOW
         elif not self._comparable(view, nodes, left_out):
@@ -136,7 +81,7 @@ class ExchangeAnswers:
         answer = (COMPARED, request_id, ground.port.hybrid, ground.state_for(view), outcome, *body)
         self._reply(connection, message, answer)
 
-    def _compared(self, view: PeerView, nodes: list[int], digests: Any, at_ms: int) -> tuple[Any, Any, Any, Any]:
+    def _compared(self, view: PeerView, nodes: list[int], digests: Any, at_ms: int) -> _Body:
         ground = self.ground
         forest, engine = ground.forest, ground.engine
         comparable = view.shared - ground.excluded(view)
@@ -222,21 +167,21 @@ class ExchangeAnswers:
         if not isinstance(questions, list) or len(questions) > SCAN_LIMIT or type(they_admit) is not bool:
             raise ValueError(f"entries: got {questions!r:.80}, expected at most {SCAN_LIMIT} partitions")
         view = ground.peers.get(node_id) or PeerView(node_id, ground.forest)
-        listings: list[tuple[_Listing, list[int], list[Entry]]] = []
+        listings: list[tuple[Listing, list[int], list[Entry]]] = []
         leaves_count = 0
         for partition, level, packed_leaves, packed_entries in questions:
             leaves = list(unpack_numbers("H", packed_leaves, LEAVES_LIMIT))
             leaves_count += len(leaves)
             self._check_place(partition, level, leaves)
-            listing = _Listing(partition, level, partition in view.shared)
+            listing = Listing(ground, partition, level, partition in view.shared)
             listings.append((listing, leaves, unpack_entries(packed_entries)))
         if leaves_count > LEAVES_LIMIT:
             raise ValueError(f"entries: got {leaves_count} leaves, expected at most {LEAVES_LIMIT}")
-        budget = _Budget(min(MESSAGE_LIMIT_BYTES, ground.pace.room_bytes(ground.port.now_s)))
+        budget = Budget(min(MESSAGE_LIMIT_BYTES, ground.pace.bytes_per_s))
         gained = 0
         for listing, leaves, theirs in listings:
             if self._may_meet(view, listing.partition) and listing.level <= ground.engine.tree_level(listing.partition):
-                gained += self._list(listing, leaves, theirs, they_admit, budget)
+                gained += listing.decide(leaves, theirs, they_admit, budget)
             else:
                 listing.later.update(ground.forest.node(listing.partition, listing.level, leaf) for leaf in leaves)
         later = sorted({node for listing, _, _ in listings for node in listing.later})
@@ -259,94 +204,6 @@ class ExchangeAnswers:
         if type(level) is not int or not 0 <= level <= PREFIX_BITS or any(leaf >> level for leaf in leaves):
             raise ValueError(f"entries: got level {level!r:.40}, expected 0 to {PREFIX_BITS} and leaves that fit it")
 
-    def _list(
-        self, listing: _Listing, leaves: list[int], theirs: list[Entry], they_admit: bool, budget: _Budget
-    ) -> int:
-        """Decide about every key of some leaves, and do our part; return how many things changed here."""
-        ground = self.ground
-        engine, port = ground.engine, ground.port
-        partition, level = listing.partition, listing.level
-        asked = BitMap(leaves)
-        listed = engine.leaf_entries(partition, level, asked, port.now_ms)
-        ground.counters.entries_listed += len(listed)
-        ours = {each[1]: Entry.of(each) for each in listed}
-        keys = {each[1]: each[6] for each in listed}
-        soon_s = (port.now_ms + ground.settings.young_ms) // 1000
-        given = {entry.fingerprint: entry for entry in theirs}
-        young_ms = port.now_ms - ground.settings.young_ms
-        we_admit = engine.admits()
-        for fingerprint in sorted(ours.keys() | given.keys()):
-            mine, other = ours.get(fingerprint), given.get(fingerprint)
-            leaf = fingerprint >> 64 - level
-            if leaf not in asked:
-                raise ValueError("entries: got an entry of a leaf that was not listed")
-            action = decide(mine, other, we_admit, they_admit)
-            if action == LEAVE:
-                continue
-            ground.counters.differences += 1
-            sides = [entry for entry in (mine, other) if entry is not None]
-            if any(entry.time_ms > young_ms or 0 < entry.expire_s <= soon_s for entry in sides):
-                listing.later.add(ground.forest.node(partition, level, leaf))
-            elif not listing.they_own:
-                self._receive_only(listing, action, fingerprint, other)
-            elif not self._act(listing, action, mine, other, keys.get(fingerprint), budget):
-                listing.more.add(ground.forest.node(partition, level, leaf))
-        return self._remember(listing)
-
-    def _act(
-        self,
-        listing: _Listing,
-        action: int,
-        mine: Entry | None,
-        other: Entry | None,
-        key: bytes | None,
-        budget: _Budget,
-    ) -> bool:
-        """Note one action in the answer; False if the answer has no room for its record."""
-        if action in (SEND, BOTH):
-            assert key is not None
-            record = self.ground.engine.peek(listing.partition, key)
-            if record is None:
-                return False
-            if not budget.admits(len(key) + len(record)):
-                return False
-            listing.records += (key, packed.strip_local(record))
-            self.ground.counters.records_sent += 1
-        if action in (WANT, BOTH):
-            assert other is not None
-            listing.wanted.append(other.fingerprint)
-        elif action == TELL:
-            assert mine is not None
-            listing.tell.append(mine)
-        elif action == WITNESS:
-            assert other is not None
-            listing.witness.append(other)
-        elif action == DROP_THEIRS:
-            assert other is not None
-            listing.drop_theirs.append(other.fingerprint)
-        elif action == DROP_OURS:
-            assert mine is not None
-            listing.drop_ours.append(mine.fingerprint)
-        return True
-
-    def _receive_only(self, listing: _Listing, action: int, fingerprint: int, other: Entry | None) -> None:
-        """What someone brings who is no owner: take what is wanted, keep what we have."""
-        if action in (WANT, BOTH):
-            listing.wanted.append(fingerprint)
-        elif action == WITNESS and other is not None and other.kind <= TOMBSTONE:
-            listing.witness.append(other)
-
-    def _remember(self, listing: _Listing) -> int:
-        """Carry out what concerns our own ghosts."""
-        ground = self.ground
-        if listing.witness:
-            ground.engine.witness_many(listing.partition, [entry.ghost for entry in listing.witness])
-        for fingerprint in listing.drop_ours:
-            ground.engine.drop_ghost(listing.partition, fingerprint)
-        ground.counters.witnessed += len(listing.witness)
-        ground.counters.ghosts_dropped += len(listing.drop_ours)
-        return len(listing.witness) + len(listing.drop_ours)
-
     # RECORDS
 
     def records(self, connection: ConnectionId, node_id: NodeId, message: Message) -> None:
@@ -355,7 +212,7 @@ class ExchangeAnswers:
         _, request_id, _, _, payload = message[:5]
         if not isinstance(payload, list) or len(payload) & 1 or len(payload) > 2 * GROUP_LIMIT_KEYS:
             raise ValueError(f"records: got {payload!r:.80}, expected keys and records in turn")
-        budget = _Budget(MESSAGE_LIMIT_BYTES)
+        budget = Budget(MESSAGE_LIMIT_BYTES)
         exceptions: list[list[int]] = []
         given_back: list[bytes] = []
         for place in range(0, len(payload), 2):
@@ -371,10 +228,31 @@ class ExchangeAnswers:
         answer = (WRITE_ACK, request_id, ground.port.hybrid, exceptions or None, given_back)
         self._reply(connection, message, answer)
 
+    # Sending
+
+    def tick(self) -> None:
+        """Send answers that have waited for the rate."""
+        ground = self.ground
+        while self.waiting and ground.pace.room_bytes(ground.port.now_s):
+            self._send(*self.waiting.popleft())
+
+    def next_due_s(self) -> float:
+        """Return when the next waiting answer may go, infinity if none waits."""
+        return self.ground.pace.ready_s(self.ground.port.now_s, 0.0) if self.waiting else float("inf")
+
     def _reply(self, connection: ConnectionId, question: Message, answer: Message) -> None:
         ground = self.ground
-        received, sent = size_of(question), size_of(answer)
+        received = size_of(question)
         ground.counters.bytes_received += received
+        ground.pace.moved(received)
+        if self.waiting or not ground.pace.room_bytes(ground.port.now_s):
+            self.waiting.append((connection, answer))
+        else:
+            self._send(connection, answer)
+
+    def _send(self, connection: ConnectionId, answer: Message) -> None:
+        ground = self.ground
+        sent = size_of(answer)
         ground.counters.bytes_sent += sent
-        ground.pace.moved(received + sent)
+        ground.pace.moved(sent)
         ground.port.reply(connection, answer)

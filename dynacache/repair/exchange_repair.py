@@ -82,13 +82,14 @@ def repair_leaves(session: Session, nodes: list[int]) -> Steps[set[int]]:
     return later
 
 
-def batches(records: _Records) -> Iterator[_Records]:
-    """Yield records in batches of bounded size, large ones alone."""
+def batches(records: _Records, limit_bytes: int = MESSAGE_LIMIT_BYTES) -> Iterator[_Records]:
+    """Yield records in batches of at most ``limit_bytes`` (and ``MESSAGE_LIMIT_BYTES``), large ones alone."""
+    limit_bytes = min(limit_bytes, MESSAGE_LIMIT_BYTES)
     batch: _Records = []
     size_bytes = 0
     for each in records:
         record_bytes = len(each[1]) + len(each[2])
-        is_full = len(batch) >= GROUP_LIMIT_KEYS or size_bytes + record_bytes > MESSAGE_LIMIT_BYTES
+        is_full = len(batch) >= GROUP_LIMIT_KEYS or size_bytes + record_bytes > limit_bytes
         if batch and (is_full or record_bytes > LARGE_RECORD_BYTES):
             yield batch
             batch, size_bytes = [], 0
@@ -152,7 +153,7 @@ def _repair_parts(session: Session, parts: list[_Part], later: set[int], more: s
         outgoing.take_records(records)
         outgoing.take_ghosts(partition, ghosts, drops)
         outgoing.look_up(partition, keys[partition], wanted)
-    for batch in batches(outgoing.records):
+    for batch in batches(outgoing.records, ground.pace.bytes_per_s):
         yield from _push(session, batch, outgoing)
 
 
