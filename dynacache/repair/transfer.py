@@ -58,8 +58,11 @@ def _nobody(partition: int, since_ms: int) -> None:
 
 @attrs.define(eq=False)
 class Transfer:
-    """The transfer core of one node. ``settle_s``: how long a write of a failed process may still be under way;
-    ``keep_ms``: for how long no delete is forgotten by the owners of a partition."""
+    """The transfer core of one node.
+
+    ``settle_s``: how long a write of a failed process may still be under way. ``keep_ms``: for how long no delete is
+    forgotten by the owners of a partition. ``stale_after_ms``: for how long none is forgotten that one of them lacks.
+    """
 
     port: RepairPort
     settings: TransferConfig
@@ -68,6 +71,7 @@ class Transfer:
     hints_for: HintsFor
     settle_s: float = 0.0
     keep_ms: int = 3_600_000
+    stale_after_ms: int = 69_120_000
     ended: Ended = _nobody
     """Called with each partition that is complete, and since when by the hybrid clock."""
     sources: dict[NodeId, Source] = attrs.field(init=False, factory=dict)
@@ -91,7 +95,7 @@ class Transfer:
         self._bucket = TokenBucket(rate)
         self.server = Server(self.port, self.settings, self.store, self.hints_for, TokenBucket(rate))
         self.merger = Merger(self.port, self.store, self.fresh)
-        self.plan = WarmingPlan(self.port, self.settings, self.store, self.sources, self._ended)
+        self.plan = WarmingPlan(self.port, self.settings, self.store, self.sources, self._ended, self.stale_after_ms)
         self._follow(self.port.placement)
 
     @property
@@ -251,8 +255,8 @@ class Transfer:
         named = frozenset(partitions)
         asked = Asked(source, named, BitMap(partitions), limit_bytes, self.port.now_ms, self._on_page, self._on_failure)
         source.asked = asked
-        roots, begun = self.store.roots, source.begun
-        wanted = [[p, begun[p].cursor, 0] if p in begun else [p, 0, roots[p]] for p in partitions]
+        root, begun = self.store.root, source.begun
+        wanted = [[p, begun[p].cursor, 0] if p in begun else [p, 0, root(p)] for p in partitions]
         fields = (self.port.digest, wanted, max(1, limit_bytes))
         self.port.ask(source.node_id, PULL, fields, asked, self.settings.pull_timeout_ms)
 
@@ -344,7 +348,7 @@ class Transfer:
     def _distrust_remains(self, partition: int) -> None:
         """Something may be left of an earlier time as an owner. A delete may have come and been forgotten since, but
         none of what is younger than the least time for which deletes are kept."""
-        if self.store.roots[partition]:
+        if self.store.root(partition):
             self.store.discard_older(partition, self.port.now_ms - self.keep_ms)
 
     def _tell(self) -> None:

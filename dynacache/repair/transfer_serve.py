@@ -120,7 +120,7 @@ class Server:
             if kept is None or kept.partition != partition or kept.number != cursor >> _POSITION_BITS:
                 self.refused += 1
                 return Part(partition, Outcome.LOST)
-        elif wanted.root == self.store.roots[partition]:
+        elif wanted.root == self.store.root(partition):
             return Part(partition, Outcome.LAST)
         else:
             self._number += 1

@@ -16,7 +16,7 @@ from pyroaring import BitMap
 
 from dynacache.types import NodeId
 
-__all__ = ["Ended", "Fresh", "HintsFor", "Roots", "SnapshotPages", "TransferStore"]
+__all__ = ["Ended", "Fresh", "HintsFor", "SnapshotPages", "TransferStore"]
 
 Fresh = Callable[[int, bytes, bytes], bytes | None]
 """(partition, key, record) -> what of the record was not superseded by something this node has witnessed and no longer
@@ -27,14 +27,6 @@ HintsFor = Callable[[NodeId], int]
 
 Ended = Callable[[int, int], None]
 """(partition, since_ms): a partition is complete; by the hybrid clock its first copy was begun at ``since_ms``."""
-
-
-class Roots(Protocol):
-    """One number by partition."""
-
-    def __getitem__(self, partition: int, /) -> int:
-        """Return the root of a partition."""
-        ...
 
 
 class SnapshotPages(Protocol):
@@ -54,9 +46,8 @@ class TransferStore(Protocol):
     warming: BitMap
     stale: BitMap
 
-    @property
-    def roots(self) -> Roots:
-        """For each partition the XOR of the hashes of everything that it holds or has witnessed."""
+    def root(self, partition: int) -> int:
+        """Return the XOR of the hashes of everything that a partition holds or has witnessed."""
         ...
 
     def snapshot(self, partition: int) -> SnapshotPages:

@@ -8,6 +8,9 @@ after every change of its owners, of a source's state or link, and of what was m
 fault model is counted and noted, and it ends only when the others have reported that they keep no hints for this node,
 or have had ``hints_wait_s`` to deliver them.
 
+Why what was taken is taken again when a partition waits for very long: a delete that this node has missed may be
+forgotten by all others in the end. So its complete owners are merged again in time, which costs a few bytes where
+nothing differs; a partition for which that cannot be done becomes stale, as any copy out of touch for so long.
 Why by groups: a node may own ten thousand partitions, but few are unlike each other: those with the same owners, of
 whom the same is known, are decided about together. So one that was heard of or lost costs a millisecond, not a tenth of
 a second.
@@ -42,6 +45,7 @@ class WarmingPlan:
     store: TransferStore
     sources: dict[NodeId, Source]
     ended: Ended
+    stale_after_ms: int
     endings: dict[Ending, int] = attrs.field(factory=lambda: dict.fromkeys(Ending, 0))
     """How many partitions ended in each way since the process began."""
     started_s: float = 0.0
@@ -52,6 +56,9 @@ class WarmingPlan:
     _undecided: BitMap = attrs.field(factory=BitMap)
     _by_owners: dict[OwnerSets, BitMap] | None = None
     """The warming partitions by their owners; None when that must be worked out."""
+    _synced_ms: dict[int, int] = attrs.field(factory=dict)
+    """When each was in touch with a complete owner: when it began to be filled, or the last such copy was begun."""
+    _sync_due_ms: int = 0
     _since_ms: dict[int, int] = attrs.field(factory=dict)
     _ready_s: dict[int, float] = attrs.field(factory=dict)
     """Since when partitions wait for nothing but hints."""
@@ -67,7 +74,9 @@ class WarmingPlan:
             self.done = self.lost = 0
         for partition in partitions:
             warming.add(partition)
+            self._synced_ms.setdefault(partition, self.port.now_ms)
             self.forget(partition)
+        self._sync_due_ms = self.port.now_ms
         self.owners_changed()
         self._made_progress()
 
@@ -75,6 +84,7 @@ class WarmingPlan:
         """Take note that a partition is no longer this node's."""
         self.forget(partition)
         self._undecided.discard(partition)
+        self._synced_ms.pop(partition, None)
         self.store.warming.discard(partition)
 
     def forget(self, partition: int) -> None:
@@ -105,6 +115,7 @@ class WarmingPlan:
         source.merged.add(partition)
         if begun.complete:
             source.complete.add(partition)
+            self._synced_ms[partition] = max(begun.since_ms, self._synced_ms.get(partition, 0))
         self._since_ms[partition] = min(begun.since_ms, self._since_ms.get(partition, begun.since_ms))
         self._undecided.add(partition)
 
@@ -207,6 +218,7 @@ class WarmingPlan:
         since_ms = self._since_ms.get(partition, self.port.now_ms)
         self.forget(partition)
         self._undecided.discard(partition)
+        self._synced_ms.pop(partition, None)
         self.store.warming.discard(partition)
         self.endings[ending] += 1
         self.done += 1
@@ -223,6 +235,18 @@ class WarmingPlan:
         if self._ready_s:
             done_s, late_s = self._hints_done_s(), self.port.now_s - self.settings.hints_wait_s
             self._undecided.update(p for p, ready_s in self._ready_s.items() if ready_s <= done_s or ready_s <= late_s)
+
+        if self._synced_ms and self.port.now_ms >= self._sync_due_ms:
+            self._sync_due_ms = self.port.now_ms + self.stale_after_ms // 10
+            self._keep_in_touch()
+
+    def _keep_in_touch(self) -> None:
+        for partition, synced_ms in self._synced_ms.items():
+            age_ms = self.port.now_ms - synced_ms
+            if age_ms > self.stale_after_ms // 2 and partition in self._since_ms:
+                self.forget(partition)
+            if age_ms > self.stale_after_ms:
+                self.store.stale.add(partition)
 
     def _made_progress(self) -> None:
         self._progress_s = self.port.now_s

@@ -55,7 +55,7 @@ def test_a_page_goes_on_with_the_next_partition_while_there_is_room() -> None:
 
 def test_equal_roots_end_a_partition_without_its_content() -> None:
     _, a = world_of()
-    assert pull(a, [5, 0, a.store.roots[5]])[5] == [[5, LAST, 0, [], b""]]
+    assert pull(a, [5, 0, a.store.root(5)])[5] == [[5, LAST, 0, [], b""]]
     assert not a.store.snapshots
 
 

@@ -18,6 +18,6 @@ def test_the_engine_gives_and_takes_partitions() -> None:
             taking.merge_cold(1, records[place], records[place + 1], START_MS)
         taking.take_ghosts(1, ghosts)
     assert len(target.items(1)) == 50
-    assert giving.roots[1] == taking.roots[1] != 0
+    assert giving.root(1) == taking.root(1) != 0
     taking.discard_older(1, START_MS + 1)
     assert not target.items(1)

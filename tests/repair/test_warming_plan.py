@@ -57,6 +57,7 @@ def plan_of(names: str = "abc", count: int = 16) -> tuple[WarmingPlan, Port, lis
         FakeStore(count),
         sources,
         lambda partition, since_ms: ended.append((partition, since_ms)),
+        stale_after_ms=10_000,
     )
     return plan, port, ended
 
@@ -210,3 +211,43 @@ def test_someone_elses_progress_renews_patience() -> None:
     port.now_s += 0.2
     plan.step()
     assert 3 in plan.sources["b"].todo
+
+
+def test_what_waits_for_very_long_is_merged_again_in_time() -> None:
+    plan, port, ended = plan_of()
+    plan.add([3])
+    hear(plan, "a")
+    merge(plan, "a", 3, attrs.evolve(COPY, since_ms=port.now_ms))
+    assert plan.sources["a"].complete
+    for _ in range(20):
+        port.now_ms += 1_000
+        plan.step()
+        if plan.sources["a"].todo:
+            merge(plan, "a", 3, attrs.evolve(COPY, since_ms=port.now_ms))
+            assert port.now_ms >= 6_000
+    assert not plan.store.stale
+    hear(plan, "b")
+    merge(plan, "b", 3, attrs.evolve(COPY, since_ms=port.now_ms))
+    ((_, since_ms),) = ended
+    assert since_ms >= port.now_ms - 6_000, "not since the first time"
+
+
+def test_what_cannot_be_merged_for_very_long_becomes_stale_and_stays_so() -> None:
+    plan, port, ended = plan_of()
+    plan.add([3])
+    for _ in range(10):
+        port.now_ms += 1_000
+        plan.step()
+    assert not plan.store.stale
+    plan.add([4])
+    for _ in range(2):
+        port.now_ms += 1_000
+        plan.step()
+    assert plan.store.stale == BitMap([3])
+    hear(plan, "a")
+    hear(plan, "b")
+    for partition in (3, 4):
+        for name in "ab":
+            merge(plan, name, partition, attrs.evolve(COPY, since_ms=port.now_ms))
+    assert len(ended) == 2
+    assert plan.store.stale == BitMap([3])

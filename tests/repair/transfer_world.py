@@ -59,12 +59,8 @@ class FakeStore:
         self.snapshots = 0
         self.is_full = False
 
-    @property
-    def roots(self) -> "FakeStore":
-        """Stand for the array of roots."""
-        return self
-
-    def __getitem__(self, partition: int) -> int:
+    def root(self, partition: int) -> int:
+        """Return the XOR of the hashes of everything in a partition."""
         root = 0
         for key, record in self.records[partition].items():
             root ^= mmh3_x64_128_utupledigest(key + record, 0)[0]
