@@ -56,6 +56,7 @@ from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberTable
 from dynacache.repair.exchange import Exchange
 from dynacache.repair.hints import HintStore
+from dynacache.repair.sync_times import STALE_SHARE
 from dynacache.repair.transfer import Transfer
 from dynacache.storage.engine import Engine
 from dynacache.types import Instant, NodeId, Role
@@ -329,6 +330,7 @@ class Node:
             lambda node_id: self.hints.counts().get(node_id, 0),
             settle_s=(settings.max_message_age_ms + 2 * settings.max_clock_skew_ms) / 1000,
             keep_ms=self.config.storage.gc_grace_min_ms,
+            stale_after_ms=int(self.config.storage.gc_grace_max_ms * STALE_SHARE),
         )
 
     def _news(self, partition: int, key: bytes, record: bytes) -> bytes | None:
