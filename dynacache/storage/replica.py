@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import attrs
 from pyroaring import BitMap
 
-from dynacache.storage.contributions import CONTRIBUTION_MASK, DELETED, contribution, fingerprint, key_hash
+from dynacache.storage.contributions import DELETED, contribution, fingerprint, key_hash
 from dynacache.storage.ghosts import Ghost
 from dynacache.storage.holdings import Holdings
 from dynacache.storage.listing import Listed, Listing
@@ -155,7 +155,7 @@ class Replica(Holdings):
         taken = 0
         for number, version_hash, time, second, deleted in wanted.values():
             if number not in stored or (deleted and self._discard_before(partition, stored[number], time)):
-                added = version_hash & CONTRIBUTION_MASK | (DELETED if deleted else 0)
+                added = version_hash & ~DELETED | (DELETED if deleted else 0)
                 taken += self._witness(partition, (number, time, added, second))
         return taken
 

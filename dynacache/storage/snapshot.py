@@ -14,7 +14,6 @@ import struct
 
 import attrs
 
-from dynacache.storage.contributions import CONTRIBUTION_MASK, DELETED
 from dynacache.storage.ghosts import Ghost
 from dynacache.storage.tables import Table
 from dynacache.versioning.packed import strip_local
@@ -38,10 +37,7 @@ def unpack_ghosts(content: bytes) -> list[Ghost]:
     """Return the ghosts of a page. Raises ValueError unless ``content`` is a whole number of them."""
     if type(content) is not bytes or len(content) % PACKED_GHOST_BYTES:
         raise ValueError(f"ghosts: got {content!r:.60}, expected bytes in multiples of {PACKED_GHOST_BYTES}")
-    return [
-        (number, time, added & (CONTRIBUTION_MASK | DELETED), second)
-        for number, time, added, second in _GHOST.iter_unpack(content)
-    ]
+    return list(_GHOST.iter_unpack(content))
 
 
 @attrs.define(eq=False)
