@@ -61,6 +61,8 @@ class FakeCluster:
     pushed: list[Any] = attrs.field(factory=list)
     seen: list[tuple[str, str, int, Any]] = attrs.field(factory=list)
     wall_offset_ms: dict[str, int] = attrs.field(factory=dict)
+    repair: bool = True
+    """False takes the cores out that fill and compare copies, for tests of what happens without them."""
     _wire: list[tuple[float, int, str, str, int, Any]] = attrs.field(factory=list)
     _sent: int = 0
     _links: dict[tuple[str, int], tuple[str, int]] = attrs.field(factory=dict)
@@ -151,6 +153,16 @@ class FakeCluster:
         """Give a node one input."""
         self._turn(name, [], [item])
 
+    def set_state(self, name: str, state: MemberState, *, known_to: tuple[str, ...] = ()) -> None:
+        """Let a member's place be another one, in the tables of some nodes (all by default), which spread it."""
+        for node_name in known_to or tuple(self.nodes):
+            members = self.nodes[node_name].members
+            entry = members.table.entries[name]
+            changed = attrs.evolve(entry, state=state, version=entry.version + 1)
+            self._turn(node_name, [], [])
+            members._set_table(members.table.with_entry(changed))
+            self.perform(node_name, members.shared.effects)
+
     def holders(self, key: bytes) -> list[str]:
         """Return the nodes whose store has a record of the key."""
         return [name for name, node in self.nodes.items() if self.record(name, key) is not None]
@@ -192,6 +204,8 @@ class FakeCluster:
         assert isinstance(birth.outcome, Born)
         birth.outcome = Joined(birth.outcome.record, table, entry)
         node = Node(self.config, name, entry.generation, birth, table, complete, Random(name), self.instant(name))
+        if not self.repair:
+            node.upkeep.cores.clear()
         self.nodes[name] = node
         self.stopped.discard(name)
         self._turn(name, [], [Connected(CLIENT, Role.CLIENT, None, False)])

@@ -28,7 +28,8 @@ class HintConfig:
     """Bytes of hints kept for all absent owners together."""
 
     lifetime_ms: int = 30 * 60 * 1000
-    """Milliseconds after which a hint is offered to the live owners one last time and then ends."""
+    """Milliseconds a hint lives at most. In its last quarter it is offered to all owners that can be reached, so that
+    enough of them hold it when it ends."""
 
     settle_s: float = 5.0
     """Seconds a target must have been reachable before replay begins, so that a flapping node is left alone."""

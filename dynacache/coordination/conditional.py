@@ -1,9 +1,9 @@
 """Operations that look before they write: conditions, previous values, deletes, touches, increments.
 
 What: ``Conditional`` reads a quorum first where the operation needs to know more than this node holds, then decides and
-writes in one step of this node. Deletes and increments of a key that is held here skip the read. A touch asks a quorum
-of the owners themselves: a copy that is cut off must not give a longer life to a version that was superseded
-elsewhere, because that version would be found again when its successor has expired without a trace.
+writes in one step of this node. Deletes and increments of a key that a complete copy holds here skip the read. A touch
+asks a quorum of the owners themselves: a copy that is cut off must not give a longer life to a version that was
+superseded elsewhere, because that version would be found again when its successor has expired without a trace.
 
 Invariant: the decision and the minting happen in one turn with nothing in between, so two such operations at one
 coordinator never both see the same state. Two coordinators may both decide yes (below level ``strong``); both versions
@@ -109,7 +109,7 @@ class Conditional:
             return True
         if request.operation in (SET, TOUCH):
             return request.operation == TOUCH
-        return self.writer.held(route, partition, request.key) is None
+        return not route.complete or self.writer.held(route, partition, request.key) is None
 
     def _may_be_blind(self, request: Request) -> bool:
         """An unconditional delete may act without having read: its tombstone then competes by time."""
@@ -124,7 +124,7 @@ class Conditional:
             return
         partition, key = operation.partition, operation.key
         if route.is_owner:
-            shared.store.merge(partition, key, record, shared.now_ms)
+            shared.merge(partition, key, record)
         elif not shared.hints.add(route.self_stands_for, partition, key, record, shared.now_ms, counted=False):
             raise OutOfMemory(f"hints for {route.self_stands_for} are at their limit; this node cannot stand in for it")
 

@@ -35,12 +35,20 @@ class Counters:
     hints_stored: int = 0
     hints_delivered: int = 0
     hints_refused: int = 0
+    hints_offered: int = 0
+    hints_superseded: int = 0
+    hints_expired: int = 0
     hints_lost: int = 0
     stale_tables: int = 0
     skewed_messages: int = 0
     old_messages: int = 0
     malformed_messages: int = 0
     conflicts_seen: int = 0
+    siblings_created: int = 0
+    siblings_resolved: int = 0
+    late_versions_discarded: int = 0
+    clock_refusals: int = 0
+    late_requests: int = 0
     retried_operations: int = 0
 
     def snapshot(self) -> dict[str, int]:

@@ -19,7 +19,7 @@ import attrs
 from dynacache.coordination.routes import Route
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.timeline import timeout_class_ms
-from dynacache.errors import ConnectionLost, NotEnoughReplicas, NotReady, TimedOut, error_from_code
+from dynacache.errors import ClockUnsafe, ConnectionLost, NotEnoughReplicas, NotReady, TimedOut, error_from_code
 from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import key_hash
 from dynacache.wire.messages import DELETE, ERROR, FORWARD, GET, SET
@@ -51,6 +51,8 @@ class _Forwarded:
     def replied(self, connection: ConnectionId, message: Message) -> bool:
         """Hand the reply to the client under its own id; a refusal is not definite if an earlier try may have been
         applied."""
+        if message[0] == ERROR and message[2] == ClockUnsafe.code and self.forwarder.elsewhere(self):
+            return True
         reply = list(message)
         reply[1] = self.rid
         if self.uncertain and reply[0] == ERROR and error_from_code(reply[2], "").definite:
@@ -117,6 +119,15 @@ class Forwarder:
                 "the connection to the node that serves this key ended, and no other can be reached"
             )
             shared.fail(forwarded.client, forwarded.rid, unsure if forwarded.uncertain else error)
+
+    def elsewhere(self, forwarded: _Forwarded) -> bool:
+        """Send a request that was refused, with nothing changed, to the next choice; False when there is none."""
+        shared = self.shared
+        try:
+            self._send(forwarded, shared.routes.route(key_hash(forwarded.message[2]) >> shared.partition_shift))
+        except NotEnoughReplicas:
+            return False
+        return True
 
     def repeat(self, forwarded: _Forwarded) -> bool:
         """Send a request that was refused unread once more, within its deadline; False when there is nobody to ask."""

@@ -18,7 +18,7 @@ from dynacache.coordination.requests import OPERATION_ID_LIMIT_BYTES, TTL_LIMIT_
 from dynacache.coordination.routes import Route
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.write import Writer
-from dynacache.errors import DynacacheError, InvalidRequest, NotReady
+from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, NotReady
 from dynacache.events import Close, ConnectionId, Message
 from dynacache.placement.partitions import fingerprint, key_hash
 from dynacache.types import Level
@@ -51,6 +51,16 @@ class Gate:
     conditional: Conditional
     forwarder: Forwarder
     stopping: bool = False
+    closed: bool = False
+    """Nothing is served: the node is stopping, or distrusts its clock."""
+
+    def stop(self) -> None:
+        """Serve nothing any more."""
+        self.stopping = self.closed = True
+
+    def distrust_clock(self, distrusted: bool) -> None:
+        """Serve nothing while this machine's clock is in doubt (``Shared.clock_safe``)."""
+        self.closed = self.stopping or distrusted
 
     def serve(self, connection: ConnectionId, messages: list[Message], hops: int = 0) -> None:
         """Serve a batch of requests from one connection."""
@@ -91,7 +101,7 @@ class Gate:
             or not 0 < timeout_ms <= shared.settings.longest_timeout_ms
             or (count > 5 and message[5])
             or count > 6
-            or self.stopping
+            or self.closed
         ):
             self._other(connection, message, hops)
             return
@@ -129,7 +139,7 @@ class Gate:
             )
             or (count > 8 and (message[8] or (count > 9 and message[9]) or (count > 10 and message[10] is not None)))
             or count > 12
-            or self.stopping
+            or self.closed
         ):
             self._other(connection, message, hops)
             return
@@ -153,6 +163,11 @@ class Gate:
             raise InvalidRequest(f"message kind: got {kind!r}, expected a client request")
         if self.stopping:
             raise NotReady("this node is stopping")
+        if self.closed:
+            self.shared.counters.clock_refusals += 1
+            raise ClockUnsafe(
+                "this node's clock differs from its peers'; it serves nothing until that is known or over"
+            )
         settings = self.shared.settings
         reading = kind == GET
         request = parse(

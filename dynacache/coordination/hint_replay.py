@@ -1,36 +1,46 @@
-"""Hinted handoff: bring hints to their owners when they are back, and offer old ones before they end.
+"""Hinted handoff: bring hints to their owners when they are back, and to all owners before they end.
 
-What: ``HintReplay.tick`` sends each reachable target one batch at a time, no faster than its rate; an acknowledged
-hint is removed if it is still the record that was sent. A hint that has lived its time is offered to the live owners
-of its partition; ``hand_over`` does both at once when the node stops.
+What: ``HintReplay.tick`` sends each reachable target one batch at a time, no faster than its rate; an acknowledged hint
+is removed if it is still the record that was sent. A hint whose target owns its key no longer (the member table has
+changed), or which is in the last quarter of its life, is offered to all present owners, again and again until a write
+quorum of every owner set holds it. ``hand_over`` does both at once when the node stops.
 
-Invariant: a hint is removed after an acknowledgement of its target, or after its last offer; a counted one whose offer
-reached fewer than a write quorum is counted as lost and noted, never dropped silently.
+Invariant: a hint ends once, counted by its reason: ``delivered`` to its target, ``offered`` to enough owners,
+``superseded`` by what this node knows of the key, ``expired`` (its value has, or it was one more copy of what enough
+owners took), or ``lost``: it stood for an acknowledgement and its time ended before enough owners held it. A loss is
+noted, never silent, and its partition is visited first by repair. Nothing leaves for anyone after its lifetime: a
+tombstone that supersedes it may have been reaped by then.
 
 Why slowly and after a pause: a storm of hints knocks a recovering node over again, and a flapping one would receive
-the same hints many times (brief R5.5).
+the same hints many times (brief R5.3 to R5.6, R2.4, R2.5, R2.7; DESIGN section 9).
 """
 
-from collections.abc import Sequence
+from collections import deque
+from typing import Any
 
 import attrs
 
 from dynacache.config.hints import HintConfig
+from dynacache.coordination.hint_offer import Offer, OfferedHint
 from dynacache.coordination.ports import HintsToReplay, KeptHint
-from dynacache.coordination.read_repair import RepairGroup
+from dynacache.coordination.routes import Route
 from dynacache.coordination.shared import Shared
-from dynacache.coordination.tally import required_answers
 from dynacache.coordination.timeline import timeout_class_ms
 from dynacache.errors import DynacacheError
 from dynacache.events import ConnectionId, Message
-from dynacache.types import Level, NodeId
+from dynacache.types import NodeId
 from dynacache.versioning import packed
-from dynacache.wire.messages import WHOLE_GROUP, WRITE
+from dynacache.wire.messages import TAKEN_UNCOUNTED, WHOLE_GROUP, WRITE
 
 __all__ = ["HintReplay"]
 
-_OFFERS_PER_TICK = 100
+_OFFERS_PER_TICK = 200
+_CHECKS_PER_TICK = 2_000
 _TICK_S = 0.1
+_OFFERED_SHARE = 0.25
+"""The last part of its life in which a hint is offered to all owners."""
+_OFFERS_PER_LIFE = 10
+"""Times an offer that falls short is repeated in that part, at most."""
 
 
 @attrs.define(eq=False)
@@ -45,7 +55,7 @@ class _Delivery:
     def replied(self, connection: ConnectionId, message: Message) -> bool:
         """Remove what was taken."""
         exceptions = message[3] if len(message) > 3 else None
-        refused = {each[0] for each in exceptions} if exceptions else set()
+        refused = {each[0] for each in exceptions if each[1] != TAKEN_UNCOUNTED} if exceptions else set()
         self.replay.delivered(self, refused)
         return True
 
@@ -70,21 +80,6 @@ class _Delivery:
 
 
 @attrs.define(eq=False)
-class _LastOffer:
-    """A hint at its end, offered to the live owners."""
-
-    shared: Shared
-    target: NodeId
-    counted: bool
-
-    def repaired(self, reached: bool) -> None:
-        """Count a loss if too few owners hold the record."""
-        if not reached and self.counted:
-            self.shared.counters.hints_lost += 1
-            self.shared.note("hint.lost", "warning", target=self.target)
-
-
-@attrs.define(eq=False)
 class HintReplay:
     """Drives the replay of a hint store."""
 
@@ -94,6 +89,12 @@ class HintReplay:
     next_tick_s: float = 0.0
     _busy: dict[NodeId, _Delivery] = attrs.field(factory=dict)
     _not_before_s: dict[NodeId, float] = attrs.field(factory=dict)
+    _to_check: list[tuple[NodeId, list[bytes]]] = attrs.field(factory=list)
+    """Hints, newest first, to be looked at because the owners have changed."""
+    _queue: deque[tuple[float, NodeId, bytes]] = attrs.field(factory=deque)
+    """Hints to be offered, each with the monotonic second from which it may be."""
+    _offers: int = 0
+    _is_stopping: bool = False
 
     def tick(self) -> None:
         """Send what may be sent now."""
@@ -101,22 +102,31 @@ class HintReplay:
         if shared.now_s < self.next_tick_s:
             return
         self.next_tick_s = shared.now_s + _TICK_S
+        self._check()
         for target in self.hints.targets():
-            link = shared.links.link(target)
-            settled = shared.now_s - link.connected_at_s >= self.settings.settle_s
-            if link.usable() and settled and self._not_before_s.get(target, 0.0) <= shared.now_s:
+            if shared.links.usable(target) and self._due_s(target) <= shared.now_s:
                 self._deliver(target)
-        self._offer(self.hints.expired(shared.now_ms, _OFFERS_PER_TICK))
+        before_end_ms = int(self.settings.lifetime_ms * _OFFERED_SHARE)
+        for target, key, hint in self.hints.ending(shared.now_ms, before_end_ms, _OFFERS_PER_TICK):
+            self._enqueue(target, key, hint)
+        self._offer_due()
+
+    def table_changed(self) -> None:
+        """Look at every hint once more: owners have changed."""
+        self._to_check = [(target, self.hints.keys(target)[::-1]) for target in self.hints.targets()]
 
     def hand_over(self) -> bool:
-        """Stopping: deliver without pause and offer the rest; True when nothing is left to do."""
+        """Stopping: deliver without pause and offer the rest once; True when nothing is left to do."""
+        self._is_stopping = True
         shared = self.shared
         for target in self.hints.targets():
             if shared.links.usable(target):
                 self._deliver(target)
             else:
-                self._offer([(target, key, hint) for key, hint in self.hints.batch(target, 1_000, 4 << 20)])
-        return not self._busy and not self.hints.targets()
+                for key, hint in self.hints.batch(target, 1_000, 4 << 20):
+                    self._enqueue(target, key, hint)
+        self._offer_due()
+        return not self._busy and not self._offers and not self.hints.targets()
 
     def give_up(self) -> None:
         """The time to stop has come: what was not handed over ends with this process, counted and told."""
@@ -126,6 +136,20 @@ class HintReplay:
         if left:
             self.shared.counters.hints_lost += sum(left)
             self.shared.note("hints.left", "warning", hints=len(left), counted=sum(left))
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Return the hints of each target: count, bytes, age of the oldest (ms), and in how many seconds replay goes
+        on (None while the target is away)."""
+        now_s = self.shared.now_s
+        return [
+            {
+                **row,
+                "next_replay_s": max(0.0, self._due_s(row["target"]) - now_s)
+                if self.shared.links.usable(row["target"])
+                else None,
+            }
+            for row in self.hints.summary(self.shared.now_ms)
+        ]
 
     def delivered(self, delivery: _Delivery, refused: set[int]) -> None:
         """Remove acknowledged hints and keep to the rate."""
@@ -143,11 +167,36 @@ class HintReplay:
         """Let the target have its next batch."""
         self._busy.pop(delivery.target, None)
 
+    def offered(self, hint: OfferedHint, reached: bool) -> None:
+        """End a hint that enough owners hold; offer it again later, or end it as its time is over."""
+        self._offers -= 1
+        current = self.hints.get(hint.target, hint.key)
+        if current is not hint.hint:
+            return
+        current.queued = False
+        if reached and self.hints.delivered(hint.target, hint.key, hint.record):
+            self.shared.counters.hints_offered += 1
+        elif self._is_stopping and not reached:
+            self._end_unheld(hint.target, hint.key, current)
+        else:
+            pause_s = self.settings.lifetime_ms * _OFFERED_SHARE / 1000 / _OFFERS_PER_LIFE
+            self._enqueue(hint.target, hint.key, current, 0.0 if reached else pause_s)
+
+    def _due_s(self, target: NodeId) -> float:
+        settled_s = self.shared.links.link(target).connected_at_s + self.settings.settle_s
+        return max(settled_s, self._not_before_s.get(target, 0.0))
+
     def _deliver(self, target: NodeId) -> None:
         if target in self._busy:
             return
         shared = self.shared
-        batch = self.hints.batch(target, self.settings.replay_batch_count, 256 * 1024)
+        batch = [
+            (key, hint)
+            for key, hint in self.hints.batch(target, self.settings.replay_batch_count, 256 * 1024)
+            if self._is_wanted(target, key, hint)
+        ]
+        if not batch:
+            return
         link = shared.links.link(target)
         connection = link.bulk_connection or link.connection
         delivery = _Delivery(self, target, connection, [(key, hint.record) for key, hint in batch])
@@ -158,34 +207,93 @@ class HintReplay:
         message = (WRITE, request_id, shared.clock.last, shared.digest, timeout_ms, None, payload)
         shared.effects.send(connection, message)
 
-    def _offer(self, hints: Sequence[tuple[NodeId, bytes, KeptHint]]) -> None:
-        """Offer hints to the live owners of their partitions, and end them."""
+    def _is_wanted(self, target: NodeId, key: bytes, hint: KeptHint) -> bool:
+        """Tell whether a hint is to be sent to its target; otherwise it ends here, or is offered to all owners."""
         shared = self.shared
-        for target, key, hint in hints:
-            self.hints.remove(target, key)
-            route = shared.routes.route(hint.partition)
-            record = packed.strip_local(hint.record)
-            if route.is_owner:
-                self._merge_own(hint.partition, key, record)
-            needed = required_answers(Level.QUORUM, len(route.owners)) - int(route.is_owner)
-            group = RepairGroup(
-                shared,
-                hint.partition,
-                key,
-                record,
-                list(route.others),
-                shared.settings.write_timeout_ms,
-                _LastOffer(shared, target, hint.counted),
-                needed,
-            )
-            group.start()
+        if shared.now_ms >= hint.stored_ms + self.settings.lifetime_ms:
+            self._end_unheld(target, key, hint)
+        elif target not in shared.routes.placement.write_owners(hint.partition):
+            self._enqueue(target, key, hint)
+        else:
+            return not self._is_spent(target, key, hint, shared.routes.route(hint.partition))
+        return False
 
-    def _merge_own(self, partition: int, key: bytes, record: bytes) -> None:
-        """Take a hint into this node's own copy; one that has no room for it is left to repair."""
+    def _is_spent(self, target: NodeId, key: bytes, hint: KeptHint, route: Route) -> bool:
+        """End a hint that nobody needs any more: its value has expired, or this owner knows its successor."""
         shared = self.shared
-        try:
-            fresh = shared.not_superseded(partition, key, record)
-            if fresh is not None:
-                shared.store.merge(partition, key, fresh, shared.now_ms)
-        except DynacacheError:
-            shared.store.dirty.add(partition)
+        if packed.clean(hint.record, shared.now_ms) is None:
+            shared.counters.hints_expired += 1
+        elif route.complete and shared.not_superseded(hint.partition, key, hint.record) is None:
+            shared.counters.hints_superseded += 1
+        else:
+            return False
+        self.hints.remove(target, key)
+        return True
+
+    def _end_unheld(self, target: NodeId, key: bytes, hint: KeptHint) -> None:
+        """End a hint whose time is over, and which too few owners are known to hold."""
+        shared = self.shared
+        self.hints.remove(target, key)
+        if shared.routes.route(hint.partition).is_owner:
+            shared.store.dirty.add(hint.partition)
+        if hint.counted:
+            shared.counters.hints_lost += 1
+            shared.note("hint.lost", "warning", target=target, partition=hint.partition)
+        else:
+            shared.counters.hints_expired += 1
+
+    def _check(self) -> None:
+        """After a change of owners: queue hints whose target owns their key no longer, and take those of keys that
+        this node owns by now."""
+        left = _CHECKS_PER_TICK
+        while self._to_check and left:
+            target, keys = self._to_check[-1]
+            while keys and left:
+                left -= 1
+                key = keys.pop()
+                hint = self.hints.get(target, key)
+                if hint is not None:
+                    self._check_one(target, key, hint)
+            if not keys:
+                self._to_check.pop()
+
+    def _check_one(self, target: NodeId, key: bytes, hint: KeptHint) -> None:
+        shared = self.shared
+        owners = shared.routes.placement.write_owners(hint.partition)
+        if target not in owners:
+            self._enqueue(target, key, hint)
+        elif shared.node_id in owners:
+            try:
+                shared.merge(hint.partition, key, packed.strip_local(hint.record))
+            except DynacacheError:
+                shared.store.dirty.add(hint.partition)
+
+    def _enqueue(self, target: NodeId, key: bytes, hint: KeptHint, pause_s: float = 0.0) -> None:
+        """Have a hint offered to all owners."""
+        if not hint.queued:
+            hint.queued = True
+            self._queue.append((self.shared.now_s + pause_s, target, key))
+
+    def _offer_due(self) -> None:
+        """Offer hints that are due, those of one route together."""
+        shared = self.shared
+        by_route: dict[Route, list[OfferedHint]] = {}
+        for _ in range(min(_OFFERS_PER_TICK, len(self._queue))):
+            due_s, target, key = self._queue.popleft()
+            hint = self.hints.get(target, key)
+            if hint is None or not hint.queued:
+                continue
+            if due_s > shared.now_s and not self._is_stopping:
+                self._queue.append((due_s, target, key))
+                continue
+            route = shared.routes.route(hint.partition)
+            if shared.now_ms >= hint.stored_ms + self.settings.lifetime_ms:
+                self._end_unheld(target, key, hint)
+            elif not self._is_spent(target, key, hint, route):
+                by_route.setdefault(route, []).append(OfferedHint(target, key, hint, hint.record))
+        self._start(by_route)
+
+    def _start(self, by_route: dict[Route, list[OfferedHint]]) -> None:
+        self._offers += sum(map(len, by_route.values()))
+        for route, hints in by_route.items():
+            Offer(self.shared, route, hints, self).start()

@@ -8,19 +8,31 @@ Why: the coordinator can then be tested on a store of ten lines, and storage can
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from pyroaring import BitMap
 
 from dynacache.types import NodeId
 
-__all__ = ["HintPort", "HintsToReplay", "KeptHint", "Repaired", "StorePort"]
+__all__ = ["Completeness", "HintPort", "HintsToReplay", "KeptHint", "Repaired", "StorePort"]
+
+
+class Completeness(Protocol):
+    """Which copies of this node may lack something.
+
+    ``warming``: partitions being filled; ``stale``: those that have not met a complete owner for too long, so that they
+    may lack deletions.
+    """
+
+    warming: BitMap
+    stale: BitMap
 
 
 class StorePort(Protocol):
     """Records of the partitions this node owns."""
 
     warming: BitMap
+    stale: BitMap
     dirty: BitMap
 
     def get(self, partition: int, key: bytes, now_ms: int) -> bytes | None:
@@ -51,6 +63,11 @@ class StorePort(Protocol):
         """Return why there is no record: None absent, else the evicted version's time (0 not remembered)."""
         ...
 
+    def superseded_before(self, partition: int, key: bytes) -> int | None:
+        """Return the hybrid time below which a version of a key that is not held was overwritten, deleted or expired
+        here; None when nothing of the kind is remembered."""
+        ...
+
 
 class HintPort(Protocol):
     """Records kept for owners that are away."""
@@ -75,7 +92,9 @@ class KeptHint(Protocol):
 
     partition: int
     record: bytes
+    stored_ms: int
     counted: bool
+    queued: bool
 
 
 class HintsToReplay(Protocol):
@@ -85,12 +104,20 @@ class HintsToReplay(Protocol):
         """Return the owners for whom hints are kept."""
         ...
 
+    def keys(self, target: NodeId) -> list[bytes]:
+        """Return the keys of a target's hints, oldest first."""
+        ...
+
+    def get(self, target: NodeId, key: bytes) -> KeptHint | None:
+        """Return one hint, None if there is none."""
+        ...
+
     def batch(self, target: NodeId, count: int, size_bytes: int) -> Sequence[tuple[bytes, KeptHint]]:
         """Return the oldest hints for ``target``."""
         ...
 
-    def expired(self, now_ms: int, count: int) -> Sequence[tuple[NodeId, bytes, KeptHint]]:
-        """Return hints that have lived their time."""
+    def ending(self, now_ms: int, before_end_ms: int, count: int) -> Sequence[tuple[NodeId, bytes, KeptHint]]:
+        """Return hints that have at most ``before_end_ms`` left to live and are not queued."""
         ...
 
     def delivered(self, target: NodeId, key: bytes, record: bytes) -> bool:
@@ -99,6 +126,10 @@ class HintsToReplay(Protocol):
 
     def remove(self, target: NodeId, key: bytes) -> None:
         """Remove a hint."""
+        ...
+
+    def summary(self, now_ms: int) -> list[dict[str, Any]]:
+        """Return count, bytes and age of the oldest of each target's hints."""
         ...
 
 

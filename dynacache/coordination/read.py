@@ -3,8 +3,9 @@
 What: ``Reader.get`` answers a plain read at ``one`` from this node's copy, asks one peer to compare versions for a
 quorum of two, and makes a ``ReadOperation`` of all other reads.
 
-Invariant: the plain path is taken only where it gives exactly what the operation would: no flags, this node is an
-owner, its memory is complete, the record holds one live value or there is none and none was evicted.
+Invariant: the plain path is taken only where it gives exactly what the operation would: no flags, this node's copy is a
+reader's and complete, the record holds one live value or there is none and none was evicted, and either the owners are
+not changing or the level does not promise that reads never go back.
 
 Why: four reads in five of a cache are plain; they must cost a dict lookup and a comparison elsewhere.
 """
@@ -41,13 +42,13 @@ class Reader:
         shared = self.shared
         if shared.turn_reply_bytes > shared.settings.turn_reply_limit_bytes:
             self._refuse()
-        if route.is_owner:
+        if route.complete:
             store = shared.store
             record = store.get(partition, key, shared.now_ms)
             if record is not None and record[1] == KIND_VALUE:
                 offset = HEADER_BYTES + 16 * record[3]
                 shared.turn_reply_bytes += len(record)
-                if level == Level.ONE or len(route.owners) == 1:
+                if level == Level.ONE or len(route.readers) == 1:
                     shared.counters.hits += 1
                     shared.effects.send(connection, (VALUE, rid, record[2] & PAYLOAD_RAW, record[offset:]))
                     return
@@ -59,7 +60,6 @@ class Reader:
                 record is None
                 and level != Level.ALL
                 and self._one_more_is_enough(route, level)
-                and partition not in store.warming
                 and store.missing(partition, key) is None
             ):
                 item = (connection, rid, key, None, 0, partition, level, timeout_ms)
@@ -111,11 +111,16 @@ class Reader:
         raise Overloaded(f"the reads sent together ask for more than {limit_bytes} bytes; send fewer at once")
 
     def _one_more_is_enough(self, route: Route, level: int) -> bool:
-        return bool(route.others) and (level == Level.ONE or required_answers(level, len(route.owners)) == 2)
+        if level != Level.ONE and (
+            required_answers(level, len(route.readers)) != 2
+            or (len(route.owner_sets) > 1 and level not in (Level.ONE, Level.QUORUM))
+        ):
+            return False
+        return bool(route.sources)
 
     def _peer(self, route: Route) -> Target:
         """Return the owner to compare with: another one in each round, so that load is spread."""
-        others, rounds = route.others, self.asker.rounds
+        others, rounds = route.sources, self.asker.rounds
         chosen = others[rounds % len(others)]
         if len(others) > 1:
             links, now_s = self.shared.links, self.shared.now_s

@@ -49,6 +49,7 @@ class ReadBatch:
     _sent_at_s: float = 0.0
     _slow_calls: int = 0
     _resends: int = 0
+    _digest: int = 0
 
     def start(self) -> None:
         """Send the question."""
@@ -107,8 +108,15 @@ class ReadBatch:
             self._operation(item).expired(self.target)
 
     def refused(self, connection: ConnectionId) -> bool:
-        """Ask once more after the tables were made equal."""
+        """Ask once more after the tables were made equal; if ours has changed, every item begins again."""
         self._resends += 1
+        if self._digest != self.shared.digest:
+            items, self.items = self.items, []
+            for item in items:
+                operation = self._operation(item)
+                if not operation.restart():
+                    operation.unanswered(self.target)
+            return False
         if self._resends > _RESEND_LIMIT:
             return False
         self._send()
@@ -116,23 +124,26 @@ class ReadBatch:
 
     def _send(self) -> None:
         shared = self.shared
+        self._digest = shared.digest
         message = (READ, self.request_id, shared.clock.last, shared.digest, self.timeout_ms, self.payload)
         shared.effects.send(self.target.connection, message)
 
     def _take(self, items: list[FastItem | ReadOperation], answers: list[Any]) -> None:
-        sends = self.shared.effects.sends
-        counters = self.shared.counters
+        shared = self.shared
+        sends, counters, missed = shared.effects.sends, shared.counters, shared.misses.latest.append
+        own, peer, now_ms = shared.node_id, self.target.node_id, shared.now_ms
         for item, answer in zip(items, answers, strict=True):
             reply: Message
             if isinstance(item, ReadOperation):
                 item.answered(self.target, answer)
                 continue
-            connection, rid, _, record, offset, _, _, _ = item
+            connection, rid, key, record, offset, _, level, _ = item
             if answer is True and record is not None:
                 counters.hits += 1
                 reply = (VALUE, rid, record[2] & PAYLOAD_RAW, record[offset:])
             elif answer is None and record is None:
                 counters.misses += 1
+                missed((key, now_ms, level, MissReason.NEVER_WRITTEN, own, peer))
                 reply = (MISS, rid, MissReason.NEVER_WRITTEN)
             else:
                 counters.digest_mismatches += 1

@@ -16,6 +16,7 @@ import attrs
 from dynacache.coordination.ports import Repaired
 from dynacache.coordination.routes import Target
 from dynacache.coordination.shared import Shared
+from dynacache.coordination.tally import Tally
 from dynacache.coordination.timeline import timeout_class_ms
 from dynacache.events import ConnectionId, Message
 from dynacache.wire.messages import WRITE
@@ -27,11 +28,11 @@ __all__ = ["RepairGroup", "repair_targets"]
 
 
 def repair_targets(operation: "ReadOperation") -> tuple[list[Target], list[Target]]:
-    """Return (machines that hold less than the merged version, machines whose memory is incomplete)."""
-    own = operation.shared.node_id
-    older = [node for node, record in operation.records.items() if record != operation.merged and node != own]
+    """Return (machines that hold less than the merged version, owners whose memory is incomplete and hold less)."""
+    own, merged = operation.shared.node_id, operation.merged
+    older = [node for node, record in operation.records.items() if record != merged and node != own]
     older += [node for node in operation.absent if node != own]
-    unfilled = [node for node in operation.unknown if node != own]
+    unfilled = [node for node in operation.unknown if operation.incomplete.get(node) != merged and node != own]
     asked = operation.asked
     owners = set(operation.route.owners)
     return (
@@ -42,7 +43,10 @@ def repair_targets(operation: "ReadOperation") -> tuple[list[Target], list[Targe
 
 @attrs.define(eq=False)
 class RepairGroup:
-    """One record on its way to the replicas that lack it."""
+    """One record on its way to the replicas that lack it.
+
+    ``operation`` hears once whether ``tally`` was won by their acknowledgements.
+    """
 
     shared: Shared
     partition: int
@@ -51,7 +55,7 @@ class RepairGroup:
     targets: list[Target]
     timeout_ms: int
     operation: Repaired | None = None
-    needed: int = 0
+    tally: Tally | None = None
     waiting: dict[ConnectionId, Target] = attrs.field(factory=dict)
     _request_id: int = 0
 
@@ -71,10 +75,15 @@ class RepairGroup:
 
     def replied(self, connection: ConnectionId, message: Message) -> bool:
         """Count an acknowledgement without exceptions."""
-        if self.waiting.pop(connection, None) is not None and not (len(message) > 3 and message[3]):
-            self.needed -= 1
-            if self.needed == 0 and self.operation is not None:
-                self.operation.repaired(True)
+        target = self.waiting.pop(connection, None)
+        taken = target is not None and not (len(message) > 3 and message[3])
+        if (
+            target is not None
+            and taken
+            and self.tally is not None
+            and self.tally.add(target.node_id, target.stands_for)
+        ):
+            self._tell(True)
         return self._finished()
 
     def lost(self, connection: ConnectionId) -> bool:
@@ -87,8 +96,7 @@ class RepairGroup:
 
     def overdue(self) -> None:
         """The deadline has passed."""
-        if self.operation is not None and self.needed > 0:
-            self.operation.repaired(False)
+        self._tell(False)
 
     def refused(self, connection: ConnectionId) -> bool:
         """A repair refused for a stale table is left to the next read."""
@@ -100,6 +108,11 @@ class RepairGroup:
         payload = [self.key, self.record]
         clock, digest = shared.clock.last, shared.digest
         shared.effects.send(connection, (WRITE, self._request_id, clock, digest, self.timeout_ms, hint_for, payload))
+
+    def _tell(self, reached: bool) -> None:
+        operation, self.operation = self.operation, None
+        if operation is not None:
+            operation.repaired(reached)
 
     def _finished(self) -> bool:
         if self.waiting:

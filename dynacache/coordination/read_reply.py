@@ -16,7 +16,7 @@ from dynacache.datatypes.reading import View, read
 from dynacache.errors import DynacacheError
 from dynacache.events import Message
 from dynacache.placement.partitions import fingerprint
-from dynacache.types import MissReason
+from dynacache.types import MissReason, NodeId
 from dynacache.versioning.context import make_context
 from dynacache.versioning.hybrid_clock import milliseconds
 from dynacache.wire.messages import (
@@ -32,7 +32,7 @@ from dynacache.wire.messages import (
 if TYPE_CHECKING:
     from dynacache.coordination.read_operation import ReadOperation
 
-__all__ = ["Concluded", "metadata_of", "miss_reason", "reply_to_read"]
+__all__ = ["Concluded", "answers_of", "metadata_of", "miss_reason", "reply_to_read"]
 
 
 @attrs.frozen
@@ -60,7 +60,10 @@ def reply_to_read(operation: "ReadOperation", outcome: Concluded) -> None:
         message = (VALUE, operation.rid, view.flags & PAYLOAD_RAW, payload)
     else:
         shared.counters.misses += 1
-        message = (MISS, operation.rid, miss_reason(outcome, view))
+        reason = miss_reason(outcome, view)
+        answers = answers_of(operation)
+        shared.misses.latest.append((operation.key, shared.now_ms, operation.level, reason, shared.node_id, answers))
+        message = (MISS, operation.rid, reason)
     shared.effects.send(operation.connection, message if metadata is None else (*message, metadata))
 
 
@@ -69,6 +72,15 @@ def miss_reason(outcome: Concluded, view: View | None) -> MissReason:
     if view is None:
         return outcome.reason
     return MissReason.DELETED if view.tombstone else MissReason.EXPIRED
+
+
+def answers_of(operation: "ReadOperation") -> dict[NodeId, str]:
+    """Return in a word what each machine asked has answered."""
+    now_ms = operation.shared.now_ms
+    told = dict.fromkeys(operation.asked, "silent") | dict.fromkeys(operation.unknown, "unknown")
+    for node_id, record in operation.records.items():
+        told[node_id] = "found" if read(record, now_ms).found else "deleted or expired"
+    return told | dict.fromkeys(operation.absent, "absent") | dict.fromkeys(operation.evicted, "evicted")
 
 
 def metadata_of(record: bytes, view: View, key: bytes) -> dict[str, Any]:

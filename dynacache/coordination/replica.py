@@ -5,6 +5,8 @@ and acknowledges the group with one message; ``READ`` answers every key with the
 
 Invariant: a sender with another member table is corrected before it is served. A message from the future (beyond the
 allowed skew) or too old is not merged and not acknowledged. A malformed record is refused by position; the rest counts.
+What a stale copy takes is named, so that it does not count: it may not survive the copy's becoming whole. A copy that
+is warming, stale or not a reader's answers with data that does not count, and never with "absent".
 
 Why one acknowledgement: a group's keys share their fate on this node, and naming the exceptions is cheaper than
 confirming the rule (DESIGN section 3, rule 3; brief R2.5 for the age).
@@ -20,7 +22,7 @@ from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import key_hash
 from dynacache.types import NodeId
 from dynacache.versioning import packed
-from dynacache.wire.messages import KEY_LIMIT_BYTES, READ_REPLY, WHOLE_GROUP, WRITE_ACK
+from dynacache.wire.messages import KEY_LIMIT_BYTES, READ_REPLY, TAKEN_UNCOUNTED, WHOLE_GROUP, WRITE_ACK
 
 __all__ = ["Replica"]
 
@@ -35,7 +37,7 @@ class Replica:
         """Merge a group of records and acknowledge it. The caller has checked the table digest."""
         shared = self.shared
         _, request_id, clock, _, _, hint_for, payload = message[:7]
-        if not self._clock_accepted(clock):
+        if not shared.clock_safe or not self._clock_accepted(clock):
             self._refuse_group(connection, request_id, ClockUnsafe)
             return
         if (shared.clock.last >> 16) - (clock >> 16) > shared.settings.max_message_age_ms:
@@ -44,7 +46,12 @@ class Replica:
         if type(payload) is not list or len(payload) & 1:
             self._refuse_group(connection, request_id, InvalidRequest)
             return
-        exceptions = self._merge(payload) if hint_for is None else self._keep_hints(hint_for, payload)
+        if hint_for is not None:
+            exceptions = self._keep_hints(hint_for, payload)
+        else:
+            exceptions = self._merge(payload)
+            if shared.store.stale:
+                exceptions = self._except_stale(payload, exceptions)
         shared.counters.replica_writes += len(payload) >> 1
         shared.effects.send(connection, (WRITE_ACK, request_id, shared.clock.last, exceptions))
 
@@ -54,6 +61,9 @@ class Replica:
         _, request_id, clock, _, _, payload = message[:6]
         self._clock_accepted(clock)
         answers: list[Any] = []
+        if not shared.clock_safe and type(payload) is list:
+            shared.effects.send(connection, (READ_REPLY, request_id, shared.clock.last, [False] * (len(payload) >> 1)))
+            return
         if type(payload) is list and not len(payload) & 1:
             shared.counters.replica_reads += len(payload) >> 1
             answer = self._answer
@@ -63,8 +73,8 @@ class Replica:
     def _merge(self, payload: list[Any]) -> list[list[int]] | None:
         """Merge records into the store; returns the positions refused, None when all were taken."""
         shared = self.shared
-        store, shift, now_ms = shared.store, shared.partition_shift, shared.now_ms
-        merge_newer, merge, is_well_formed = store.merge_newer, store.merge, packed.is_well_formed
+        shift, now_ms = shared.partition_shift, shared.now_ms
+        merge_newer, merge, is_well_formed = shared.store.merge_newer, shared.merge, packed.is_well_formed
         refused: list[list[int]] | None = None
         for index in range(0, len(payload), 2):
             key, record = payload[index], payload[index + 1]
@@ -76,14 +86,25 @@ class Replica:
                     continue
                 if not is_well_formed(record):
                     raise InvalidRequest("malformed record")
-                fresh = shared.not_superseded(partition, key, record)
-                if fresh is not None:
-                    merge(partition, key, fresh, now_ms)
+                merge(partition, key, record)
             except DynacacheError as error:
                 refused = _except(refused, index, error)
         if shared.hints.total_bytes:
             self._refresh_hints(payload, refused)
         return refused
+
+    def _except_stale(self, payload: list[Any], refused: list[list[int]] | None) -> list[list[int]] | None:
+        """Name what was taken into stale copies, so that nobody counts it."""
+        shared = self.shared
+        positions = {position for position, _ in refused or ()}
+        stale = [
+            [index >> 1, TAKEN_UNCOUNTED]
+            for index in range(0, len(payload), 2)
+            if index >> 1 not in positions and key_hash(payload[index]) >> shared.partition_shift in shared.store.stale
+        ]
+        if len(stale) == len(payload) >> 1:
+            return [[WHOLE_GROUP, TAKEN_UNCOUNTED]]
+        return [*(refused or ()), *stale] or None
 
     def _refresh_hints(self, payload: list[Any], refused: list[list[int]] | None) -> None:
         """Let hints for others follow what this node has just taken."""
@@ -119,12 +140,12 @@ class Replica:
             hinted = shared.hints.find(key)
             return False if hinted is None else packed.strip_local(hinted)
         record = shared.store.get(partition, key, shared.now_ms)
+        if not route.complete:
+            return False if record is None else shared.incomplete_answer(partition, record)
         if record is not None:
             if prefix is not None and packed.matches_prefix(record, prefix):
                 return True
             return packed.strip_local(record)
-        if partition in shared.store.warming:
-            return False
         return shared.store.missing(partition, key)
 
     def _clock_accepted(self, clock: Any) -> bool:

@@ -18,9 +18,11 @@ import attrs
 from dynacache.config.coordination import CoordinationConfig
 from dynacache.coordination.counters import Counters
 from dynacache.coordination.links import Links
+from dynacache.coordination.misses import MissMemory
 from dynacache.coordination.ports import HintPort, StorePort
 from dynacache.coordination.routes import Routes
 from dynacache.coordination.timeline import Timeline
+from dynacache.datatypes.reading import read
 from dynacache.errors import DynacacheError, TimedOut, UnavailableError
 from dynacache.events import ConnectionId, Effects, Message, Note
 from dynacache.types import NodeId
@@ -71,6 +73,8 @@ class Shared:
     random: Random
     counters: Counters
     partition_shift: int
+    stale_after_ms: int
+    """A copy that has not met a complete owner for so long may lack deletions that are reaped elsewhere."""
     digest: int = 0
     effects: Effects = attrs.field(factory=Effects)
     now_s: float = 0.0
@@ -80,6 +84,9 @@ class Shared:
     """This machine's own clock: what other nodes' clocks are held against."""
     turn_reply_bytes: int = 0
     """Bytes of values this turn has promised to clients; past the limit it promises no more."""
+    clock_safe: bool = True
+    """This machine's clock agrees with its peers'; otherwise the node serves nothing."""
+    misses: MissMemory = attrs.field(factory=MissMemory)
     pending: dict[int, Pending] = attrs.field(factory=dict)
     deadlines: Timeline = attrs.field(factory=Timeline)
     attention: Timeline = attrs.field(factory=Timeline)
@@ -95,14 +102,45 @@ class Shared:
         return request_id
 
     def not_superseded(self, partition: int, key: bytes, record: bytes) -> bytes | None:
-        """Return what of a record is no older than the version of the key that was evicted here, if one was.
+        """Return what of a record is no older than what this copy remembers to have overwritten, deleted or let expire.
 
-        What is older was superseded by it: a late hint must not bring back what was overwritten before memory pressure
-        threw the successor out. It counts as taken, since something newer has been witnessed.
+        Everything that comes from elsewhere passes here before it is merged: a late hint, forward, repair or transfer
+        must not bring back what was overwritten before memory pressure threw the successor out, or deleted before the
+        tombstone was reaped. What is left out counts as taken, since something newer has been witnessed.
         """
         store = self.store
-        evicted = None if store.peek(partition, key) is not None else store.missing(partition, key)
-        return packed.since(record, evicted) if evicted else record
+        if store.peek(partition, key) is not None:
+            return record
+        before = store.superseded_before(partition, key)
+        if not before:
+            return record
+        fresh = packed.since(record, before)
+        self.counters.late_versions_discarded += fresh is not record
+        return fresh
+
+    def merge(self, partition: int, key: bytes, record: bytes) -> bytes | None:
+        """Merge a record from elsewhere into this node's own copy, as far as it is not superseded; return what is held
+        then, None for nothing. Raises as ``StorePort.merge``."""
+        held = self.store.peek(partition, key)
+        fresh = record if held is not None else self.not_superseded(partition, key, record)
+        if fresh is None:
+            return None
+        merged = self.store.merge(partition, key, fresh, self.now_ms)
+        if merged is not None and merged[1] == packed.MANY and merged is not held:
+            grown = self.sibling_count(merged) > max(1, self.sibling_count(held))
+            self.counters.siblings_created += grown
+        return merged
+
+    def sibling_count(self, record: bytes | None) -> int:
+        """Return how many concurrent values a record holds."""
+        return 0 if record is None else read(record, self.now_ms).sibling_count
+
+    def incomplete_answer(self, partition: int, record: bytes) -> list[bytes | int]:
+        """Return what a copy that is warming or stale answers a read: data that does not count (``wire.messages``)."""
+        record = packed.strip_local(record)
+        if partition in self.store.stale:
+            return [record, max(0, self.now_ms - self.stale_after_ms) << 16]
+        return [record]
 
     def fail(self, connection: ConnectionId, rid: int, error: DynacacheError) -> None:
         """Answer a client with an error."""

@@ -23,6 +23,7 @@ from dynacache.placement.partitions import key_hash
 from dynacache.types import Level
 from dynacache.versioning import packed
 from dynacache.versioning.context import Context
+from dynacache.versioning.packed import MANY
 from dynacache.wire.messages import DONE, GROUP_LIMIT_KEYS
 
 __all__ = ["Writer"]
@@ -36,7 +37,7 @@ class Writer:
 
     shared: Shared
     operations: OperationIds
-    _groups: dict[tuple[Route, int, int, bool], WriteGroup] = attrs.field(factory=dict)
+    _groups: dict[tuple[Route, int, int, bool, int], WriteGroup] = attrs.field(factory=dict)
 
     def set(
         self,
@@ -63,7 +64,7 @@ class Writer:
         now_ms = shared.now_ms
         old = shared.store.peek(partition, key) if route.is_owner else shared.hints.find(key)
         store = shared.store
-        unknown = old is None and (partition in store.warming or store.missing(partition, key) is not None)
+        unknown = not route.complete or (old is None and store.missing(partition, key) is not None)
         clock = shared.clock
         clock.last = time = clock.last + 1
         expire_ms = now_ms + ttl_ms if ttl_ms else 0
@@ -71,6 +72,8 @@ class Writer:
             old, shared.issuer, time, expire_ms, payload_flags, payload, now_ms, None, unknown
         )
         if old is not None and route.is_owner:
+            if old[1] == MANY:
+                self.count_resolved(old)
             store.replace(partition, key, old, local)
         else:
             self.keep(route, partition, key, local)
@@ -97,9 +100,11 @@ class Writer:
         shared = self.shared
         old = self.held(route, partition, key) or created
         time = time or self._tick()
+        unknown = old is None or not route.complete
         local, replica = packed.write(
-            old, shared.issuer, time, expire_ms, payload_flags, payload, shared.now_ms, context, old is None
+            old, shared.issuer, time, expire_ms, payload_flags, payload, shared.now_ms, context, unknown
         )
+        self.count_resolved(old)
         self.keep(route, partition, key, local)
         return replica
 
@@ -108,6 +113,7 @@ class Writer:
         shared = self.shared
         old = self.held(route, partition, key)
         local, replica = packed.delete(old, shared.issuer, self._tick(), shared.now_ms, context, blind)
+        self.count_resolved(old)
         self.keep(route, partition, key, local)
         return replica
 
@@ -141,6 +147,19 @@ class Writer:
             return self.shared.store.get(partition, key, self.shared.now_ms)
         return self.shared.hints.find(key)
 
+    def count_resolved(self, old: bytes | None) -> None:
+        """Count the concurrent values that a write replaces beyond the first: that many writes are discarded by it."""
+        if old is not None and old[1] == MANY:
+            self.shared.counters.siblings_resolved += max(0, self.shared.sibling_count(old) - 1)
+
+    def again(self, group: WriteGroup) -> None:
+        """Start the unanswered writes of a group once more, because the owners have changed under it."""
+        shared = self.shared
+        left_ms = group.left_ms()
+        for partition, key, record, reply in group.unanswered():
+            route = shared.routes.route(partition)
+            self.replicate(route, partition, key, record, group.level, left_ms, reply, group.restarts + 1)
+
     def keep(self, route: Route, partition: int, key: bytes, local: bytes) -> None:
         """Store a minted record where this node holds the partition; raises ``OutOfMemory`` with nothing changed."""
         shared = self.shared
@@ -158,16 +177,18 @@ class Writer:
         level: int,
         timeout_ms: int,
         reply: tuple[ConnectionId, Message],
+        restarts: int = 0,
     ) -> None:
         """Add a record to the turn's group of its route and level; ``reply`` leaves when the level is reached."""
         if self.shared.hints.total_bytes and route.is_owner:
             self.shared.hints.refresh(key, record)
         size = len(key) + len(record)
         bulk = size > BULK_BYTES
-        group_key = (route, level, timeout_ms, bulk)
+        group_key = (route, level, timeout_ms, bulk, restarts)
         group = self._groups.get(group_key)
         if group is None:
             group = self._groups[group_key] = WriteGroup(self.shared, route, level, timeout_ms, bulk)
+            group.restarts, group.again = restarts, self.again
         group.replies.append(reply)
         group.partitions.append(partition)
         payload = group.payload

@@ -3,13 +3,17 @@
 What: one ``WRITE`` message carries every key of the group, one acknowledgement answers for all of them, one tally
 counts. A replica that refuses single keys names their positions; each of those goes on with a tally of its own.
 
-Invariant: clients are answered once, when every owner set has its acknowledgements or the deadline passes. An owner
+Invariant: clients are answered once, when every owner set has its acknowledgements or the deadline passes. All
+acknowledgements that are counted were given under one member table: when the owners have changed, whatever is not
+answered yet starts again as a new group. What a stale copy takes does not count above level one. An owner
 that has not acknowledged when the group ends (or whose link is lost) has a hint, at a fallback that acknowledged for it
 or here; if neither has room the partition is marked dirty. A fallback stands in for one owner, never beside it.
 
 Why groups: the work per key shrinks to building its record; everything that counts is done once a batch (DESIGN
 section 3). Sloppy quorums and hinted handoff: Dynamo section 4.6.
 """
+
+from collections.abc import Callable
 
 import attrs
 
@@ -20,7 +24,7 @@ from dynacache.coordination.tally import Tally
 from dynacache.coordination.timeline import timeout_class_ms
 from dynacache.events import ConnectionId, Message
 from dynacache.types import Level, NodeId
-from dynacache.wire.messages import WHOLE_GROUP, WRITE
+from dynacache.wire.messages import TAKEN_UNCOUNTED, WHOLE_GROUP, WRITE
 
 __all__ = ["BULK_BYTES", "WriteGroup"]
 
@@ -49,11 +53,16 @@ class WriteGroup:
     size_bytes: int = 0
     answered: bool = False
     request_id: int = 0
+    restarts: int = 0
+    again: Callable[["WriteGroup"], None] | None = None
+    """Starts what is not answered yet once more, under the present owners."""
     tally: Tally = attrs.field(init=False)
     waiting: dict[ConnectionId, Target] = attrs.field(factory=dict)
     _used: set[NodeId] = attrs.field(factory=set)
     _sent_at_s: float = 0.0
     _resends: int = 0
+    _digest: int = 0
+    _is_over: bool = False
     _solos: dict[int, "WriteGroup"] = attrs.field(factory=dict)
 
     def start(self) -> None:
@@ -61,10 +70,13 @@ class WriteGroup:
         shared, route = self.shared, self.route
         self.tally = Tally.at_level(self.level, route.owner_sets)
         self._sent_at_s = shared.now_s
+        self._digest = shared.digest
         self.request_id = shared.new_request(
             self, timeout_class_ms(self.timeout_ms), shared.settings.replica_timeout_ms
         )
-        if route.self_stands_for and (route.is_owner or self.level in (Level.ONE, Level.QUORUM)):
+        sloppy = self.level in (Level.ONE, Level.QUORUM)
+        counts = route.counts_self or self.level == Level.ONE
+        if route.self_stands_for and counts and (route.is_owner or sloppy):
             self.tally.add(shared.node_id, route.self_stands_for)
         self._send_to_owners()
         if route.absent:
@@ -93,6 +105,8 @@ class WriteGroup:
 
     def lost(self, connection: ConnectionId) -> bool:
         """A link ended: let a fallback stand in, or keep the hint here."""
+        if self._is_over:
+            return True
         target = self.waiting.pop(connection, None)
         if target is not None and not self._stand_in(target):
             self._hint(target)
@@ -109,6 +123,8 @@ class WriteGroup:
 
     def overdue(self) -> None:
         """End of the group: hint whoever is missing, and tell the clients if the level was not reached."""
+        if self._is_over:
+            return
         shared = self.shared
         for solo in self._solos.values():
             solo.overdue()
@@ -125,8 +141,36 @@ class WriteGroup:
                 if position not in self._solos:
                     shared.timed_out(connection, message[1], "write", counted, needed)
 
+    def left_ms(self) -> int:
+        """Return what is left of the time the client gave, at least 1."""
+        return max(1, self.timeout_ms - int((self.shared.now_s - self._sent_at_s) * 1000))
+
+    def unanswered(self) -> list[tuple[int, bytes, bytes, tuple[ConnectionId, Message]]]:
+        """Return (partition, key, record, reply) of the writes whose clients wait, and leave their answers to whoever
+        asked; what was answered gets hints for the owners still awaited."""
+        found = []
+        for position, partition in enumerate(self.partitions):
+            group = self._solos.get(position, self)
+            if not group.answered:
+                key, record = self.payload[2 * position : 2 * position + 2]
+                found.append((partition, key, record, self.replies[position]))
+            else:
+                for target in self.waiting.values():
+                    self._keep(position, target.stands_for)
+        self.answered = True
+        self._solos.clear()
+        self.waiting.clear()
+        return found
+
     def refused(self, connection: ConnectionId) -> bool:
-        """Send once more to a node whose table was newer or older than ours."""
+        """Send once more to a node whose table was newer or older than ours; if ours has changed by that, begin again
+        with the present owners."""
+        if self._digest != self.shared.digest and not self.answered:
+            if self.again is None or self.restarts >= _RESEND_LIMIT:
+                return False
+            self.again(self)
+            self._is_over = True
+            return False
         target = self.waiting.get(connection)
         if target is None or self._resends >= _RESEND_LIMIT:
             return False
@@ -196,19 +240,26 @@ class WriteGroup:
                 queue.append(message)
 
     def _except(self, target: Target, exceptions: list[list[int]]) -> None:
-        """Take an acknowledgement that leaves some keys out."""
-        positions = {each[0] for each in exceptions}
-        if WHOLE_GROUP in positions:
-            self._hint(target)
+        """Take an acknowledgement that leaves some keys out, or took them without its counting."""
+        codes = {each[0]: each[1] for each in exceptions}
+        if WHOLE_GROUP in codes:
+            if codes[WHOLE_GROUP] != TAKEN_UNCOUNTED:
+                if not self._stand_in(target):
+                    self._hint(target)
+            elif self.level == Level.ONE:
+                self._acknowledged(target)
             return
-        for position in sorted(positions):
+        if self.level == Level.ONE:
+            codes = {position: code for position, code in codes.items() if code != TAKEN_UNCOUNTED}
+        for position in sorted(codes):
             if 0 <= position < len(self.partitions) and position not in self._solos:
                 self._solos[position] = self._split(position)
         for position, solo in self._solos.items():
-            if position in positions:
-                solo._hint(target)
-            else:
+            code = codes.get(position)
+            if code is None:
                 solo._acknowledged(target)
+            elif code != TAKEN_UNCOUNTED:
+                solo._hint(target)
         if self.tally.add(target.node_id, target.stands_for) and not self.answered:
             self._answer()
 
@@ -226,17 +277,20 @@ class WriteGroup:
 
     def _hint(self, target: Target) -> None:
         """Keep the group's records for an owner that did not acknowledge, unless a fallback did for it."""
-        owner = target.stands_for
-        if owner in self.tally.covered:
-            return
+        if target.stands_for not in self.tally.covered:
+            for position in range(len(self.partitions)):
+                self._keep(position, target.stands_for)
+
+    def _keep(self, position: int, owner: NodeId) -> None:
+        """Keep one record for an owner; where there is no room for it, repair visits the partition first."""
         shared = self.shared
-        for index, partition in enumerate(self.partitions):
-            key, record = self.payload[2 * index], self.payload[2 * index + 1]
-            if shared.hints.add(owner, partition, key, record, shared.now_ms, counted=False):
-                shared.counters.hints_stored += 1
-            else:
-                shared.counters.hints_refused += 1
-                shared.store.dirty.add(partition)
+        key, record = self.payload[2 * position : 2 * position + 2]
+        partition = self.partitions[position]
+        if shared.hints.add(owner, partition, key, record, shared.now_ms, counted=False):
+            shared.counters.hints_stored += 1
+        else:
+            shared.counters.hints_refused += 1
+            shared.store.dirty.add(partition)
 
     def _finished(self) -> bool:
         if self.waiting:

@@ -46,8 +46,10 @@ from dynacache.events import (
 from dynacache.membership.birth import Birth
 from dynacache.membership.state import Member
 from dynacache.membership.swim import Swim
+from dynacache.node.clock_watch import ClockWatch
 from dynacache.node.members import Members
 from dynacache.node.peer_messages import Peer, PeerMessages
+from dynacache.node.quarantine import Quarantine
 from dynacache.node.repair_port import NodeRepairPort
 from dynacache.node.reports import Reports
 from dynacache.node.upkeep import Upkeep
@@ -71,6 +73,9 @@ __all__ = ["Node"]
 
 _TICK_S = 0.05
 """Housekeeping (links, hints, clean-up, operation ids) runs at most this often."""
+
+_CLOCK_MOVED_MS = 50
+"""The wall clock is looked at when it is further than this from where the monotonic one says it should be."""
 
 _IDLE_TICK_S = 0.5
 """Housekeeping runs at least this often, when nothing is known to be due earlier."""
@@ -112,10 +117,11 @@ class Node:
             clock=clock,
             issuer=ActorIssuer(incarnation),
             links=self.links,
-            routes=Routes(node_id, Placement.from_table(table), self.links),
+            routes=Routes(node_id, Placement.from_table(table), self.links, self.engine),
             random=random,
             counters=self.counters,
             partition_shift=partition_shift(table.partition_count),
+            stale_after_ms=int(config.storage.gc_grace_max_ms * STALE_SHARE),
             now_s=now.monotonic_s,
             now_ms=now.wall_ms,
             wall_ms=now.wall_ms,
@@ -133,7 +139,7 @@ class Node:
         self.reports = Reports(self)
         self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
         self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
-        self.members.owners_changed = self.upkeep.table_changed
+        self.members.owners_changed = self._owners_changed
         self.transfer = self._transfer()
         self.upkeep.add("transfer", self.transfer)
         grace_ms = config.storage.gc_grace_max_ms
@@ -143,7 +149,15 @@ class Node:
         self.transfer.ended = self.exchange.synced
         if not complete:
             self.transfer.start_empty()
-        self.peer_messages = PeerMessages(shared, self.members, self.replica, self.gate, self.upkeep)
+        self.quarantine = Quarantine(
+            shared,
+            self.engine,
+            self.hints,
+            ClockWatch.starting(settings.max_clock_skew_ms, now),
+            self.gate.distrust_clock,
+            self._begin_warming,
+        )
+        self.peer_messages = PeerMessages(shared, self.members, self.replica, self.gate, self.upkeep, self.quarantine)
         self._peers: dict[ConnectionId, Peer] = {}
         self._started = False
         self._stop_deadline_s: float | None = None
@@ -159,7 +173,10 @@ class Node:
         shared.now_s = now.monotonic_s
         clock = shared.clock
         shared.wall_ms = now.wall_ms
-        clock.tick(now.wall_ms)
+        if abs(now.wall_ms - now.monotonic_s * 1000 - self.quarantine.watch.offset_ms) > _CLOCK_MOVED_MS:
+            self.quarantine.moved(now)
+            self._next_tick_s = now.monotonic_s
+        clock.tick(now.wall_ms if shared.clock_safe else 0)
         shared.now_ms = clock.last >> 16
         if shared.now_ms >= self.exchange.stale_due_ms:
             self.exchange.mark_stale()
@@ -247,7 +264,7 @@ class Node:
         assert isinstance(item, StopRequested)
         self._stop_deadline_s = item.deadline_s
         self._next_tick_s = now.monotonic_s
-        self.gate.stopping = True
+        self.gate.stop()
 
     # Messages
 
@@ -277,10 +294,13 @@ class Node:
             return
         self.links.tick(now.monotonic_s)
         self.operations.tick(now.monotonic_s)
-        self.engine.collect(shared.now_ms, self.config.storage.collect_count)
+        self.quarantine.tick(now)
+        if shared.clock_safe:
+            self.engine.collect(shared.now_ms, self.config.storage.collect_count)
         if self._stop_deadline_s is None:
-            self.replay.tick()
-            self.upkeep.tick()
+            if shared.clock_safe:
+                self.replay.tick()
+                self.upkeep.tick()
         else:
             self._stop_step(now)
         self._next_tick_s = now.monotonic_s + self._pause_s()
@@ -290,6 +310,7 @@ class Node:
         if self._stop_deadline_s is not None or self.hints.targets() or self.links.any_avoided():
             return _TICK_S
         pause_s = min(_IDLE_TICK_S, self.upkeep.next_due_s() - self.shared.now_s)
+        pause_s = min(pause_s, self.quarantine.next_due_s() - self.shared.now_s)
         due_ms = self.engine.next_deadline_ms()
         if due_ms is not None:
             pause_s = min(pause_s, (due_ms - self.shared.now_ms) / 1000)
@@ -306,6 +327,14 @@ class Node:
             self.members.stop(now)
         if self._announced and (late or self.members.swim.is_announced):
             shared.effects.others.append(Stopped())
+
+    def _begin_warming(self, reason: str) -> None:
+        """Have everything this node owns filled anew from the other owners."""
+        self.transfer.begin(self.members.placement.owned_by(self.node_id), reason)
+
+    def _owners_changed(self, before: Placement, after: Placement) -> None:
+        self.upkeep.table_changed(before, after)
+        self.replay.table_changed()
 
     # Parts
 

@@ -19,10 +19,13 @@ from dynacache.coordination.shared import Shared
 from dynacache.errors import DynacacheError, NotReady
 from dynacache.events import Close, ConnectionId, Message
 from dynacache.node.members import Members
+from dynacache.node.quarantine import Quarantine
 from dynacache.node.upkeep import Upkeep
 from dynacache.types import Instant, NodeId, Role
 from dynacache.wire.messages import (
     BIRTH,
+    CLOCK,
+    CLOCKED,
     COMPARE,
     COMPARED,
     DIFFERENCES,
@@ -67,6 +70,7 @@ class PeerMessages:
     replica: Replica
     gate: Gate
     upkeep: Upkeep
+    quarantine: Quarantine
     handlers: dict[int, _Handler] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -82,6 +86,8 @@ class PeerMessages:
             TABLE: self._table,
             MEMBERSHIP: self._membership,
             BIRTH: self._birth,
+            CLOCK: self._clock,
+            CLOCKED: self._clocked,
             **dict.fromkeys((FENCED, COMPARED, DIFFERENCES, PAGE), self._reply),
             **dict.fromkeys((FENCE, COMPARE, ENTRIES, RECORDS, PULL), self._upkeep),
         }
@@ -165,3 +171,9 @@ class PeerMessages:
 
     def _upkeep(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
         self.upkeep.serve(connection, peer.node_id, message)
+
+    def _clock(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
+        self.quarantine.asked(connection, message)
+
+    def _clocked(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
+        self.quarantine.answered(peer.node_id, message, now)

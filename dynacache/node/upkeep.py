@@ -4,7 +4,8 @@ What: ``Upkeep`` holds the repair cores of a node (exchange, transfer, ring chan
 kinds, lets it act when it is due, and tells it of new owners.
 
 Invariant: a request of a sender whose member table differs is corrected before a core sees it; one whose clock is
-beyond the allowed skew is not served. The cores never run before the node's own messages of the turn were served.
+beyond the allowed skew is not served, and while this node distrusts its own clock it serves fences alone, which carry
+no time. The cores never run before the node's own messages of the turn were served.
 
 Why a list and not four attributes in the node: a core is added in one line, and none can be forgotten in one place.
 """
@@ -19,6 +20,7 @@ from dynacache.node.repair_port import NodeRepairPort
 from dynacache.placement.placement import Placement
 from dynacache.repair.ports import Core, Handler
 from dynacache.types import NodeId
+from dynacache.wire.messages import FENCE
 
 __all__ = ["Upkeep"]
 
@@ -41,6 +43,8 @@ class Upkeep:
     def serve(self, connection: ConnectionId, node_id: NodeId, message: Message) -> None:
         """Serve a request of a peer: (kind, request id, clock, digest, ...). Raises what a malformed one raises."""
         shared = self.shared
+        if not shared.clock_safe and message[0] != FENCE:
+            return
         if not shared.clock.observe(message[2], shared.wall_ms):
             shared.counters.skewed_messages += 1
             return

@@ -2,15 +2,18 @@
 
 What: target -> key -> hint, coalesced by merging, bounded in bytes and count per target and in bytes per node.
 
-Invariant: a hint is kept or refused, never taken and dropped. A counted hint (one that stood for an acknowledgement)
-ends only when it was delivered or offered; whoever removes it says how. Accounting equals a recount at all times. At
-most one hint of a key says that this process may go on minting under its own base: the one that was minted last.
+Invariant: a hint is kept or refused, never taken and dropped. Whoever removes a hint says why (``coordination.
+hint_replay``); a counted one (it stood for an acknowledgement) goes only once enough owners hold its record, or as a
+loss. Accounting equals a recount at all times. At most one hint of a key says that this process may go on minting under
+its own base: the one that was minted last.
 
 Why a store of its own: a fallback does not own the partition, so a hinted record must not be found by repair, count
 for placement or be evicted; it is still found by reads while it exists (Dynamo section 4.6; brief R5.3, R5.6).
 """
 
 from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 import attrs
 
@@ -19,10 +22,13 @@ from dynacache.errors import DynacacheError, Overloaded
 from dynacache.types import NodeId
 from dynacache.versioning import packed
 
-__all__ = ["HINT_OVERHEAD_BYTES", "Hint", "HintStore"]
+__all__ = ["HINT_OVERHEAD_BYTES", "SCAN_LIMIT", "Hint", "HintStore"]
 
 HINT_OVERHEAD_BYTES = 200
 """What a hint costs beyond its key and record: its own object, the dictionary entry, two byte-string headers."""
+
+SCAN_LIMIT = 2_000
+"""Hints of one target that one look for ending ones visits."""
 
 
 @attrs.define(eq=False)
@@ -33,6 +39,8 @@ class Hint:
     record: bytes
     stored_ms: int
     counted: bool
+    queued: bool = False
+    """It waits to be offered to all owners."""
 
 
 @attrs.define(eq=False)
@@ -134,17 +142,44 @@ class HintStore:
             del self._by_target[target]
             del self._bytes_by_target[target]
 
-    def expired(self, now_ms: int, count: int) -> list[tuple[NodeId, bytes, Hint]]:
-        """Return up to ``count`` hints that have lived their time, oldest of each target first."""
+    def ending(self, now_ms: int, before_end_ms: int, count: int) -> list[tuple[NodeId, bytes, Hint]]:
+        """Return up to ``count`` hints, oldest of each target first, that have at most ``before_end_ms`` left to live
+        and are not queued. Looks at no more than ``SCAN_LIMIT`` of each target."""
         found: list[tuple[NodeId, bytes, Hint]] = []
+        newest_ms = now_ms + before_end_ms - self.settings.lifetime_ms
         for target, hints in self._by_target.items():
-            for key, hint in hints.items():
+            for key, hint in islice(hints.items(), SCAN_LIMIT):
                 if len(found) >= count:
                     return found
-                if hint.stored_ms + self.settings.lifetime_ms > now_ms:
+                if hint.stored_ms > newest_ms:
                     break
-                found.append((target, key, hint))
+                if not hint.queued:
+                    found.append((target, key, hint))
         return found
+
+    def get(self, target: NodeId, key: bytes) -> Hint | None:
+        """Return one hint, None if there is none."""
+        return self._by_target.get(target, {}).get(key)
+
+    def of_key(self, key: bytes) -> list[tuple[NodeId, Hint]]:
+        """Return the hints of a key by target."""
+        return [(target, hints[key]) for target, hints in self._by_target.items() if key in hints]
+
+    def keys(self, target: NodeId) -> list[bytes]:
+        """Return the keys of a target's hints, oldest first."""
+        return list(self._by_target.get(target, ()))
+
+    def summary(self, now_ms: int) -> list[dict[str, Any]]:
+        """Return count, bytes and age of the oldest (ms) of each target's hints."""
+        return [
+            {
+                "target": target,
+                "hints": len(hints),
+                "bytes": self._bytes_by_target[target],
+                "oldest_age_ms": max(0, now_ms - next(iter(hints.values())).stored_ms),
+            }
+            for target, hints in self._by_target.items()
+        ]
 
     def targets(self) -> list[NodeId]:
         """Return the owners for whom hints are kept."""

@@ -28,6 +28,8 @@ TOUCH                 rid, key, ttl_ms, level=0, timeout_ms=0
 INCREMENT             rid, key, delta, level=0, timeout_ms=0, ttl_ms=0, operation_id=nil
 REPORT                rid, topic ("status", "owners", "ready", "statistics"), argument=nil
 PING                  rid
+STAMP                 0, when the frame was sent, in ms of the node's clock as TIME told it, or nil; whether to tell it;
+                      stands first in a frame and dates all requests after it
 COMMAND               rid, name, map of arguments; an operator's order, answered by REPORTED
 node to client
 VALUE                 rid, payload_flags, payload, metadata=nil
@@ -38,6 +40,7 @@ ERROR                 rid, code, text; under the rid 0 it says why the connectio
 REPORTED              rid, map
 PONG                  rid
 TOPOLOGY              rid=0, member table (wire form), {node id: state}; pushed after the hello and at each change
+TIME                  0, the node's monotonic clock (ms); answers a STAMP that asks
 node to node
 WRITE                 request_id, clock, digest, remaining_ms, hint_for (node id or nil), [key, record, key, ...]
 WRITE_ACK             request_id, clock, exceptions (nil, or [[position or ``WHOLE_GROUP``, error code], ...])
@@ -62,6 +65,8 @@ RECORDS               request_id, clock, digest, [key, record, ...]; repaired or
                       one field more: [key, record, ...] of those that became a third version
 PULL                  request_id, clock, digest, partition, cursor, limit_bytes
 PAGE                  request_id, clock, state, next cursor or nil, [key, record, ...], ghosts
+CLOCK                 number; asks what the answerer's wall clock shows
+CLOCKED               number, wall clock (ms)
 ====================  ==================================================================================================
 
 ``state`` is a list: bytes of the roaring bitmap of the sender's partitions that are warming, the same of those that are
@@ -69,7 +74,9 @@ stale, empty for none. ``u16s``, ``u32s`` and ``u64s`` are big-endian numbers pa
 a heap (``repair.exchange_nodes``), entries packed by ``repair.differences``.
 
 An ``answer`` is: ``bytes`` a record (found or tombstone), ``True`` the same version as asked, ``None`` absent,
-``False`` unknown (memory incomplete), an ``int`` evicted (its hybrid timestamp, 0 when not remembered).
+``False`` unknown (memory incomplete), an ``int`` evicted (its hybrid timestamp, 0 when not remembered), ``[record]``
+found by a copy that is being filled, ``[record, time]`` found by one that may lack deletions of versions older than
+that hybrid timestamp: both are data that helps, but no answer that counts.
 
 ``metadata`` is a map with short names: ``c`` context, ``t`` last update (ms), ``b`` created (ms), ``e`` expiry (ms, 0
 never), ``s`` siblings [[flags, payload, time_ms], ...], ``p`` previous [flags, payload] or nil, ``r`` receipt
@@ -82,6 +89,8 @@ from typing import Final
 __all__ = [
     "BIRTH",
     "CLIENT_REQUESTS",
+    "CLOCK",
+    "CLOCKED",
     "COMMAND",
     "COMPARE",
     "COMPARED",
@@ -126,7 +135,10 @@ __all__ = [
     "REPORTED",
     "SET",
     "STALE_TABLE",
+    "STAMP",
     "TABLE",
+    "TAKEN_UNCOUNTED",
+    "TIME",
     "TOPOLOGY",
     "TOUCH",
     "VALUE",
@@ -148,6 +160,8 @@ MESSAGE_LIMIT_COUNT: Final = 65_535
 GROUP_LIMIT_KEYS: Final = 4_096
 WHOLE_GROUP: Final = -1
 """The position in a WRITE_ACK that stands for every key of its group."""
+TAKEN_UNCOUNTED: Final = 1
+"""What stands in a WRITE_ACK for the error code of a key that was merged, but by a stale copy."""
 
 WRITE: Final = 1
 WRITE_ACK: Final = 2
@@ -173,6 +187,9 @@ HELLO: Final = 20
 WELCOME: Final = 21
 PROOF: Final = 22
 
+CLOCK: Final = 23
+CLOCKED: Final = 24
+
 GET: Final = 32
 SET: Final = 33
 DELETE: Final = 34
@@ -181,6 +198,7 @@ INCREMENT: Final = 36
 REPORT: Final = 48
 PING: Final = 49
 COMMAND: Final = 50
+STAMP: Final = 51
 
 VALUE: Final = 64
 MISS: Final = 65
@@ -190,12 +208,14 @@ ERROR: Final = 68
 REPORTED: Final = 69
 PONG: Final = 70
 TOPOLOGY: Final = 71
+TIME: Final = 72
 
 CLIENT_REQUESTS: Final = frozenset({GET, SET, DELETE, TOUCH, INCREMENT, REPORT, PING, COMMAND})
 PEER_MESSAGES: Final = frozenset(
     {
         *(WRITE, WRITE_ACK, READ, READ_REPLY, FORWARD, FORWARD_REPLY, STALE_TABLE, TABLE, MEMBERSHIP),
         *(FENCE, FENCED, COMPARE, COMPARED, ENTRIES, DIFFERENCES, RECORDS, PULL, PAGE),
+        *(CLOCK, CLOCKED),
     }
 )
 

@@ -54,7 +54,7 @@ def test_a_retried_set_reuses_its_version() -> None:
 
 def test_a_stopping_node_refuses_definitely() -> None:
     cluster = FakeCluster(3)
-    cluster.nodes["n1"].gate.stopping = True
+    cluster.nodes["n1"].gate.stop()
     for message in ([GET, b"key", Level.ONE], [SET, b"key", RAW, b"value"]):
         reply = cluster.ask("n1", message)
         assert (reply[0], reply[2]) == (ERROR, NotReady.code)

@@ -3,8 +3,10 @@
 import attrs
 
 from dynacache.config import Config, HintConfig, StorageSettings
+from dynacache.placement.table import MemberState
 from dynacache.types import Level
-from dynacache.wire.messages import DONE, SET
+from dynacache.versioning import packed
+from dynacache.wire.messages import DONE, SET, WRITE
 from tests.fake_cluster import FakeCluster
 
 RAW = 1
@@ -12,7 +14,7 @@ RAW = 1
 
 def _with_hints(config: Config | None = None, count: int = 20) -> tuple[FakeCluster, int]:
     """A cluster of three in which n3 missed ``count`` writes."""
-    cluster = FakeCluster(3, config or Config())
+    cluster = FakeCluster(3, config or Config(), repair=False)
     cluster.cut_link("n1", "n3")
     cluster.cut_link("n2", "n3")
     for index in range(count):
@@ -49,12 +51,116 @@ def test_a_hint_that_changed_under_way_stays() -> None:
     assert store.delivered("n3", key, hint.record)
 
 
-def test_a_hint_at_its_end_is_offered_to_the_live_owners() -> None:
-    hints = HintConfig(lifetime_ms=3_000)
+def _ends(cluster: FakeCluster, name: str) -> dict[str, int]:
+    """How many hints of a node have ended, by reason."""
+    counters = cluster.nodes[name].counters.snapshot()
+    reasons = ("delivered", "offered", "superseded", "expired", "lost")
+    return {reason: counters[f"hints_{reason}"] for reason in reasons if counters[f"hints_{reason}"]}
+
+
+def test_a_hint_is_offered_to_the_live_owners_before_its_end() -> None:
+    hints = HintConfig(lifetime_ms=4_000)
     cluster, _ = _with_hints(attrs.evolve(Config(), hints=hints), count=2)
-    cluster.run(5.0)
+    cluster.run(2.0)
+    assert cluster.nodes["n1"].hints.counts() == {"n3": 2}
+    cluster.run(1.5)
     assert cluster.nodes["n1"].hints.counts() == {}
-    assert cluster.nodes["n1"].counters.hints_lost == 0, "two of three owners hold it"
+    assert _ends(cluster, "n1") == {"offered": 2}, "two of three owners hold it"
+
+
+def test_hints_whose_target_owns_nothing_any_more_go_to_the_present_owners() -> None:
+    cluster = FakeCluster(5, repair=False)
+    key = next(key for key in (b"key %d" % number for number in range(100)) if "n1" not in cluster.owners(key))
+    owners = cluster.owners(key)
+    away = owners[-1]
+    fallback = "n1"
+    node = cluster.nodes[fallback]
+    cluster.ask(owners[0], [SET, key, RAW, b"value", Level.ALL])
+    record = cluster.record(away, key)
+    assert record is not None
+    cluster.kill(away)
+    for name in owners[:-1]:
+        cluster.nodes[name].engine.remove(cluster.partition(key), key)
+    node.hints.add(away, cluster.partition(key), key, record, node.shared.now_ms, counted=True)
+    cluster.set_state(away, MemberState.REMOVED)
+    cluster.run(1.0)
+    assert node.hints.counts() == {}
+    assert _ends(cluster, fallback) == {"offered": 1}
+    assert set(cluster.holders(key)) >= set(cluster.owners(key)) - {fallback}
+
+
+def test_an_owner_to_be_takes_the_hints_it_held_for_others() -> None:
+    cluster = FakeCluster(4, repair=False)
+    cluster.join("n5")
+    cluster.run(0.2)
+    node = cluster.nodes["n5"]
+    key = b"key"
+    cluster.ask("n1", [SET, key, RAW, b"value", Level.ALL])
+    record = next(cluster.record(name, key) for name in cluster.holders(key))
+    assert record is not None
+    keys = [b"key %d" % number for number in range(50)]
+    for each in keys:
+        partition = cluster.partition(each)
+        target = cluster.owners(each)[0]
+        node.hints.add(target, partition, each, packed.strip_local(record), node.shared.now_ms, counted=True)
+    cluster.set_state("n5", MemberState.JOINING)
+    cluster.run(0.3)
+    mine = [each for each in keys if "n5" in node.members.placement.write_owners(cluster.partition(each))]
+    assert mine
+    assert all(cluster.record("n5", each) is not None for each in mine)
+
+
+def test_a_hint_whose_value_has_expired_ends_without_being_sent() -> None:
+    cluster = FakeCluster(3, repair=False)
+    cluster.cut_link("n1", "n3")
+    cluster.cut_link("n2", "n3")
+    assert cluster.ask("n1", [SET, b"key", RAW, b"value", Level.QUORUM, 100, 1_000], 0.3)[0] == DONE
+    cluster.run(2.0)
+    cluster.heal()
+    cluster.run(8.0)
+    assert _ends(cluster, "n1") == {"expired": 1}
+    assert "n3" not in cluster.holders(b"key")
+
+
+def test_a_hint_that_this_owner_knows_to_be_overwritten_ends_as_superseded() -> None:
+    cluster, _ = _with_hints(count=1)
+    node = cluster.nodes["n1"]
+    key, partition = b"key 0", cluster.partition(b"key 0")
+    ((_, _, hint),) = list(node.hints.items())
+    time = packed.HEADER.unpack_from(hint.record)[5] + 1
+    node.engine.remove(partition, key)
+    fingerprint = node.engine.fingerprint(partition, key)
+    node.engine.witness(partition, fingerprint, 2, time, (node.shared.now_ms // 1000) + 10_000, True)
+    cluster.heal()
+    cluster.run(6.0)
+    assert _ends(cluster, "n1") == {"superseded": 1}
+
+
+def test_nothing_is_sent_after_the_lifetime() -> None:
+    """A holder that was suspended wakes with hints whose tombstones may have been reaped meanwhile."""
+    hints = HintConfig(lifetime_ms=4_000)
+    cluster, count = _with_hints(attrs.evolve(Config(), hints=hints))
+    for _, _, hint in cluster.nodes["n1"].hints.items():
+        hint.stored_ms -= 10_000
+        hint.counted = True
+    cluster.heal()
+    cluster.seen.clear()
+    cluster.run(8.0)
+    assert _ends(cluster, "n1") == {"lost": count}
+    assert not any(content[0] == WRITE for source, _, _, content in cluster.seen if source == "n1")
+    assert len(cluster.nodes["n1"].engine.dirty) == count, "repair visits these partitions first"
+
+
+def test_what_is_listed_of_hints() -> None:
+    cluster, count = _with_hints()
+    node = cluster.nodes["n1"]
+    (row,) = node.replay.listing()
+    assert (row["target"], row["hints"], row["next_replay_s"]) == ("n3", count, None)
+    assert row["bytes"] == node.hints.total_bytes
+    cluster.heal()
+    cluster.run(1.0)
+    (row,) = node.replay.listing()
+    assert 3.0 < row["next_replay_s"] < 4.1
 
 
 def test_a_counted_hint_that_reaches_too_few_owners_is_counted_as_lost() -> None:

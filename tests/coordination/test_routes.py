@@ -1,5 +1,9 @@
 """Routes follow from placement and links, and are shared by partitions that agree."""
 
+import attrs
+import pytest
+from pyroaring import BitMap
+
 from dynacache.config import CoordinationConfig
 from dynacache.coordination.links import Links
 from dynacache.coordination.routes import Routes
@@ -11,6 +15,22 @@ NAMES = ("a", "b", "c", "d", "e")
 PLACEMENT = Placement.from_table(
     MemberTable.of(b"c" * 16, 64, 3, [MemberEntry(name, 1, 1, MemberState.NORMAL, "", 1, name, 1) for name in NAMES])
 )
+
+
+def _changing(state: MemberState) -> Placement:
+    """A placement in which ``f`` joins (or leaves) the five."""
+    entries = [MemberEntry(name, 1, 1, MemberState.NORMAL, "", 1, name, 1) for name in NAMES]
+    return Placement.from_table(
+        MemberTable.of(b"c" * 16, 64, 3, [*entries, MemberEntry("f", 1, 1, state, "", 1, "f", 1)])
+    )
+
+
+@attrs.define
+class _Copies:
+    """What the engine says of its copies."""
+
+    warming: BitMap = attrs.field(factory=BitMap)
+    stale: BitMap = attrs.field(factory=BitMap)
 
 
 def _routes(*connected: str) -> Routes:
@@ -96,3 +116,78 @@ def test_routes_are_forgotten_when_links_change() -> None:
     routes.links.set_down(before.others[0].node_id, True)
     routes.refresh()
     assert routes.route(partition).others[0] != before.others[0]
+
+
+def _in(placement: Placement, own: str, copies: _Copies, *connected: str) -> Routes:
+    links = Links(CoordinationConfig())
+    for number, name in enumerate(connected, start=1):
+        links.connected(name, number, bulk=False, now_s=0.0)
+    routes = Routes(own, placement, links, copies)
+    routes.refresh()
+    return routes
+
+
+@pytest.mark.parametrize(
+    "state", [MemberState.JOINING, MemberState.SETTLING, MemberState.LEAVING, MemberState.RETIRING]
+)
+def test_reads_ask_readers_and_writes_go_to_every_set(state: MemberState) -> None:
+    placement = _changing(state)
+    assert placement.in_transition
+    for partition in range(64):
+        owners, readers = placement.write_owners(partition), placement.owners(partition)
+        own = readers[0]
+        route = _in(placement, own, _Copies(), *(name for name in (*NAMES, "f") if name != own)).route(partition)
+        assert {each.node_id for each in route.others} == set(owners) - {own}
+        assert {each.node_id for each in route.sources} == set(readers) - {own}
+        assert [each.node_id for each in route.spares] == [name for name in owners if name not in readers]
+        assert (route.sources == route.others) == (len(placement.write_sets(partition)) == 1)
+        assert route.coordinates
+        assert route.complete
+
+
+def test_an_owner_that_does_not_read_forwards_to_one_that_does_while_it_can() -> None:
+    placement = _changing(MemberState.JOINING)
+    partition = next(each for each in range(64) if "f" in placement.write_owners(each))
+    readers = placement.owners(partition)
+    route = _in(placement, "f", _Copies(), *NAMES).route(partition)
+    assert (route.is_owner, route.complete, route.coordinates) == (True, False, False)
+    assert len(route.forward_to) == len(readers)
+    alone = _in(placement, "f", _Copies()).route(partition)
+    assert alone.coordinates, "always writable"
+    assert not alone.complete
+
+
+def test_a_level_must_be_reachable_in_every_set_of_owners() -> None:
+    placement = _changing(MemberState.JOINING)
+    partition = next(each for each in range(64) if len(placement.write_sets(each)) > 1)
+    read, new = placement.owners(partition), placement.new(partition)
+    both = [name for name in read if name in new]
+    (lost,) = set(read) - set(new)
+    route = _in(placement, both[0], _Copies(), both[1]).route(partition)
+    assert route.write_needed[Level.STRICT_QUORUM] == 1, "two of each set"
+    route = _in(placement, both[0], _Copies(), lost).route(partition)
+    assert route.write_needed[Level.STRICT_QUORUM] == -1, "one of New is too few"
+    assert route.write_needed[Level.ONE] == 0
+
+
+def test_a_copy_that_is_being_filled_is_not_complete_but_counts_for_writes() -> None:
+    copies = _Copies()
+    routes = _in(PLACEMENT, "a", copies, "b", "c", "d", "e")
+    partition = _partition(0)
+    assert routes.route(partition).complete
+    copies.warming.add(partition)
+    routes.refresh()
+    route = routes.route(partition)
+    assert (route.complete, route.counts_self) == (False, True)
+    assert route.write_needed[Level.QUORUM] == 1
+    copies.warming.clear()
+    routes.refresh()
+    assert routes.route(partition).complete
+
+
+def test_a_stale_copy_counts_for_writes_at_level_one_alone() -> None:
+    copies = _Copies(stale=BitMap(range(64)))
+    partition = _partition(0)
+    route = _in(PLACEMENT, "a", copies, "b", "c", "d", "e").route(partition)
+    assert (route.complete, route.counts_self) == (False, False)
+    assert [route.write_needed[level] for level in (1, 2, 3, 4)] == [0, 2, 2, -1]

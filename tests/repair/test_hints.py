@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynacache.config import HintConfig
-from dynacache.repair.hints import HINT_OVERHEAD_BYTES, HintStore
+from dynacache.repair.hints import HINT_OVERHEAD_BYTES, SCAN_LIMIT, HintStore
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
 
@@ -65,12 +65,36 @@ def test_a_batch_holds_at_least_one_and_the_oldest_first() -> None:
     assert [key for key, _ in store.batch("a", 3, 1)] == [b"0"]
 
 
-def test_expired_hints_are_named_and_kept_until_removed() -> None:
+def test_hints_near_their_end_are_named_and_kept_until_removed() -> None:
     store = HintStore(HintConfig(lifetime_ms=100))
     store.add("a", 1, b"old", _record(b"v"), 0, counted=False)
     store.add("a", 1, b"new", _record(b"v"), 50, counted=False)
-    assert [key for _, key, _ in store.expired(100, 10)] == [b"old"]
+    assert store.ending(74, 25, 10) == []
+    ((target, key, hint),) = store.ending(75, 25, 10)
+    assert (target, key) == ("a", b"old")
+    hint.queued = True
+    assert [key for _, key, _ in store.ending(125, 25, 10)] == [b"new"], "what is queued is not named again"
     assert store.counts() == {"a": 2}
+
+
+def test_one_look_for_ending_hints_is_bounded() -> None:
+    store = HintStore(HintConfig(lifetime_ms=100))
+    for number in range(SCAN_LIMIT + 10):
+        store.add("a", 1, b"%d" % number, _record(b"v"), 0, counted=False)
+    assert len(store.ending(100, 25, 50)) == 50
+    assert len(store.ending(100, 25, 10**6)) == SCAN_LIMIT
+
+
+def test_hints_are_found_by_key_and_summed_up_by_target() -> None:
+    store = HintStore(HintConfig())
+    store.add("a", 1, b"key", _record(b"v"), 1_000, counted=True)
+    store.add("b", 1, b"key", _record(b"v"), 2_000, counted=False)
+    store.add("b", 1, b"other", _record(b"v"), 3_000, counted=False)
+    assert [target for target, _ in store.of_key(b"key")] == ["a", "b"]
+    assert store.keys("b") == [b"key", b"other"]
+    rows = store.summary(4_000)
+    assert [(row["target"], row["hints"], row["oldest_age_ms"]) for row in rows] == [("a", 1, 3_000), ("b", 2, 2_000)]
+    assert sum(row["bytes"] for row in rows) == store.total_bytes
 
 
 _KEYS = st.sampled_from([b"a", b"b", b"c"])
