@@ -35,7 +35,7 @@ from dynacache.types import NodeId
 __all__ = ["REFUSAL_DOUBLINGS", "Exchange"]
 
 REFUSAL_DOUBLINGS = 6
-"""Times that the interval doubles while a peer (or we) refuse records and nothing else is gained."""
+"""Times that the interval doubles while exchanges with a peer see more records refused than taken."""
 
 _AWAY_RETRY_S = 1.0
 _FAILED_RETRY_S = 2.0
@@ -255,7 +255,7 @@ class Exchange:
         self.ground.counters.exchanges_equal += result.is_equal
         view.finished_ms = port.now_ms
         view.unexplained = 0 if result.is_explained else view.unexplained + 1
-        view.refusals = min(view.refusals + 1, REFUSAL_DOUBLINGS) if result.refused and not result.gained else 0
+        view.refusals = min(view.refusals + 1, REFUSAL_DOUBLINGS) if result.refused > result.gained else 0
         if (result.was_walk and not result.more) or result.is_equal:
             view.walk = False
             view.walk_due_s = port.now_s + self.settings.walk_interval_s

@@ -156,7 +156,7 @@ class ExchangeAnswers:
         ground.counters.answered += 1
         if not view.requested and not view.walk:
             jitter = 0.9 + 0.2 * ground.port.random.random()
-            view.due_s = ground.port.now_s + ground.settings.exchange_interval_s * jitter
+            view.due_s = ground.port.now_s + ground.settings.exchange_interval_s * jitter * 2**view.refusals
 
     # ENTRIES
 

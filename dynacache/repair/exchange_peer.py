@@ -60,7 +60,7 @@ class PeerView:
     """Exchanges in a row whose tops differed for no reason that was found."""
 
     refusals: int = 0
-    """Exchanges in a row in which records were refused and nothing was gained."""
+    """Exchanges in a row in which more records were refused than taken."""
 
     finished_ms: int = 0
     """When an exchange with it last ended well; 0 never."""
