@@ -4,7 +4,8 @@ What: ``Born`` (this process founded the cluster: its empty memory is complete),
 before: this process is warming at its old place, or OUTSIDE), ``Failed`` (the process must end).
 
 Invariant: only a process whose very incarnation stands in the birth record is ``Born``. A node that comes back keeps
-its state, zone and weight and writes a new entry above the old one; its generation is at least its incarnation.
+its state, zone and weight and writes a new entry above the old one; its generation is at least its incarnation. Who left
+or was removed, or is about to be, is OUTSIDE and takes a new place; all that it could know of the old one is lost.
 
 Why a place keeps zone and weight: they decide which data lies there, so a new value would move owners without the
 transition that keeps quorums intersecting. To change them, leave and join.
@@ -19,6 +20,7 @@ from dynacache.placement.table import MemberEntry, MemberState, MemberTable
 
 __all__ = ["PLACELESS", "BirthOutcome", "Born", "Failed", "Joined", "outcome_of"]
 
+_GONE = frozenset({MemberState.LEFT, MemberState.REMOVED, MemberState.REMOVING})
 PLACELESS = frozenset({MemberState.OUTSIDE, MemberState.LEFT, MemberState.REMOVED})
 """States of members that no partition waits for."""
 
@@ -74,6 +76,11 @@ def _returning_entry(me: Candidate, place: MemberEntry | None) -> MemberEntry:
     if place is None:
         return me.entry(MemberState.OUTSIDE)
     generation = integer(max(me.incarnation, place.generation + 1), "generation", 0, U64_MAX)
-    if place.state in PLACELESS:
-        return attrs.evolve(me.entry(MemberState.OUTSIDE), generation=generation)
-    return attrs.evolve(place, generation=generation, version=1, host=me.host, port=me.port)
+    version = integer(place.version + 1, "version", 0, U64_MAX)
+    if place.state is MemberState.OUTSIDE:
+        entry = attrs.evolve(me.entry(MemberState.OUTSIDE), version=version, place=place.place)
+    elif place.state in _GONE:
+        entry = attrs.evolve(me.entry(MemberState.OUTSIDE), place=integer(place.place + 1, "place", 0, U64_MAX))
+    else:
+        entry = attrs.evolve(place, version=version, host=me.host, port=me.port)
+    return attrs.evolve(entry, generation=generation)

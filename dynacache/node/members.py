@@ -225,8 +225,13 @@ def _placement_digest(table: MemberTable) -> int:
     """Return 64 bits of what the owners depend on. A restart or a node that owns nothing changes the table, but it
     moves no partition and need not make nodes refuse each other's requests."""
     inputs = [
-        [entry.node_id, int(entry.state), entry.zone, entry.weight]
+        [entry.node_id, int(entry.state), entry.zone, entry.weight, *_removal(entry)]
         for entry in table.entries.values()
         if entry.state not in _GONE and entry.state != MemberState.OUTSIDE
     ]
     return int.from_bytes(blake2b(msgpack.packb(inputs), digest_size=8).digest(), "big")
+
+
+def _removal(entry: MemberEntry) -> tuple[int, ...]:
+    """Return how far the removal of a member has come, and how far the member had: both decide who is complete."""
+    return (entry.removal, int(entry.written), entry.version) if entry.removal else ()

@@ -27,7 +27,7 @@ from dynacache.placement.rendezvous import Assignment, Holder, assign
 from dynacache.placement.table import MemberEntry, MemberState, MemberTable
 from dynacache.types import NodeId
 
-__all__ = ["BalanceFigures", "Owners", "Placement"]
+__all__ = ["BalanceFigures", "Owners", "Placement", "holders_of"]
 
 _OLD = frozenset({MemberState.NORMAL, MemberState.LEAVING, MemberState.RETIRING, MemberState.REMOVING})
 _READ = frozenset({MemberState.NORMAL, MemberState.SETTLING, MemberState.LEAVING})
@@ -167,6 +167,12 @@ class Placement:
             return BalanceFigures(copies, 1.0, 0.0)
         variance = sum((load - mean) ** 2 for load in loads) / len(loads)
         return BalanceFigures(copies, max(loads) / mean, variance**0.5 / mean)
+
+
+def holders_of(table: MemberTable, imagined: frozenset[NodeId] = frozenset()) -> tuple[Holder, ...]:
+    """Return the holders of Old, and those of ``imagined`` as if they were among them, in order of node id."""
+    entries = table.entries.values()
+    return tuple(_holder(entry) for entry in entries if entry.state in _OLD or entry.node_id in imagined)
 
 
 def _assignment(table: MemberTable, states: frozenset[MemberState]) -> Assignment:

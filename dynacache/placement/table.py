@@ -4,15 +4,16 @@ What: an immutable map from node id to the entry that this node wrote about itse
 at birth (partition count, replication factor) and the id of the cluster. It spreads by gossip and merges without a
 coordinator.
 
-Invariant: ``merge`` is associative, commutative and idempotent, and an entry only ever moves up. For one node the
-higher generation wins; within a generation REMOVED beats everything, then the higher version wins. Two different
-entries with one version never come from a correct node; should they, the remaining fields decide, so that all tables
-still agree.
+Invariant: ``merge`` is associative, commutative and idempotent, and an entry only ever moves up. A node that left or
+was removed takes a new *place* when it comes back, and the later place wins. Within a place two things rise apart from
+each other: what the node wrote itself, by (generation, version), and how far others have come with removing it
+(condemned, REMOVING, REMOVED). So a removal holds for the place however often the process is restarted with an older
+table, and a table always tells how far its member had come when it was removed. Two different entries with one version
+never come from a correct node; should they, the remaining fields decide, so that all tables still agree.
 The digest is the same in every process for equal tables. Tables of different clusters never merge.
 
 Why a map of self-written entries and not an agreed table: there is nothing to elect, to lock or to lose. The one
-exception, REMOVED, may be written by others about a dead member and holds for one generation, so that the node can come
-back with a later one (DESIGN section 6, R4.4).
+exception is the removal of a dead member, which others write (DESIGN section 6, R4.4; ``sim.ring`` is its model).
 """
 
 import enum
@@ -66,55 +67,96 @@ class MemberState(enum.IntEnum):
 
 
 _STATES = {int(state): state for state in MemberState}
+_BY_OTHERS = frozenset({MemberState.REMOVING, MemberState.REMOVED})
+_Written = tuple[int, int, str, int, str, int, MemberState]
 
 
 @attrs.frozen
 class MemberEntry:
-    """One node's place: written by the node itself, except for REMOVED."""
+    """One node's place: written by the node itself, except for its removal."""
 
     node_id: NodeId
     generation: int  # u64, the incarnation of the process that wrote it
-    version: int  # u64, grows with each change within a generation
+    version: int  # u64, grows with each change, over restarts too
     state: MemberState
     zone: str
     weight: int  # share of the partitions, relative to the others
     host: str
     port: int
+    place: int = attrs.field()
+    """u64; grows by one when the node comes back after it left or was removed."""
+    condemned: bool = False
+    """Others are about to remove it; until REMOVING it counts as before."""
+    removed_from: MemberState | None = None
+    """What the node itself last wrote, where ``state`` is REMOVING or REMOVED; None where that is not known."""
 
-    def beats(self, other: "MemberEntry") -> bool:
-        """Return whether this entry replaces ``other``, an entry of the same node."""
-        return self._rank() > other._rank()
+    @place.default
+    def _first_place(self) -> int:
+        return self.generation
 
-    def _rank(self) -> tuple[int, bool, int, int, str, int, str, int]:
-        removed = self.state is MemberState.REMOVED
-        place = (self.state, self.zone, self.weight, self.host, self.port)
-        return (self.generation, removed, self.version, *place)
+    @property
+    def written(self) -> MemberState:
+        """The state that the node itself last wrote."""
+        return self.state if self.removed_from is None else self.removed_from
+
+    @property
+    def removal(self) -> int:
+        """How far its removal has come: 0 not at all, 1 condemned, 2 REMOVING, 3 REMOVED."""
+        if self.state in _BY_OTHERS:
+            return 3 if self.state is MemberState.REMOVED else 2
+        return int(self.condemned)
+
+    def at_removal(self, level: int) -> "MemberEntry":
+        """Return the entry with its removal at ``level``, see ``removal``."""
+        if level < 2:
+            return attrs.evolve(self, state=self.written, condemned=level == 1, removed_from=None)
+        state = MemberState.REMOVED if level == 3 else MemberState.REMOVING
+        known = None if self.written is state else self.written
+        return attrs.evolve(self, state=state, condemned=False, removed_from=known)
+
+    def joined(self, other: "MemberEntry") -> "MemberEntry":
+        """Return what two entries of one node say together."""
+        if self.place != other.place:
+            return self if self.place > other.place else other
+        later = self if self._own_part() >= other._own_part() else other
+        level = max(self.removal, other.removal)
+        return later if later.removal == level else later.at_removal(level)
+
+    def _own_part(self) -> _Written:
+        return (self.generation, self.version, self.zone, self.weight, self.host, self.port, self.written)
 
     def to_wire(self) -> list[object]:
         """Return the entry as a list that msgpack can carry."""
-        place = (self.zone, self.weight, self.host, self.port)
-        return [self.node_id, self.generation, self.version, int(self.state), *place]
+        own = (self.node_id, self.generation, self.version, int(self.written))
+        return [*own, self.zone, self.weight, self.host, self.port, self.place, self.removal]
 
     @classmethod
     def from_wire(cls, wire: object) -> "MemberEntry":
         """Return the entry that a list stands for; raises ``WireValueError`` naming what is wrong."""
-        fields = sequence(wire, "member entry", 8, 8)
+        fields = sequence(wire, "member entry", 10, 10)
         node_id = text(fields[0], "node id", 1, NODE_ID_LIMIT_CHARACTERS)
         state = fields[3]
         if type(state) is not int or state not in _STATES:
             raise WireValueError(
                 f"state of {node_id}: got {shown(state)}, expected a number from 0 to {len(_STATES) - 1}"
             )
-        return cls(
+        written = _STATES[state]
+        level = integer(fields[9], f"removal of {node_id}", _LEVEL_OF.get(written, 0), 3)
+        entry = cls(
             node_id=node_id,
             generation=integer(fields[1], f"generation of {node_id}", 0, U64_MAX),
             version=integer(fields[2], f"version of {node_id}", 0, U64_MAX),
-            state=_STATES[state],
+            state=written,
             zone=text(fields[4], f"zone of {node_id}", 0, ZONE_LIMIT_CHARACTERS),
             weight=integer(fields[5], f"weight of {node_id}", 1, MAX_WEIGHT),
             host=text(fields[6], f"host of {node_id}", 1, HOST_LIMIT_CHARACTERS),
             port=integer(fields[7], f"port of {node_id}", 1, 65_535),
+            place=integer(fields[8], f"place of {node_id}", 0, U64_MAX),
         )
+        return entry if entry.removal == level else entry.at_removal(level)
+
+
+_LEVEL_OF = {MemberState.REMOVING: 2, MemberState.REMOVED: 3}
 
 
 def _canonical(entries: Mapping[NodeId, MemberEntry]) -> Mapping[NodeId, MemberEntry]:
@@ -168,9 +210,8 @@ class MemberTable:
     def with_entry(self, entry: MemberEntry) -> "MemberTable":
         """Return the table with ``entry`` merged into it; ``self`` if that changes nothing."""
         known = self.entries.get(entry.node_id)
-        if known is not None and not entry.beats(known):
-            return self
-        return attrs.evolve(self, entries={**self.entries, entry.node_id: entry})
+        entry = entry if known is None else known.joined(entry)
+        return self if entry == known else attrs.evolve(self, entries={**self.entries, entry.node_id: entry})
 
     def _require_same_cluster(self, other: "MemberTable") -> None:
         if other.cluster_id != self.cluster_id:
@@ -202,11 +243,14 @@ class MemberTable:
 
 
 def _raise_to(kept: dict[NodeId, MemberEntry], entries: Iterable[MemberEntry]) -> bool:
-    """Put every entry that beats the kept one into ``kept``; return whether there was any."""
+    """Join every entry to the kept one; return whether that taught anything."""
     changed = False
     for entry in entries:
         known = kept.get(entry.node_id)
-        if known is None or (entry is not known and entry.beats(known)):
-            kept[entry.node_id] = entry
+        if entry is known:
+            continue
+        joined = entry if known is None else known.joined(entry)
+        if joined != known:
+            kept[entry.node_id] = joined
             changed = True
     return changed

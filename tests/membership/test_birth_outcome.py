@@ -29,7 +29,7 @@ def test_a_founder_started_again_keeps_its_place_but_is_not_complete() -> None:
     outcome = outcome_of(RECORD, TABLE, RESTARTED)
     assert isinstance(outcome, Joined)
     assert not outcome.complete
-    assert outcome.entry == MemberEntry("a", 9, 1, MemberState.NORMAL, "east", 2, "10.0.0.9", 7401)
+    assert outcome.entry == MemberEntry("a", 9, 2, MemberState.NORMAL, "east", 2, "10.0.0.9", 7401, place=5)
     assert outcome.table.entries == {"a": outcome.entry, "b": TABLE.entries["b"]}
 
 
@@ -64,6 +64,24 @@ def test_a_transition_is_resumed_by_whoever_carries_it_on(state: MemberState) ->
     outcome = outcome_of(RECORD, with_state(state), RESTARTED)
     assert isinstance(outcome, Joined)
     assert outcome.entry.state is state
+
+
+@pytest.mark.parametrize("level", [2, 3])
+def test_who_was_removed_takes_a_new_place(level: int) -> None:
+    removed = TABLE.with_entry(TABLE.entries["a"].at_removal(level))
+    outcome = outcome_of(RECORD, removed, RESTARTED)
+    assert isinstance(outcome, Joined)
+    assert (outcome.entry.state, outcome.entry.place) == (MemberState.OUTSIDE, 6)
+    assert outcome.table.entries["a"] == outcome.entry, "the old place is over"
+
+
+def test_who_is_outside_or_condemned_keeps_that() -> None:
+    outside = outcome_of(RECORD, with_state(MemberState.OUTSIDE), RESTARTED)
+    condemned = outcome_of(RECORD, TABLE.with_entry(TABLE.entries["a"].at_removal(1)), RESTARTED)
+    assert isinstance(outside, Joined)
+    assert isinstance(condemned, Joined)
+    assert (outside.entry.version, outside.entry.place) == (3, 5)
+    assert (condemned.entry.removal, condemned.entry.state, condemned.entry.place) == (1, MemberState.NORMAL, 5)
 
 
 def test_without_room_the_start_fails() -> None:

@@ -25,7 +25,7 @@ def cluster(count: int, zones: Sequence[str] = ("",), partition_count: int = 102
     return table_of(members, partition_count)
 
 
-entries = st.builds(
+_written = st.builds(
     MemberEntry,
     node_id=st.sampled_from(["a", "b", "c"]),
     generation=st.integers(0, 2),
@@ -35,6 +35,9 @@ entries = st.builds(
     weight=st.integers(1, 2),
     host=st.sampled_from(["h", "i"]),
     port=st.integers(1, 2),
+    place=st.integers(1, 2),
 )
+
+entries = st.builds(lambda entry, level: entry.at_removal(max(level, entry.removal)), _written, st.integers(0, 3))
 
 tables = st.builds(table_of, st.lists(entries, max_size=6))

@@ -24,7 +24,7 @@ def test_merge_is_associative_commutative_idempotent(one: MemberTable, two: Memb
 def test_merge_only_moves_up(one: MemberTable, two: MemberTable) -> None:
     merged = one.merge(two)
     for node_id, known in one.entries.items():
-        assert not known.beats(merged.entries[node_id])
+        assert known.joined(merged.entries[node_id]) == merged.entries[node_id]
     assert list(merged.entries) == sorted(one.entries.keys() | two.entries.keys())
 
 
@@ -36,16 +36,36 @@ def test_merge_that_teaches_nothing_returns_the_same_table(one: MemberTable, two
 
 
 @given(entries, entries)
-def test_of_two_entries_one_wins(one: MemberEntry, two: MemberEntry) -> None:
+def test_two_entries_are_joined_part_by_part(one: MemberEntry, two: MemberEntry) -> None:
     two = attrs.evolve(two, node_id=one.node_id)
-    assert (one == two) == (not one.beats(two) and not two.beats(one))
-    assert not (one.beats(two) and two.beats(one))
+    joined = one.joined(two)
+    assert joined == two.joined(one)
+    assert joined.joined(one) == joined.joined(two) == joined
+    if one.place == two.place:
+        assert joined.removal == max(one.removal, two.removal)
+        assert (joined.generation, joined.version) == max((each.generation, each.version) for each in (one, two))
+    else:
+        assert joined == max(one, two, key=lambda each: each.place)
 
 
-def test_removed_beats_its_generation_and_no_later_one() -> None:
-    removed = attrs.evolve(entry("a"), state=MemberState.REMOVED, version=0)
-    assert removed.beats(attrs.evolve(entry("a"), version=9))
-    assert not removed.beats(attrs.evolve(entry("a"), generation=2, version=0))
+def test_a_removal_holds_for_the_place_however_often_the_process_restarts() -> None:
+    removed = attrs.evolve(entry("a"), version=3).at_removal(3)
+    restarted = attrs.evolve(entry("a"), generation=7, version=4)
+    assert removed.joined(restarted).state is MemberState.REMOVED
+    assert removed.joined(restarted).generation == 7
+    returned = attrs.evolve(entry("a", MemberState.OUTSIDE), generation=2, place=removed.place + 1)
+    assert removed.joined(returned) == returned
+
+
+def test_a_removal_tells_how_far_the_member_had_come() -> None:
+    joining = entry("a", MemberState.JOINING)
+    settled = attrs.evolve(joining, version=2, state=MemberState.SETTLING)
+    condemned, removing = joining.at_removal(1), joining.at_removal(2)
+    assert (condemned.state, condemned.written, condemned.removal) == (MemberState.JOINING, MemberState.JOINING, 1)
+    assert (removing.state, removing.written, removing.removal) == (MemberState.REMOVING, MemberState.JOINING, 2)
+    assert condemned.joined(settled) == settled.at_removal(1)
+    assert removing.joined(settled).written is MemberState.SETTLING
+    assert removing.at_removal(0) == joining
 
 
 @given(tables, entries)
@@ -68,7 +88,7 @@ def test_digests_tell_tables_apart(one: MemberTable, two: MemberTable) -> None:
 
 
 def test_the_digest_never_changes() -> None:
-    assert cluster(3).digest == 15434400492583569810
+    assert cluster(3).digest == 8591704204810083353
 
 
 def test_entries_cannot_be_changed() -> None:
@@ -110,6 +130,8 @@ def test_a_table_has_a_limit() -> None:
         (6, "", "host of a"),
         (7, 0, "port of a"),
         (7, 65_536, "port of a"),
+        (8, -1, "place of a"),
+        (9, 4, "removal of a"),
     ],
 )
 def test_a_bad_field_is_named(position: int, value: object, named: str) -> None:
