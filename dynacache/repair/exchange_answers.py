@@ -244,7 +244,7 @@ class ExchangeAnswers:
         ground = self.ground
         received = size_of(question)
         ground.counters.bytes_received += received
-        ground.pace.moved(received)
+        ground.pace.moved(received, ground.port.now_s)
         if self.waiting or not ground.pace.room_bytes(ground.port.now_s):
             self.waiting.append((connection, answer))
         else:
@@ -254,5 +254,5 @@ class ExchangeAnswers:
         ground = self.ground
         sent = size_of(answer)
         ground.counters.bytes_sent += sent
-        ground.pace.moved(sent)
+        ground.pace.moved(sent, ground.port.now_s)
         ground.port.reply(connection, answer)

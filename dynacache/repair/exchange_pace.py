@@ -51,8 +51,9 @@ class Pace:
         """Take note of a step."""
         self._stepped_s = now_s
 
-    def moved(self, size_bytes: int) -> None:
+    def moved(self, size_bytes: int, now_s: float) -> None:
         """Take note of bytes sent or received."""
+        self._fill(now_s)
         self.moved_bytes += size_bytes
         self._room_bytes -= size_bytes
 

@@ -65,8 +65,9 @@ class _Running:
     def answered(self, message: Message) -> None:
         """Go on with the answer."""
         size_bytes = size_of(message)
-        self.runner.ground.counters.bytes_received += size_bytes
-        self.runner.ground.pace.moved(size_bytes)
+        ground = self.runner.ground
+        ground.counters.bytes_received += size_bytes
+        ground.pace.moved(size_bytes, ground.port.now_s)
         self.runner.proceed(self, message)
 
     def failed(self) -> None:
@@ -148,6 +149,6 @@ class Runner:
         running.held, running.wake_s = None, float("inf")
         size_bytes = size_of(ask.fields)
         ground.counters.bytes_sent += size_bytes
-        pace.moved(size_bytes)
+        pace.moved(size_bytes, port.now_s)
         pace.stepped(port.now_s)
         port.ask(running.node_id, ask.kind, (port.digest, *ask.fields), running, ground.settings.answer_timeout_ms)

@@ -34,13 +34,17 @@ def table_of(states: dict[str, MemberState], copies: int = 3, partitions: int = 
     return MemberTable.of(b"c" * 16, partitions, copies, entries)
 
 
-@attrs.define(eq=False)
+class Store(Engine):
+    """An engine of which a test may replace a call."""
+
+
+@attrs.define(eq=False, slots=False)
 class Owner:
     """One node, and its port."""
 
     world: "World"
     node_id: str
-    engine: Engine
+    engine: Store
     issuer: ActorIssuer
     random: Random
     load: float = 0.0
@@ -123,7 +127,7 @@ class Owner:
         return None if record is None else packed.strip_local(record)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, slots=False)
 class World:
     """Owners of everything, and the wire between them."""
 
@@ -142,6 +146,8 @@ class World:
     cut: set[frozenset[str]] = attrs.field(factory=set)
     kinds: list[int] = attrs.field(factory=list)
     sizes: list[int] = attrs.field(factory=list)
+    messages: list[Any] = attrs.field(factory=list)
+    """What was sent since ``forget_traffic``, by kind, by bytes, and in full."""
     refused: int = 0
     table: MemberTable = attrs.field(init=False)
     _heap: list[tuple[float, int, Any]] = attrs.field(factory=list)
@@ -158,7 +164,7 @@ class World:
 
     def start(self, name: str, incarnation: int) -> Owner:
         """Start an owner with an empty store."""
-        engine = Engine(self.storage, self.partitions, Random(name))
+        engine = Store(self.storage, self.partitions, Random(name))
         engine.hash_seed = 77
         owner = Owner(self, name, engine, ActorIssuer(incarnation), Random(f"{self.seed}{name}"))
         owner.placement = Placement.from_table(self.table)
@@ -224,6 +230,7 @@ class World:
         """Begin to count messages anew."""
         self.kinds.clear()
         self.sizes.clear()
+        self.messages.clear()
 
     # The wire
 
@@ -249,6 +256,7 @@ class World:
         body = msgpack.packb(message, use_bin_type=True)
         self.kinds.append(message[0])
         self.sizes.append(len(body))
+        self.messages.append(message)
         copies = 0 if self._wire.random() < self.loss else 1
         copies += self._wire.random() < self.repeat
         for _ in range(copies):

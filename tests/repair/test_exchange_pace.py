@@ -9,7 +9,7 @@ from dynacache.repair.exchange_pace import Pace
 def test_a_debt_is_waited_for() -> None:
     pace = Pace(1000, 0.5, 1.0)
     assert pace.ready_s(10.0, 0.0) <= 10.0
-    pace.moved(3000)
+    pace.moved(3000, 10.0)
     assert pace.room_bytes(10.0) == 0
     assert pace.ready_s(10.0, 0.0) == 12.0
     assert pace.ready_s(11.5, 0.0) == 12.0
@@ -20,6 +20,12 @@ def test_a_debt_is_waited_for() -> None:
 def test_a_node_at_rest_saves_one_second() -> None:
     pace = Pace(1000, 0.5, 1.0)
     assert pace.room_bytes(1e6) == 1000
+
+
+def test_rest_before_a_large_message_does_not_pay_for_it() -> None:
+    pace = Pace(1000, 0.5, 1.0)
+    pace.moved(5000, 100.0)
+    assert pace.ready_s(100.0, 0.0) == 104.0
 
 
 def test_busy_clients_get_a_second_between_steps_and_repair_never_none() -> None:
@@ -41,7 +47,7 @@ def test_the_rate_holds_over_any_stretch(steps: list[tuple[float, int]]) -> None
     for wait_s, size_bytes in steps:
         now_s += wait_s
         if pace.ready_s(now_s, 0.0) <= now_s:
-            pace.moved(size_bytes)
+            pace.moved(size_bytes, now_s)
             moved += size_bytes
             largest = max(largest, size_bytes)
     assert moved <= 1000 * now_s + 1000 + largest
