@@ -22,6 +22,7 @@ from pyroaring import BitMap
 from dynacache.config.transfer import TransferConfig
 from dynacache.errors import DynacacheError, InvalidOption
 from dynacache.events import Message
+from dynacache.placement.continuity import gained
 from dynacache.placement.placement import Placement
 from dynacache.repair.ports import Handler, RepairPort
 from dynacache.repair.transfer_merge import Merger
@@ -162,10 +163,11 @@ class Transfer:
         for partition in self.store.warming & owned:
             if owner_sets(before, partition, node_id) != owner_sets(after, partition, node_id):
                 self.plan.forget(partition)
-        gained = owned - had
-        for partition in gained:
-            self._distrust_remains(partition)
-        self.begin(gained, "new partitions")
+        new = gained(before, after, node_id)
+        for partition in new:
+            if partition not in had or node_id in before.old(partition):
+                self._distrust_remains(partition)
+        self.begin(new, "new partitions")
 
     def tick(self) -> None:
         """Follow the links, give up what nobody asks for, and go on."""
@@ -346,8 +348,8 @@ class Transfer:
                 known.owned = owned
 
     def _distrust_remains(self, partition: int) -> None:
-        """Something may be left of an earlier time as an owner. A delete may have come and been forgotten since, but
-        none of what is younger than the least time for which deletes are kept."""
+        """Something may be left of an earlier time as an owner. Meanwhile the others may have forgotten deletes that
+        this node has missed, but none of what is younger than the least time for which deletes are kept."""
         if self.store.root(partition):
             self.store.discard_older(partition, self.port.now_ms - self.keep_ms)
 

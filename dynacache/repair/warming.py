@@ -10,7 +10,9 @@ table when its copy began, so a write that does not know us was in that copy or 
 ``DISPLACED``   The one node that this one takes the place of was complete. Then this node is to the new owners what
                 that one was to the old, and every quorum among the old is one among the new.
 ``QUORUM``      N-W+1 complete members of Read(p), or of Old(p). Every write was acknowledged by W of the N, so at
-                least one of these has it. Read differs from the owners before by one node at most, this one.
+                least one of these has it. Read differs from the owners before by one node at most, this one. N is the
+                replication factor: of a write from a time with more members one copy may be all that is left, so where
+                fewer others are owners than N-W+1, all of them.
 ``EVERYONE``    Neither can come true any more, since too few owners are complete: then all that is left is what every
                 other owner has, whatever its state, and the hints for us. This is outside of the fault model (more than
                 W-1 copies were lost), so whoever ends a partition this way counts ``memory_lost`` and says so.
@@ -60,6 +62,8 @@ class OwnerSets:
     read: Owners
     old: Owners
     new: Owners
+    copies: int = 3
+    """The replication factor, by which quorums are counted even where fewer members are left."""
     displaced: NodeId | None = None
     """Whose place the deciding node takes, if it takes the place of exactly one."""
 
@@ -98,7 +102,8 @@ def owner_sets(placement: Placement, partition: int, node_id: NodeId) -> OwnerSe
     """Return the owner sets of a partition under a placement, as ``node_id`` sees them."""
     read, old, new = placement.owners(partition), placement.old(partition), placement.new(partition)
     displaced = placement.displaced(partition, node_id)
-    return OwnerSets(tuple(sorted(read)), tuple(sorted(old)), tuple(sorted(new)), displaced)
+    copies = placement.replication_factor
+    return OwnerSets(tuple(sorted(read)), tuple(sorted(old)), tuple(sorted(new)), copies, displaced)
 
 
 def decide(node_id: NodeId, partition: int, sets: OwnerSets, view: View) -> Decision:
@@ -113,7 +118,8 @@ def decide(node_id: NodeId, partition: int, sets: OwnerSets, view: View) -> Deci
             return Decision(wait=(place,))
     best: Decision | None = None
     for owners in dict.fromkeys((sets.read, sets.old)):
-        found = _by_quorum(node_id, partition, owners, view)
+        others = [each for each in owners if each != node_id]
+        found = _by_quorum(partition, others, min(sets.copies - sets.copies // 2, len(others)), view)
         if found is not None and (best is None or found.ending or len(found.ask) > len(best.ask)):
             best = found
     if best is not None:
@@ -123,10 +129,10 @@ def decide(node_id: NodeId, partition: int, sets: OwnerSets, view: View) -> Deci
     return _by_everyone(sets.others(node_id), view)
 
 
-def _by_quorum(node_id: NodeId, partition: int, owners: Owners, view: View) -> Decision | None:
-    """Decide by N-W+1 complete members of ``owners``; None when so many cannot be complete."""
-    needed = len(owners) - (len(owners) // 2 + 1) + 1
-    others = [each for each in owners if each != node_id]
+def _by_quorum(partition: int, others: list[NodeId], needed: int, view: View) -> Decision | None:
+    """Decide by so many complete ones of ``others``; None when so many cannot be complete."""
+    if not others:
+        return None
     needed -= sum(view.merged_complete(each) for each in others)
     if needed <= 0:
         return Decision(Ending.QUORUM)

@@ -115,6 +115,14 @@ def test_of_two_owners_the_other_is_enough() -> None:
     assert Known({"a": COMPLETE}, merged_complete="a").decide(both).ending is Ending.QUORUM
 
 
+def test_where_members_were_fewer_than_copies_everyone_who_is_left_is_needed() -> None:
+    growing = OwnerSets(("a", "b"), ("a", "b"), ("a", "b", "x"))
+    known = Known({"a": COMPLETE, "b": COMPLETE}, merged_complete="a")
+    assert known.decide(growing) == Decision(ask=("b",)), "what was written with three copies may be on one node only"
+    known.merged_complete = "ab"
+    assert known.decide(growing).ending is Ending.QUORUM
+
+
 def test_where_copies_are_added_nobody_is_displaced() -> None:
     growing = OwnerSets(("a",), ("a",), ("a", "x"))
     assert Known({"a": COMPLETE}).decide(growing) == Decision(ask=("a",))
@@ -147,7 +155,7 @@ def _situations(draw: st.DrawFn) -> tuple[OwnerSets, Known, list[frozenset[str]]
     down = "".join(name for name in names if draw(st.integers(0, 4)) == 0)
     quorum = count // 2 + 1
     writes = [frozenset(each) for each in combinations(before, quorum)]
-    return OwnerSets(read, old, after, displaced), Known(standing, down, hopeless=draw(st.booleans())), writes
+    return OwnerSets(read, old, after, count, displaced), Known(standing, down, hopeless=draw(st.booleans())), writes
 
 
 @given(_situations(), st.integers(0, 9))
