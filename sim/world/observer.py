@@ -144,10 +144,29 @@ def _engine_class(observer: Observer) -> type[Engine]:
             if observer.cause is StoreCause.EVICT:
                 observer.changed("", key, None, StoreCause.EVICT)
 
-        def _drop_tombstone(self, shard: int, key: bytes) -> None:
-            Engine._drop_tombstone(self, shard, key)
+        def _drop_tombstone(self, shard: int, key: bytes) -> bytes:
+            dropped = Engine._drop_tombstone(self, shard, key)
             if observer.cause is StoreCause.REAP:
                 observer.changed("", key, None, StoreCause.REAP)
+            return dropped
+
+        def _reap_one(self, shard: int, key: bytes, is_early: bool) -> None:
+            outer, observer.cause = observer.cause, StoreCause.REAP
+            try:
+                Engine._reap_one(self, shard, key, is_early)
+            finally:
+                observer.cause = outer
+
+        def _discard_before(self, partition: int, key: bytes, time: int) -> bool:
+            gone = Engine._discard_before(self, partition, key, time)
+            observer.changed("", key, self.peek(partition, key), StoreCause.REMOVE)
+            return gone
+
+        def clear(self, partition: int) -> None:
+            keys = [key for key, _ in self.items(partition)]
+            Engine.clear(self, partition)
+            for key in keys:
+                observer.changed("", key, None, StoreCause.REMOVE)
 
     return ObservedEngine
 
