@@ -270,9 +270,11 @@ class Exchange:
         placement = port.placement
         wanting: dict[NodeId, list[int]] = {}
         for partition in ground.departing:
-            owners = placement.write_owners(partition)
+            owners = placement.new(partition)
             done = self._handed_over.setdefault(partition, [])
-            needed = len(owners) - (len(owners) // 2 + 1) + 1
+            # N - W + 1 of those who will own it, so that every write quorum of the past meets one of them.
+            copies = placement.replication_factor
+            needed = min(copies - copies // 2, len(owners))
             if not owners or len([node_id for node_id in owners if node_id in done]) >= needed:
                 self.engine.clear(partition)
                 ground.departing.discard(partition)

@@ -146,7 +146,9 @@ class ExchangeGround:
     def digests(self, nodes: Sequence[int], comparable: BitMap) -> "array[int]":
         """Return the digests of nodes, none of them deeper than the tree it is in. Leaves of one partition are asked of
         the store in one call if they stand together."""
-        forest, roots = self.forest, self.engine.roots
+        forest = self.forest
+        # The shallowest nodes have the lowest numbers; roots are brought up to date only when they are asked for.
+        roots = self.engine.roots if nodes and forest.level(min(nodes)) <= 0 else array("Q")
         found = array("Q")
         place, count = 0, len(nodes)
         while place < count:
