@@ -127,12 +127,11 @@ class Shared:
             return None
         merged = self.store.merge(partition, key, fresh, self.now_ms)
         if merged is not None and merged[1] == packed.MANY and merged is not held:
-            grown = self.sibling_count(merged) > max(1, self.sibling_count(held))
-            self.counters.siblings_created += grown
+            self.counters.siblings_created += self.sibling_count(merged) > self.sibling_count(held)
         return merged
 
     def sibling_count(self, record: bytes | None) -> int:
-        """Return how many concurrent values a record holds."""
+        """Return how many concurrent values live beside the winner."""
         return 0 if record is None else read(record, self.now_ms).sibling_count
 
     def incomplete_answer(self, partition: int, record: bytes) -> list[bytes | int]:

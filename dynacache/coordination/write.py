@@ -148,9 +148,9 @@ class Writer:
         return self.shared.hints.find(key)
 
     def count_resolved(self, old: bytes | None) -> None:
-        """Count the concurrent values that a write replaces beyond the first: that many writes are discarded by it."""
+        """Count the concurrent values beside the winner that a write replaces: that many writes it discards."""
         if old is not None and old[1] == MANY:
-            self.shared.counters.siblings_resolved += max(0, self.shared.sibling_count(old) - 1)
+            self.shared.counters.siblings_resolved += self.shared.sibling_count(old)
 
     def again(self, group: WriteGroup) -> None:
         """Start the unanswered writes of a group once more, because the owners have changed under it."""

@@ -6,12 +6,25 @@ import pytest
 
 from dynacache.errors import ClockUnsafe, InvalidRequest, Overloaded
 from dynacache.placement.partitions import fingerprint
-from dynacache.types import Level
+from dynacache.types import Level, MissReason
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
 from dynacache.versioning.context import make_context, parse_context
 from dynacache.versioning.layout import encode_clock
-from dynacache.wire.messages import ERROR, GET, READ, READ_REPLY, SET, STALE_TABLE, VALUE, WRITE, WRITE_ACK
+from dynacache.wire.messages import (
+    ERROR,
+    GET,
+    MISS,
+    READ,
+    READ_REPLY,
+    SET,
+    STALE_TABLE,
+    TAKEN_UNCOUNTED,
+    VALUE,
+    WHOLE_GROUP,
+    WRITE,
+    WRITE_ACK,
+)
 from tests.fake_cluster import FakeCluster
 
 RAW = 1
@@ -157,3 +170,76 @@ def test_what_an_evicted_version_superseded_does_not_come_back() -> None:
     assert newest is not None
     _deliver(cluster, [WRITE, 10, _clock(cluster), digest, 100, None, [b"key", packed.strip_local(newest)]])
     assert cluster.record("n2", b"key") is not None
+
+
+def test_what_stale_copies_take_is_named_by_position_or_as_a_whole() -> None:
+    cluster = FakeCluster(3, repair=False)
+    record = _record(cluster)
+    node = cluster.nodes["n2"]
+    node.engine.stale.add(cluster.partition(b"a"))
+    digest = node.shared.digest
+    payload = [b"a", record, b"b", record, b"c", b"not a record"]
+    ((*_, exceptions),) = _deliver(cluster, [WRITE, 9, _clock(cluster), digest, 100, None, payload])
+    assert sorted(exceptions) == [[0, TAKEN_UNCOUNTED], [2, InvalidRequest.code]]
+    assert cluster.record("n2", b"a") is not None
+    ((*_, exceptions),) = _deliver(cluster, [WRITE, 9, _clock(cluster), digest, 100, None, payload[:2]])
+    assert exceptions == [[WHOLE_GROUP, TAKEN_UNCOUNTED]]
+
+
+def test_an_incomplete_copy_answers_with_data_that_does_not_count() -> None:
+    cluster = FakeCluster(3, repair=False)
+    record = _record(cluster)
+    node = cluster.nodes["n2"]
+    message = [READ, 9, _clock(cluster), node.shared.digest, 100, [b"key", None, b"nothing", None]]
+    node.engine.warming.add(cluster.partition(b"key"))
+    node.engine.warming.add(cluster.partition(b"nothing"))
+    ((*_, answers),) = _deliver(cluster, message)
+    assert answers == [[record], False]
+    node.engine.warming.clear()
+    node.engine.stale.add(cluster.partition(b"key"))
+    ((*_, answers),) = _deliver(cluster, message)
+    assert answers == [[record, (node.shared.now_ms - node.shared.stale_after_ms) << 16], None]
+
+
+def test_in_quarantine_a_replica_takes_nothing_and_knows_nothing() -> None:
+    cluster = FakeCluster(3, repair=False)
+    record = _record(cluster)
+    node = cluster.nodes["n2"]
+    node.shared.clock_safe = False
+    ((*_, exceptions),) = _deliver(cluster, [WRITE, 9, _clock(cluster), node.shared.digest, 100, None, [b"a", record]])
+    assert exceptions == [[WHOLE_GROUP, ClockUnsafe.code]]
+    ((*_, answers),) = _deliver(cluster, [READ, 9, _clock(cluster), node.shared.digest, 100, [b"key", None]])
+    assert answers == [False]
+    assert cluster.record("n2", b"a") is None
+
+
+def test_what_was_deleted_and_reaped_does_not_come_back() -> None:
+    cluster = FakeCluster(3, repair=False)
+    record = _record(cluster)
+    node = cluster.nodes["n2"]
+    partition = cluster.partition(b"key")
+    node.engine.remove(partition, b"key")
+    time = packed.HEADER.unpack_from(record)[5] + 1
+    fingerprint = node.engine.fingerprint(partition, b"key")
+    node.engine.witness(partition, fingerprint, 2, time, node.shared.now_ms // 1000 + 1_000, True)
+    message = [WRITE, 9, _clock(cluster), node.shared.digest, 100, None, [b"key", record]]
+    ((*_, exceptions),) = _deliver(cluster, message)
+    assert exceptions is None, "it counts as taken: something newer was witnessed"
+    assert cluster.record("n2", b"key") is None
+    assert node.counters.late_versions_discarded == 1
+    cluster.nodes["n1"].engine.remove(partition, b"key")
+    reply = cluster.ask("n2", [GET, b"key", Level.ALL])
+    assert (reply[0], reply[2]) == (MISS, MissReason.NEVER_WRITTEN), "n3's old value is superseded by what n2 remembers"
+
+
+def test_siblings_that_a_merge_creates_are_counted_once() -> None:
+    cluster = FakeCluster(3, repair=False)
+    _record(cluster)
+    node = cluster.nodes["n2"]
+    other = packed.write(None, ActorIssuer(77), _clock(cluster), 0, RAW, b"other", 1)[1]
+    message = [WRITE, 9, _clock(cluster), node.shared.digest, 100, None, [b"key", other]]
+    for _ in range(2):
+        _deliver(cluster, message)
+    assert node.counters.siblings_created == 1
+    assert cluster.ask("n2", [SET, b"key", RAW, b"both seen", Level.ALL])[0] == DONE
+    assert node.counters.siblings_resolved == 1

@@ -4,6 +4,7 @@ import pytest
 
 from dynacache.coordination.write_group import BULK_BYTES
 from dynacache.errors import NotEnoughReplicas, TimedOut
+from dynacache.placement.table import MemberState
 from dynacache.types import Level
 from dynacache.wire.messages import DONE, ERROR, GET, SET, VALUE, WRITE, WRITE_ACK
 from tests.fake_cluster import FakeCluster
@@ -138,3 +139,90 @@ def test_large_values_travel_on_the_bulk_connection() -> None:
     assert cluster.ask("n1", _set(b"key", b"x" * (BULK_BYTES + 1)))[0] == DONE
     assert {connection for *_, connection, content in cluster.seen if content[0] == WRITE} == bulk
     assert cluster.ask("n2", [GET, b"key", Level.ALL])[0] == VALUE
+
+
+def test_what_a_stale_copy_takes_does_not_count_and_is_not_hinted() -> None:
+    cluster = FakeCluster(3, repair=False)
+    cluster.nodes["n3"].engine.stale.update(range(1024))
+    assert cluster.ask("n1", _set(b"key", b"value"))[0] == DONE, "n1 and n2 make the quorum"
+    assert cluster.holders(b"key") == ["n1", "n2", "n3"], "it is merged"
+    cluster.nodes["n2"].engine.stale.update(range(1024))
+    reply = cluster.ask("n1", _set(b"key", b"later", timeout_ms=200), 0.3)
+    assert (reply[0], reply[2]) == (ERROR, TimedOut.code)
+    assert cluster.nodes["n1"].hints.counts() == {}
+    assert cluster.ask("n1", _set(b"key", b"one", Level.ONE))[0] == DONE
+
+
+def test_a_batch_of_which_one_key_is_stale_elsewhere() -> None:
+    cluster = FakeCluster(3, repair=False)
+    for name in ("n2", "n3"):
+        cluster.nodes[name].engine.stale.add(cluster.partition(b"stale"))
+    replies = cluster.ask_many("n1", [_set(b"stale", b"v", timeout_ms=200), _set(b"whole", b"v", timeout_ms=200)], 0.3)
+    assert (replies[0][0], replies[0][2]) == (ERROR, TimedOut.code)
+    assert replies[1][0] == DONE
+
+
+def test_a_stale_coordinator_does_not_count_itself() -> None:
+    cluster = FakeCluster(3, repair=False)
+    cluster.nodes["n1"].engine.stale.update(range(1024))
+    assert cluster.ask("n1", _set(b"key", b"value"))[0] == DONE, "n2 and n3 make the quorum"
+    cluster.cut_link("n1", "n3")
+    reply = cluster.ask("n1", _set(b"key", b"later"))
+    assert reply[2] == NotEnoughReplicas.code
+    assert cluster.ask("n2", [GET, b"key", Level.ONE])[3] == b"value", "nothing was changed"
+
+
+def test_a_copy_that_is_being_filled_counts() -> None:
+    cluster = FakeCluster(3, repair=False)
+    cluster.kill("n3")
+    cluster.restart("n3")
+    cluster.run(0.1)
+    assert cluster.ask("n1", _set(b"key", b"value", Level.ALL))[0] == DONE
+
+
+def test_a_node_that_refuses_for_its_clock_is_stood_in_for() -> None:
+    cluster = FakeCluster(5)
+    owners, _ = _split(cluster, b"key")
+    for name in owners[1:]:
+        cluster.nodes[name].shared.clock_safe = False
+    assert cluster.ask(owners[0], _set(b"key", b"value", timeout_ms=300), 0.05)[0] == DONE
+
+
+def test_a_write_under_which_the_owners_change_starts_again_with_the_present_ones() -> None:
+    """Acknowledged under two member tables it might have a quorum in neither."""
+    cluster = FakeCluster(4, repair=False)
+    cluster.join("n5")
+    cluster.run(0.2)
+    keys = [b"key %d" % number for number in range(60)]
+    coordinator = {key: cluster.owners(key)[0] for key in keys}
+    mine = [key for key in keys if coordinator[key] == "n1"]
+    cluster.set_state("n5", MemberState.JOINING, known_to=("n2", "n3", "n4", "n5"))
+    assert not cluster.nodes["n1"].members.placement.in_transition
+    replies = cluster.ask_many("n1", [_set(key, b"value", Level.ALL) for key in mine])
+    assert {reply[0] for reply in replies} == {DONE}
+    placement = cluster.nodes["n1"].members.placement
+    gained = [key for key in mine if "n5" in placement.write_owners(cluster.partition(key))]
+    assert gained, "some key has a new owner"
+    for key in mine:
+        assert sorted(cluster.holders(key)) == sorted(placement.write_owners(cluster.partition(key)))
+    assert all(len(cluster.replies[rid]) == 1 for rid in cluster.replies), "each is answered once"
+
+
+def test_while_owners_change_every_set_needs_its_quorum() -> None:
+    cluster = FakeCluster(4, repair=False)
+    cluster.join("n5")
+    cluster.run(0.2)
+    cluster.set_state("n5", MemberState.JOINING)
+    placement = cluster.nodes["n1"].members.placement
+    key = next(
+        key for key in (b"key %d" % n for n in range(200)) if len(placement.write_sets(cluster.partition(key))) > 1
+    )
+    partition = cluster.partition(key)
+    read, new = placement.owners(partition), placement.new(partition)
+    both = [name for name in read if name in new]
+    cluster.paused = {both[1], "n5"}
+    reply = cluster.ask(both[0], _set(key, b"value", Level.STRICT_QUORUM, 300), 0.4)
+    assert (reply[0], reply[2]) == (ERROR, TimedOut.code), "two of Read, but one of New"
+    cluster.paused = {both[1]}
+    cluster.run(2.0)
+    assert cluster.ask(both[0], _set(key, b"other", Level.STRICT_QUORUM, 300), 0.4)[0] == DONE
