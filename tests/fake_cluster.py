@@ -137,7 +137,11 @@ class FakeCluster:
     def restart(self, name: str) -> None:
         """Start a killed node again with an empty memory."""
         table = next(iter(self.nodes.values())).members.table
-        entry = self._entry(name, table.entries[name].state if name in table.entries else MemberState.OUTSIDE)
+        entry, known = self._entry(name, MemberState.OUTSIDE), table.entries.get(name)
+        if known is not None and known.state in (MemberState.LEFT, MemberState.REMOVED, MemberState.REMOVING):
+            entry = attrs.evolve(entry, place=known.place + 1)
+        elif known is not None:
+            entry = attrs.evolve(known, generation=entry.generation, version=known.version + 1)
         self._start(name, table.with_entry(entry), complete=False)
         self._dial()
 

@@ -1,6 +1,6 @@
 """How the cluster is born and how keys are placed.
 
-What: founders, seeds, and the two numbers that are fixed for the life of a cluster.
+What: founders, seeds, the two numbers that are fixed for the life of a cluster, and when members come and go.
 
 Invariant: ``partition_count`` is a power of two; a seed is a ``host:port``.
 
@@ -75,3 +75,26 @@ class ClusterConfig:
     def _check_cluster_id(self, _: Any, value: str) -> None:
         if value and (len(value) != 32 or any(letter not in "0123456789abcdef" for letter in value)):
             raise InvalidOption(f"cluster.cluster_id: got {value!r}, expected 32 hexadecimal digits or nothing")
+
+    join: bool = False
+    """Whether this node, where it has no place, becomes an owner by itself once it has met the cluster. A founder is
+    one anyway; a node that was an owner when it stopped still is."""
+
+    auto_remove_after_s: float = attrs.field(default=0.0)
+    """Seconds after which a member that is down is removed by itself, and its partitions are filled elsewhere; 0 never.
+    Sooner restores the number of copies sooner; but a node that comes back later has lost its place, and all that it
+    owned moves twice. Nothing is removed where more than half of the members cannot be reached."""
+
+    join_undo_after_s: float = attrs.field(default=60.0)
+    """Seconds after which a member that went down while it was joining or leaving is removed by itself, as it holds up
+    every other change; 0 never."""
+
+    change_interval_s: float = attrs.field(default=10.0)
+    """Least seconds between two changes of this node's place, so that a flapping one does not move data to and fro."""
+
+    @auto_remove_after_s.validator
+    @join_undo_after_s.validator
+    @change_interval_s.validator
+    def _check_seconds(self, attribute: "attrs.Attribute[float]", value: float) -> None:
+        if not value >= 0:
+            raise InvalidOption(f"cluster.{attribute.name}: got {value}, expected 0 or more seconds")

@@ -58,6 +58,8 @@ from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberTable
 from dynacache.repair.exchange import Exchange
 from dynacache.repair.hints import HintStore
+from dynacache.repair.ring_change import RingChange
+from dynacache.repair.ring_confirmations import Copies
 from dynacache.repair.sync_times import STALE_SHARE
 from dynacache.repair.transfer import Transfer
 from dynacache.storage.engine import Engine
@@ -147,6 +149,16 @@ class Node:
         self.upkeep.add("exchange", self.exchange)
         self.engine.confirmed = self.exchange.is_clean
         self.transfer.ended = self.exchange.synced
+        engine, exchange = self.engine, self.exchange
+        self.ring = RingChange(
+            self.repair_port,
+            self.members,
+            config.cluster,
+            lambda: Copies(engine.warming, engine.stale),
+            lambda: exchange.departing,
+            self._leave,
+        )
+        self.upkeep.add("ring", self.ring)
         if not complete:
             self.transfer.start_empty()
         self.quarantine = Quarantine(
@@ -327,6 +339,11 @@ class Node:
             self.members.stop(now)
         if self._announced and (late or self.members.swim.is_announced):
             shared.effects.others.append(Stopped())
+
+    def _leave(self) -> None:
+        """The place is given up and all is handed over: stop, as if asked to."""
+        self._stop_deadline_s = self.shared.now_s + self.config.network.stop_timeout_s
+        self.gate.stopping = True
 
     def _begin_warming(self, reason: str) -> None:
         """Have everything this node owns filled anew from the other owners."""

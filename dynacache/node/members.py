@@ -90,6 +90,21 @@ class Members:
         shared.counters.stale_tables += 1
         shared.effects.send(connection, (STALE_TABLE, request_id, shared.clock.last, self.table.to_wire()))
 
+    def write_entry(self, entry: MemberEntry) -> None:
+        """Merge an entry that this node wrote into the table, and tell everyone."""
+        merged = self.table.with_entry(entry)
+        if merged is not self.table:
+            self._set_table(merged)
+
+    def liveness(self, node_id: NodeId) -> str:
+        """Return "alive", "suspect", "dead" or "stopped"; a member that SWIM has not heard of counts as dead."""
+        if node_id == self.shared.node_id:
+            return "alive"
+        member = self.swim.member(node_id)
+        if member is None:
+            return "dead"
+        return "stopped" if member.state is NodeState.LEFT else member.state.name.lower()
+
     def table_message(self) -> tuple[int, int, object]:
         """Return the message that carries our table."""
         return (TABLE, self.shared.clock.last, self.table.to_wire())
@@ -119,8 +134,10 @@ class Members:
         self.swim_due_s = self.swim.next_deadline()
 
     def stop(self, now: Instant) -> None:
-        """Announce that this node stops and keeps its place."""
-        self._perform(self.swim.stop(now.monotonic_s, now.wall_ms))
+        """Announce that this node stops: it keeps its place, or it is gone for good where it gave that up."""
+        has_left = self.table.entries[self.shared.node_id].state is MemberState.LEFT
+        announce = self.swim.leave if has_left else self.swim.stop
+        self._perform(announce(now.monotonic_s, now.wall_ms))
 
     def links_changed(self) -> None:
         """Tell the birth machine which members are linked; the others are asked whether they know the cluster."""
@@ -157,6 +174,9 @@ class Members:
             self.shared.routes.replace(self.placement)
             self.shared.routes.refresh()
             self.owners_changed(placement, self.placement)
+            if self.placement.zone_violation and not placement.zone_violation:
+                zones = len({entry.zone for entry in table.entries.values()})
+                self.shared.note("placement.zone_violation", "warning", zones=zones)
         self.topology_changed = True
         self._follow_table()
         links = self.shared.links.by_node.values()

@@ -211,6 +211,7 @@ class Server:
             self._links.disconnect(other.node_id)
         elif isinstance(other, Stopped):
             self._stopped.set()
+            self._stop.set()  # not asked for here, where the node gave up its place
         elif isinstance(other, Halt):
             kind = next((each for each in _HALTS if each.exit_code == other.exit_code), StartupError)
             self._fail(kind(other.reason))
