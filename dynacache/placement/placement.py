@@ -72,8 +72,8 @@ class Placement:
     """New; the same object as ``owners_by_partition`` while no owners change."""
     in_transition: bool
     """Whether any partition has more than one write set."""
-    zone_violation: bool
-    """Whether some partition has more copies in one zone than zones and copies call for."""
+    zone_violations: int
+    """Partitions with more copies in one zone than zones and copies call for."""
     _fallback_order: Assignment
     _owned: dict[NodeId, BitMap]
     _weights: dict[NodeId, int]
@@ -101,7 +101,7 @@ class Placement:
             old_owners_by_partition=old.owners,
             new_owners_by_partition=new.owners,
             in_transition=any(len(sets) > 1 for sets in write_sets),
-            zone_violation=read.zone_violations > 0,
+            zone_violations=read.zone_violations,
             fallback_order=new,
             owned=_partitions_by_owner(write_owners),
             weights={holder.node_id: holder.weight for holder in read.holders},
@@ -154,6 +154,11 @@ class Placement:
         """Return the partitions whose writes go to ``node_id``, as a copy that the caller may change."""
         owned = self._owned.get(node_id)
         return BitMap() if owned is None else BitMap(owned)
+
+    @property
+    def zone_violation(self) -> bool:
+        """Whether some partition has more copies in one zone than zones and copies call for."""
+        return self.zone_violations > 0
 
     def balance(self) -> BalanceFigures:
         """Return how evenly the copies lie on the members that can own them."""
