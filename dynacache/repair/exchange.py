@@ -215,7 +215,8 @@ class Exchange:
     # Schedule
 
     def _idle_peers(self) -> list[PeerView]:
-        return [view for view in self.ground.peers.values() if not self.runner.is_running(view.node_id)]
+        running = [each.node_id for each in self.runner.running]
+        return [view for view in self.ground.peers.values() if view.node_id not in running]
 
     def _visit_first(self) -> None:
         """Bring exchanges forward that concern partitions marked as to be visited first."""

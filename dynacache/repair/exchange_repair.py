@@ -39,7 +39,7 @@ __all__ = [
 LEAVES_LIMIT = 256
 """Leaves listed in one message."""
 
-SCAN_LIMIT = 8
+SCAN_LIMIT = 4
 """Partitions listed in one message."""
 
 MESSAGE_LIMIT_BYTES = 1024 * 1024
