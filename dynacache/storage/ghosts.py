@@ -9,8 +9,8 @@ Invariants: a key that is stored has no ghost. A ghost's contribution is in its 
 the moment it is not; ``Ghosts`` takes it out when it drops one. At its second a ghost goes, as the entry would have; if
 the entry would have left a tombstone, the ghost becomes one that is ``DELETED`` and goes with that. A shard holds at
 most ``shard_limit`` ghosts and all together ``limit_bytes``; one more makes its shard drop the quarter whose versions
-are oldest, expired ones first. If any eviction is among them that could still matter the shard is marked ``forgot``:
-from then on a miss there may be an eviction that is no longer remembered.
+are oldest, expired ones first, tombstones last. If any eviction is among them that could still matter the shard is
+marked ``forgot``: from then on a miss there may be an eviction that is no longer remembered.
 
 Why: a reader must tell "was never here" from "was thrown out" (DESIGN section 9), repair must not pour back what
 memory pressure threw out (section 8), and an old version that arrives late must be recognised after its successor, even
@@ -53,6 +53,9 @@ class _Shard:
     earliest_s: int = NEVER_S
     """No ghost here goes before it."""
 
+    deleted: int = 0
+    """How many of the ghosts are marked ``DELETED``."""
+
     def place(self, fingerprint: int) -> int | None:
         fingerprints = self.fingerprints
         place = bisect_left(fingerprints, fingerprint)
@@ -67,10 +70,12 @@ class _Shard:
         self.times.insert(place, time)
         self.contributions.insert(place, contribution)
         self.seconds.insert(place, second)
+        self.deleted += contribution & DELETED
         if 0 < second < self.earliest_s:
             self.earliest_s = second
 
     def delete(self, place: int) -> None:
+        self.deleted -= self.contributions[place] & DELETED
         for column in (self.fingerprints, self.times, self.contributions, self.seconds):
             del column[place]
 
@@ -78,6 +83,7 @@ class _Shard:
         for name in ("fingerprints", "times", "contributions", "seconds"):
             column: array[int] = getattr(self, name)
             setattr(self, name, array(column.typecode, [column[place] for place in places]))
+        self.deleted = sum(contribution & DELETED for contribution in self.contributions)
 
 
 @attrs.define(eq=False)
@@ -140,6 +146,12 @@ class Ghosts:
         count = 0 if held is None else len(held.fingerprints)
         wanted = GHOST_BYTES if held is not None else GHOST_BYTES + GHOST_SHARD_BYTES
         return count < self.shard_limit and self.size_bytes + wanted <= self.limit_bytes
+
+    def has_room_for_deleted(self, shard: int) -> bool:
+        """Tell whether a shard can have one more ghost of a tombstone: they take half of it at most, so that what is
+        forgotten for want of room is evictions."""
+        held = self._shards.get(shard)
+        return self.has_room(shard) and (held is None or 2 * held.deleted < self.shard_limit)
 
     def take(self, shard: int, fingerprint: int) -> int:
         """Forget the ghost of a key that is stored again, say; return its contribution, 0 if there was none. That is
@@ -209,6 +221,7 @@ class Ghosts:
                 gone.add(place)
             else:
                 held.contributions[place], held.seconds[place] = later[2], later[3]
+                held.deleted += 1
         if len(gone) > 8:
             held.keep([place for place in range(looked) if place not in gone])
         else:
@@ -253,8 +266,9 @@ class Ghosts:
             self.forgot.add(shard)
 
     def _forget_oldest(self, shard: int, held: _Shard, now_s: int) -> None:
-        def age(place: int) -> tuple[bool, int]:
-            return self._at(held.ghost(place), now_s) is not None, held.times[place]
+        def age(place: int) -> tuple[bool, int, int]:
+            is_left = self._at(held.ghost(place), now_s) is not None
+            return is_left, held.contributions[place] & DELETED, held.times[place]
 
         order = sorted(range(len(held.times)), key=age)
         dropped = max(1, len(order) // 4)

@@ -183,11 +183,20 @@ class Holdings(Shape):
         return looked
 
     def _is_confirmed(self, shard: int, key: bytes) -> bool:
-        """Ask whether every owner holds a tombstone. Other namespaces than the first have no exchange yet."""
-        return shard < self.partition_count and self.confirmed(shard, self._trees.prefix(key_hash(key)))
+        """Ask whether every owner holds a tombstone and its ghost has room here: without one the trees would differ
+        and the others bring the tombstone back. Other namespaces than the first have no exchange yet."""
+        return (
+            shard < self.partition_count
+            and self._ghosts.has_room_for_deleted(shard)
+            and self.confirmed(shard, self._trees.prefix(key_hash(key)))
+        )
 
     def _reap_one(self, shard: int, key: bytes, is_early: bool) -> None:
-        """Drop a tombstone: early as a ghost, which keeps its contribution until its grace ends."""
+        """Drop a tombstone: early as a ghost, which keeps its contribution until its grace ends. What was confirmed
+        with it may have taken the room; then it waits."""
+        if is_early and not self._ghosts.has_room_for_deleted(shard):
+            self._reaper.note(shard, self._tombstones.tables[shard].entries[key])
+            return
         record = self._drop_tombstone(shard, key)
         gone = self._contribution(key, record)
         if is_early:

@@ -147,7 +147,8 @@ class Replica(Holdings):
         """Remember versions as (fingerprint, version hash, hybrid time, second at which it goes or 0, deleted), in one
         scan; return how many are remembered now.
 
-        Left out are those whose second has come and those for which there is no room: no ghost is forgotten for one.
+        Left out are those whose second has come and those for which there is no room: no ghost is forgotten for one,
+        but a miss in the partition may be an eviction from then on.
         Of a stored key, a deleted version takes with it what is older than itself; all else leaves the key alone.
         """
         wanted = {version[0]: version for version in versions}
@@ -165,7 +166,11 @@ class Replica(Holdings):
         held = self._ghosts.find(partition, ghost[0], now_s)
         if held is not None and held[1] >= ghost[1]:
             return True
-        if 0 < ghost[3] <= now_s or (held is None and not self._ghosts.has_room(partition)):
+        if 0 < ghost[3] <= now_s:
+            return False
+        if held is None and not self._ghosts.has_room(partition):
+            if not ghost[2] & DELETED:
+                self._ghosts.forgot.add(partition)
             return False
         self._used_bytes += self._trees.toggle(partition, ghost[0] >> 50, ghost[2] & ~DELETED)
         self._leave_ghost(partition, ghost)

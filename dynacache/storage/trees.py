@@ -69,7 +69,12 @@ def fold(leaves: "array[int]", times: int) -> "array[int]":
     return leaves
 
 
+def _zeros(level: int) -> "array[int]":
+    return array("Q", [0]) * (1 << level)
+
+
 def _xor(first: "array[int]", second: "array[int]") -> "array[int]":
+    """Return the XOR of two arrays of one length, with some reserve as arrays made of bytes have: copy to keep."""
     size = _LEAF_BYTES * len(first)
     joined = int.from_bytes(first.tobytes(), "little") ^ int.from_bytes(second.tobytes(), "little")
     return array("Q", joined.to_bytes(size, "little"))
@@ -144,7 +149,7 @@ class Trees:
         """Make the leaves of a shard that had none, the first entry's in place; return the growth in bytes."""
         level = LEAST_LEVEL
         self.drops[shard] = PREFIX_BITS - level
-        self.leaves[shard] = leaves = array("Q", bytes(_LEAF_BYTES << level))
+        self.leaves[shard] = leaves = _zeros(level)
         leaves[prefix >> self.drops[shard]] = difference
         growth = leaves_bytes(level)
         self.size_bytes += growth
@@ -199,7 +204,7 @@ class Trees:
         own = self.check_level(shard, level)
         leaves = self.leaves[shard]
         if not leaves:
-            return array("Q", bytes(_LEAF_BYTES << level))
+            return _zeros(level)
         if growth is not None and growth.shard == shard:
             leaves = _xor(growth.base, fold(leaves, growth.drop - self.drops[shard]))
         return fold(leaves, own - level)
@@ -213,12 +218,12 @@ class Trees:
 
     def clear(self, shard: int) -> int:
         """Make a tree that of an empty shard; return the growth in bytes. Everything in it counts as changed."""
-        if self._growth is not None and self._growth.shard == shard:
-            self._growth = None
         self.write_up()
         self._outdated.discard(shard)
         before = self.size_bytes
         self.size_bytes -= self._shard_bytes(shard)
+        if self._growth is not None and self._growth.shard == shard:
+            self._growth = None
         self._roots[shard] = 0
         self.leaves[shard] = _NONE
         self.drops[shard] = PREFIX_BITS - LEAST_LEVEL
@@ -241,7 +246,7 @@ class Trees:
         assert not self.is_growing, "one change of level at a time"
         before = self.size_bytes
         self.size_bytes -= self._shard_bytes(shard)
-        self.leaves[shard] = self.folded(shard, level)
+        self.leaves[shard] = self.folded(shard, level)[:]
         self.drops[shard] = PREFIX_BITS - level
         self.size_bytes += self._shard_bytes(shard)
         return self.size_bytes - before
@@ -255,7 +260,7 @@ class Trees:
         """Begin to raise a tree's level; return the growth in bytes. ``entries`` gives (prefix, contribution) of all
         that the tree is made of at this instant, and is read in slices."""
         assert self._growth is None, "one change of level at a time"
-        fresh, built = (array("Q", bytes(_LEAF_BYTES << level)) for _ in range(2))
+        fresh, built = _zeros(level), _zeros(level)
         self._growth = _Growth(shard, self.leaves[shard], built, self.drops[shard], iter(entries))
         self.leaves[shard], self.drops[shard] = fresh, PREFIX_BITS - level
         growth = 2 * leaves_bytes(level)
@@ -275,7 +280,7 @@ class Trees:
                 return 0, done
         self._growth = None
         before = self.size_bytes
-        self.leaves[growth.shard] = _xor(built, self.leaves[growth.shard])
+        self.leaves[growth.shard] = _xor(built, self.leaves[growth.shard])[:]
         self.size_bytes -= leaves_bytes(PREFIX_BITS - growth.drop) + leaves_bytes(PREFIX_BITS - drop)
         return self.size_bytes - before, done
 

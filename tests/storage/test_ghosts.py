@@ -148,12 +148,33 @@ def test_ended_ghosts_are_forgotten_first_and_leave_no_mark() -> None:
     assert agree(ghosts)
 
 
-def test_a_forgotten_tombstone_leaves_no_mark() -> None:
+def test_tombstones_are_forgotten_last_and_leave_no_mark() -> None:
     ghosts = ghosts_of(4)
     for name in range(5):
         remember(ghosts, 1, ghost(name, name + 1, NOW_S + 50, DELETED if name == 0 else 0))
-    assert ghosts.find(1, number_of(0), NOW_S) is None
+    assert [ghosts.find(1, number_of(name), NOW_S) is None for name in range(3)] == [False, True, False]
+    ghosts = ghosts_of(4)
+    for name in range(5):
+        remember(ghosts, 1, ghost(name, name + 1, NOW_S + 50, DELETED))
+    assert ghosts.count == 4
     assert not ghosts.forgot
+    assert agree(ghosts)
+
+
+def test_ghosts_of_tombstones_take_half_of_a_shard_at_most() -> None:
+    ghosts = ghosts_of(8)
+    for name in range(4):
+        assert ghosts.has_room_for_deleted(1)
+        remember(ghosts, 1, ghost(name, marks=DELETED, second=NOW_S + 5))
+    assert not ghosts.has_room_for_deleted(1)
+    assert ghosts.has_room(1)
+    assert ghosts.discard(1, number_of(0))
+    assert ghosts.has_room_for_deleted(1)
+    remember(ghosts, 1, ghost(7, marks=LEAVES_TOMBSTONE, second=NOW_S + 1))
+    ghosts.sweep(1, NOW_S + 1)
+    assert not ghosts.has_room_for_deleted(1), "it has become one of them"
+    ghosts.sweep(1, NOW_S + 5)
+    assert ghosts.has_room_for_deleted(1)
 
 
 def test_the_limit_of_all_ghosts_together_counts_too() -> None:

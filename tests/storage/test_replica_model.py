@@ -31,8 +31,8 @@ def compare(first: Engine, second: Engine, now_ms: int) -> None:
 class Replicas(RuleBasedStateMachine):
     """``small`` evicts and reads, ``large`` holds everything; both hear of every version."""
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(lives=st.lists(st.sampled_from([0, 5_000, 60_000, -1]), min_size=12, max_size=12))
+    def start(self, lives: list[int]) -> None:
         common: dict[str, Any] = {
             "ghost_share": 0.4,
             "tombstone_share": 0.3,
@@ -45,6 +45,12 @@ class Replicas(RuleBasedStateMachine):
         self.latest: dict[bytes, bytes] = {}
         self.now_ms = START_MS
         self.count = 0
+        for number, ttl_ms in enumerate(lives):
+            self.write(key_of(number), 500, 0)
+            if ttl_ms < 0:
+                self.delete(key_of(number))
+            elif ttl_ms:
+                self.write(key_of(number), 500, ttl_ms)
 
     keys = st.integers(0, 23).map(key_of)
     lives = st.sampled_from([0, 0, 700, 5_000, 60_000, 7_200_000])
@@ -97,8 +103,8 @@ class Replicas(RuleBasedStateMachine):
     def read(self, key: bytes, engine: bool) -> None:
         (self.small if engine else self.large).get(self.partition(key), key, self.now_ms)
 
-    @rule(key=keys, length=lengths, ttl_ms=lives)
-    def repair(self, key: bytes, length: int, ttl_ms: int) -> None:
+    @rule(key=keys, length=lengths, ttl_ms=lives, full=st.booleans())
+    def repair(self, key: bytes, length: int, ttl_ms: int, full: bool) -> None:
         """A version that one replica has missed comes by repair while that one has no room for it."""
         partition, time = self.partition(key), (self.now_ms << 16) + self.count
         self.count += 1
@@ -108,9 +114,15 @@ class Replicas(RuleBasedStateMachine):
         )[1]
         self.latest[key] = record
         self.large.merge(partition, key, record, self.now_ms)
+        if full:
+            self.small.set_limit(self.small.usage().total_bytes * 10 // 9)
         held, evicted = self.small.peek(partition, key), self.small.evicted
         admits = self.small.admits()
-        outcome = self.small.merge_cold(partition, key, record, self.now_ms)
+        try:
+            outcome = self.small.merge_cold(partition, key, record, self.now_ms)
+        except OutOfMemory:
+            assume(False)
+        self.small.set_limit(40_000)
         assert admits or held is not None or (outcome != TAKEN and self.small.evicted == evicted)
         assert (outcome == TAKEN) == (self.small.peek(partition, key) is not None)
         if outcome == REFUSED:
@@ -125,6 +137,11 @@ class Replicas(RuleBasedStateMachine):
         chosen = self.small if engine else self.large
         chosen.confirmed = lambda partition, prefix: confirms
         chosen.collect(self.now_ms, budget)
+
+    @rule(engine=st.booleans(), step_ms=st.sampled_from([20_000, 60_000]))
+    def reap(self, engine: bool, step_ms: int) -> None:
+        self.pass_time(step_ms)
+        self.collect(1_000, True, engine)
 
     @rule(count=st.integers(1, 12))
     def evict(self, count: int) -> None:
@@ -165,6 +182,8 @@ class Replicas(RuleBasedStateMachine):
     def transfer(self, from_small: bool, limit_bytes: int) -> None:
         source = self.small if from_small else self.large
         assert source.sweep(self.now_ms)
+        records = [record for partition in range(PARTITIONS) for _, record in source.items(partition)]
+        assume(all(packed.clean(record, self.now_ms) is record for record in records))
         filled = engine_of(
             PARTITIONS, seed=3, limit_bytes=4_000_000, ghost_share=0.4, gc_grace_max_ms=GRACE_MS, gc_grace_min_ms=20_000
         )
@@ -193,4 +212,4 @@ class Replicas(RuleBasedStateMachine):
 
 
 TestReplicas = Replicas.TestCase
-TestReplicas.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestReplicas.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

@@ -51,6 +51,7 @@ def test_expiry_eviction_and_removal_have_their_cause() -> None:
     node, events, _ = watched()
     node.engine.put(1, KEY, record(node.shared.issuer, ttl_ms=10)[0])
     assert node.engine.get(1, KEY, NOW_MS + 20) is None
+    node.engine.collect(NOW_MS + 1_010)
     node.engine.put(1, KEY, record(node.shared.issuer)[0])
     node.engine.set_limit(1)
     node.engine.collect(NOW_MS)

@@ -1,0 +1,33 @@
+"""The state of a store: its parts know every shard, and the limit must hold them twice."""
+
+import pytest
+
+from dynacache.errors import InvalidOption
+from tests.storage.builders import engine_of, key_of, value
+
+
+def test_a_limit_that_does_not_hold_the_empty_store_twice_is_refused() -> None:
+    least = 2 * engine_of(16, limit_bytes=100_000).usage().total_bytes
+    assert engine_of(16, limit_bytes=least).usage().total_bytes == least // 2
+    with pytest.raises(InvalidOption, match=f"got {least - 1}, expected at least {least} for 16 partitions"):
+        engine_of(16, limit_bytes=least - 1)
+
+
+def test_a_new_namespace_brings_its_shards_to_every_part() -> None:
+    engine = engine_of(4)
+    engine.put(2, b"key", value(), namespace=1)
+    shard = 4 + 2
+    assert len(engine._tables) == len(engine._trees.leaves) == 8
+    assert engine._trees.root(shard) != 0
+    assert engine.usage() == engine.recount()
+    assert not engine.take_changed(), "other namespaces are not compared yet"
+
+
+def test_leaves_are_paid_for_by_the_first_entry_of_a_shard() -> None:
+    engine = engine_of(4)
+    assert engine.usage().trees_bytes == 0
+    engine.put(2, key_of(1), value())
+    first = engine.usage().trees_bytes
+    engine.put(2, key_of(2), value())
+    assert engine.usage().trees_bytes == first > 0
+    assert engine.usage() == engine.recount()

@@ -1,0 +1,94 @@
+"""A partition is handed over in pages, whatever happens to it meanwhile."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynacache.storage.ghosts import Ghost
+from dynacache.storage.snapshot import PACKED_GHOST_BYTES, Snapshot, pack_ghosts, unpack_ghosts
+from dynacache.versioning import packed
+from tests.storage.builders import engine_of, key_of, tombstone, value
+
+GHOSTS: list[Ghost] = [(number << 50, number << 16, number * 16, number) for number in range(1, 8)]
+
+
+def read(snapshot: Snapshot, limit_bytes: int) -> tuple[list[bytes], bytes, int]:
+    """Return all records, all ghosts and the number of pages."""
+    records, ghosts, cursor, pages = [], b"", 0, 0
+    while True:
+        some, others, following = snapshot.page(cursor, limit_bytes)
+        assert snapshot.page(cursor, limit_bytes) == (some, others, following), "a cursor may be asked for again"
+        pages += 1
+        records += some
+        ghosts += others
+        if following is None:
+            return records, ghosts, pages
+        assert following > cursor
+        cursor = following
+
+
+@given(st.integers(1, 3_000), st.integers(0, 12), st.integers(0, 5), st.integers(0, 7))
+def test_everything_is_in_exactly_one_page_whatever_its_size(
+    limit_bytes: int, live: int, deleted: int, ghosts: int
+) -> None:
+    engine = engine_of()
+    for number in range(live):
+        engine.put(0, key_of(number), value(number * 40))
+    for number in range(deleted):
+        engine.put(0, key_of(100 + number), tombstone())
+    snapshot = engine.snapshot(0)
+    snapshot.kept_ghosts.extend(GHOSTS[:ghosts])
+    records, remembered, pages = read(snapshot, limit_bytes)
+    expected = [(key, packed.strip_local(record)) for key, record in engine.items(0)]
+    assert list(zip(records[::2], records[1::2], strict=True)) == expected
+    assert unpack_ghosts(remembered) == GHOSTS[:ghosts]
+    assert pages <= max(1, live + deleted + ghosts)
+
+
+def test_a_page_keeps_to_its_limit_but_for_a_single_record() -> None:
+    engine = engine_of()
+    for number, length in enumerate((10, 10, 5_000, 10)):
+        engine.put(0, key_of(number), value(length))
+    snapshot = engine.snapshot(0)
+    sizes = []
+    cursor: int | None = 0
+    while cursor is not None:
+        records, _, cursor = snapshot.page(cursor, 300)
+        sizes.append((len(records) // 2, sum(map(len, records))))
+    assert sizes[1][0] == 1
+    assert sizes[1][1] > 5_000
+    assert [size for size in sizes if size[0] != 1] == [sizes[0]]
+    assert sizes[0][1] <= 300
+
+
+def test_what_went_is_skipped_what_changed_is_as_it_is_and_what_came_later_is_left_out() -> None:
+    engine = engine_of()
+    for number in range(4):
+        engine.put(0, key_of(number), value())
+    snapshot = engine.snapshot(0)
+    engine.remove(0, key_of(1))
+    newer, deleted = value(7), tombstone(old=engine.peek(0, key_of(3)))
+    engine.put(0, key_of(2), newer)
+    engine.put(0, key_of(3), deleted)
+    engine.put(0, key_of(9), value())
+    records, _, _ = read(snapshot, 1_000_000)
+    assert records[::2] == [key_of(0), key_of(2), key_of(3)]
+    assert records[3::2] == [packed.strip_local(newer), packed.strip_local(deleted)]
+
+
+def test_an_empty_partition_has_one_empty_page() -> None:
+    assert engine_of().snapshot(2).page(0, 1_000) == ([], b"", None)
+
+
+def test_a_cursor_that_was_never_given_is_refused() -> None:
+    for cursor in (-1, 1):
+        with pytest.raises(ValueError, match="cursor"):
+            engine_of().snapshot(0).page(cursor, 1_000)
+
+
+def test_malformed_ghosts_are_refused() -> None:
+    content = pack_ghosts(GHOSTS)
+    assert len(content) == len(GHOSTS) * PACKED_GHOST_BYTES
+    for bad in (content[:-1], "text", None):
+        with pytest.raises(ValueError, match="ghosts"):
+            unpack_ghosts(bad)  # type: ignore[arg-type]
