@@ -25,6 +25,7 @@ from .faults.schedule import to_json
 from .many import Summary, Tally, run_many
 from .options import Options
 from .planted.command import register as register_planted
+from .ring.command import register as register_model
 from .run import Result, draw_scenario, run
 from .studies import register
 
@@ -43,6 +44,7 @@ app = cyclopts.App(
 )
 register(app)
 register_planted(app)
+register_model(app)
 
 
 @cyclopts.Parameter(name="*")

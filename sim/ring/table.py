@@ -24,6 +24,7 @@ __all__ = [
     "TRANSITIONS",
     "Entry",
     "View",
+    "enough_know",
     "first_view",
     "held_throughout",
     "majority",
@@ -137,6 +138,11 @@ def write_sets(view: View) -> tuple[frozenset[str], ...]:
 def majority(owners: frozenset[str]) -> int:
     """Return W, and R."""
     return len(owners) // 2 + 1
+
+
+def enough_know(known: set[str], owners: frozenset[str]) -> bool:
+    """Tell whether the owners that know of a change leave too few others for a quorum."""
+    return len(known & owners) >= len(owners) - len(owners) // 2
 
 
 def overlap(owners: frozenset[str]) -> int:
