@@ -35,7 +35,8 @@ class StorageSettings:
     """Limits in bytes, grace in milliseconds, background work in entries."""
 
     limit_bytes: int = attrs.field(default=256 * 1024 * 1024, validator=_positive)
-    """Memory for everything the store keeps: records, keys, dictionaries, ghosts, tombstones, expiry and eviction data.
+    """Memory for everything the store keeps: records, keys, dictionaries, ghosts, tombstones, repair trees, expiry and
+    eviction data.
     It is reached by evicting, never passed. Hints and the interpreter (some 50 MiB) have their own share on top. More
     holds more; the store never grows beyond it, so leave the machine room for the rest."""
 
@@ -48,17 +49,18 @@ class StorageSettings:
     nothing. More allows more deletes within the grace limit."""
 
     ghost_share: float = attrs.field(default=0.03, validator=_share)
-    """Part of the limit for the memory of what was evicted, about 21 bytes each. A partition whose part is full forgets
-    its oldest, and from then on says of any miss that it may have been evicted. More keeps misses exact for longer."""
+    """Part of the limit for the memory of what was evicted, witnessed at a full node or reaped early, 29 bytes each. A
+    partition whose part is full forgets its oldest, and from then on says of any miss that it may have been evicted; what
+    it forgot is a difference for repair. More keeps misses exact for longer."""
 
     gc_grace_min_ms: int = attrs.field(default=60 * 60 * 1000, validator=_positive)
     """Least age of a tombstone before it may be reaped because every owner is known to hold it. Must exceed the life of
-    a hint and of a request. This release reaps at `gc_grace_max_ms` alone."""
+    a hint and of a request. Less frees the memory of deletes sooner."""
 
     gc_grace_max_ms: int = attrs.field(default=24 * 60 * 60 * 1000, validator=_positive)
-    """Age at which a complete copy reaps a tombstone whatever the others hold. A node must
-    not come back with data after a longer absence: this release does not recognise its copy as stale. More tolerates
-    longer absence and keeps more tombstones."""
+    """Age at which a complete copy reaps a tombstone whatever the others hold; the same on all nodes. A copy that has not
+    synced for 0.8 of it is stale: it answers misses with *unknown* and keeps only what is younger once it meets a
+    complete one. More tolerates longer absence and keeps more tombstones."""
 
     largest_value_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_positive)
     """Largest encoded value; a larger one is refused before anything changes."""

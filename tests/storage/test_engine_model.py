@@ -209,6 +209,10 @@ class AgainstModel(RuleBasedStateMachine):
         assert self.engine._used_bytes == usage.total_bytes
 
     @invariant()
+    def the_trees_are_what_a_rebuild_finds(self) -> None:
+        assert all(self.engine.check_trees(partition) for partition in range(self.PARTITIONS))
+
+    @invariant()
     def the_limit_holds(self) -> None:
         statistics = self.engine.statistics()
         total = statistics.usage.total_bytes
