@@ -50,16 +50,16 @@ class StorageSettings:
 
     ghost_share: float = attrs.field(default=0.03, validator=_share)
     """Part of the limit for the memory of what was evicted, witnessed at a full node or reaped early, 29 bytes each. A
-    partition whose part is full forgets its oldest, and from then on says of any miss that it may have been evicted; what
-    it forgot is a difference for repair. More keeps misses exact for longer."""
+    partition whose part is full forgets its oldest, and from then on says of any miss that it may have been evicted;
+    what it forgot is a difference for repair. More keeps misses exact for longer."""
 
     gc_grace_min_ms: int = attrs.field(default=60 * 60 * 1000, validator=_positive)
     """Least age of a tombstone before it may be reaped because every owner is known to hold it. Must exceed the life of
     a hint and of a request. Less frees the memory of deletes sooner."""
 
     gc_grace_max_ms: int = attrs.field(default=24 * 60 * 60 * 1000, validator=_positive)
-    """Age at which a complete copy reaps a tombstone whatever the others hold; the same on all nodes. A copy that has not
-    synced for 0.8 of it is stale: it answers misses with *unknown* and keeps only what is younger once it meets a
+    """Age at which a complete copy reaps a tombstone whatever the others hold; the same on all nodes. A copy that has
+    not synced for 0.8 of it is stale: it answers misses with *unknown* and keeps only what is younger once it meets a
     complete one. More tolerates longer absence and keeps more tombstones."""
 
     largest_value_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_positive)
