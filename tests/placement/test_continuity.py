@@ -146,7 +146,7 @@ def test_it_is_the_rule_of_the_model(seed: int) -> None:
         owners = [frozenset().union(*model.write_sets(view)) for view in (before, after)]
         assert [name in each for each in owners] == [name in each.write_owners(MODELLED) for each in tables]
         expected = name in owners[1] and not model.held_throughout(before, after, name)
-        assert (MODELLED in gained(*tables, name)) == expected
+        assert (MODELLED in gained(tables[0], tables[1], name)) == expected
 
 
 def _later(draw: Random, view: model.View) -> model.View:

@@ -90,7 +90,6 @@ class RingWorld:
 
         self.core = RingChange(self.fake, self.fake, self.settings, copies, lambda: self.departing, self._ended)
 
-    @property
     def state(self) -> MemberState:
         """Our own place."""
         return self.fake.table.entries[self.fake.node_id].state
