@@ -292,7 +292,7 @@ class Exchange:
 
     def _push(self, node_id: NodeId, partitions: BitMap) -> None:
         ground = self.ground
-        session = Session(ground, PeerView(node_id, ground.forest), self.port.now_ms)
+        session = Session(ground, PeerView(node_id, ground.forest), self.port.now_ms, one_way=True)
         batch = hand_over_batch(session, partitions)
         before_ms = self.port.now_ms - ground.sync.limit_ms
         for partition in batch & self.engine.stale:

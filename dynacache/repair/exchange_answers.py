@@ -1,4 +1,4 @@
-"""The answering side of an exchange: compare digests, say what to do about entries, merge records.
+"""The answering side of an exchange: compare digests, say which entries differ, merge and give records.
 
 What: handlers of COMPARE, ENTRIES and RECORDS. They keep nothing between two messages but what every view of a peer
 keeps anyway, so a session that breaks off leaves nothing behind.
@@ -8,7 +8,7 @@ only with a stale asker or as the one that asks. Someone who is no owner any mor
 nothing. An answer holds at most ``MESSAGE_LIMIT_BYTES`` of records unless one alone is larger, and waits while this
 node's rate is used up; each asker has at most one question on the way, so few answers wait.
 
-Why the answerer decides: it sees both sides' entries at one instant, its own clock being the later one.
+Why nothing is kept: an asker that dies, or a table that changes in between, leaves nothing to clean up.
 """
 
 from collections import deque
@@ -21,16 +21,18 @@ from pyroaring import BitMap
 
 from dynacache.errors import DynacacheError
 from dynacache.events import ConnectionId, Message
+from dynacache.placement.partitions import key_hash
 from dynacache.repair.copy_state import unpack_partitions, unpack_state
-from dynacache.repair.differences import Entry, unpack_entries
+from dynacache.repair.differences import unpack_entries
 from dynacache.repair.exchange_ground import ExchangeGround, size_of
 from dynacache.repair.exchange_listing import Budget, Listing
 from dynacache.repair.exchange_nodes import PREFIX_BITS, TOP, pack_numbers, unpack_numbers
 from dynacache.repair.exchange_peer import PeerView
-from dynacache.repair.exchange_repair import LEAVES_LIMIT, MESSAGE_LIMIT_BYTES, SCAN_LIMIT
+from dynacache.repair.exchange_repair import LEAVES_LIMIT, MESSAGE_LIMIT_BYTES, SCAN_LIMIT, WANTED_LIMIT
 from dynacache.repair.exchange_session import DIRECT_LIMIT, NODES_LIMIT, NOT_NOW, OTHER_SET, WAS_COMPARED
 from dynacache.repair.ports import Handler
 from dynacache.types import NodeId
+from dynacache.versioning import packed
 from dynacache.wire.messages import COMPARE, COMPARED, DIFFERENCES, ENTRIES, GROUP_LIMIT_KEYS, RECORDS, WRITE_ACK
 
 __all__ = ["ExchangeAnswers"]
@@ -161,39 +163,38 @@ class ExchangeAnswers:
     # ENTRIES
 
     def entries(self, connection: ConnectionId, node_id: NodeId, message: Message) -> None:
-        """Say what to do about the entries of some leaves, and do our part of it."""
+        """Say in which entries of some leaves the two sides differ."""
         ground = self.ground
-        _, request_id, _, _, they_admit, questions = message[:6]
-        if not isinstance(questions, list) or len(questions) > SCAN_LIMIT or type(they_admit) is not bool:
+        _, request_id, _, _, multiplier, questions = message[:6]
+        if not isinstance(questions, list) or len(questions) > SCAN_LIMIT:
             raise ValueError(f"entries: got {questions!r:.80}, expected at most {SCAN_LIMIT} partitions")
+        if type(multiplier) is not int or not multiplier & 1 or not 0 < multiplier < 1 << 64:
+            raise ValueError(f"entries: got {multiplier!r:.40}, expected an odd number of 64 bits")
         view = ground.peers.get(node_id) or PeerView(node_id, ground.forest)
-        listings: list[tuple[Listing, list[int], list[Entry]]] = []
-        leaves_count = 0
-        for partition, level, packed_leaves, packed_entries in questions:
-            leaves = list(unpack_numbers("H", packed_leaves, LEAVES_LIMIT))
-            leaves_count += len(leaves)
-            self._check_place(partition, level, leaves)
-            listing = Listing(ground, partition, level, partition in view.shared)
-            listings.append((listing, leaves, unpack_entries(packed_entries)))
-        if leaves_count > LEAVES_LIMIT:
-            raise ValueError(f"entries: got {leaves_count} leaves, expected at most {LEAVES_LIMIT}")
         budget = Budget(min(MESSAGE_LIMIT_BYTES, ground.pace.bytes_per_s))
-        gained = 0
-        for listing, leaves, theirs in listings:
-            if self._may_meet(view, listing.partition) and listing.level <= ground.engine.tree_level(listing.partition):
-                gained += listing.decide(leaves, theirs, they_admit, budget)
+        listings: list[Listing] = []
+        later: list[int] = []
+        leaves_left = LEAVES_LIMIT
+        for partition, level, packed_leaves, packed_counts, packed_tags in questions:
+            leaves = list(unpack_numbers("H", packed_leaves, leaves_left))
+            leaves_left -= len(leaves)
+            counts = unpack_numbers("I", packed_counts, LEAVES_LIMIT)
+            tags = unpack_numbers("I", packed_tags, len(packed_tags))
+            self._check_place(partition, level, leaves)
+            if self._may_meet(view, partition) and level <= ground.engine.tree_level(partition):
+                listing = Listing(ground, partition, level)
+                listing.compare(leaves, counts, tags, multiplier, budget)
+                listings.append(listing)
             else:
-                listing.later.update(ground.forest.node(listing.partition, listing.level, leaf) for leaf in leaves)
-        later = sorted({node for listing, _, _ in listings for node in listing.later})
-        more = sorted({node for listing, _, _ in listings for node in listing.more})
+                later += [ground.forest.node(partition, level, leaf) for leaf in leaves]
         answer = (
             DIFFERENCES,
             request_id,
             ground.port.hybrid,
-            [listing.fields() for listing, _, _ in listings],
+            ground.engine.admits(),
+            [listing.fields() for listing in listings],
             pack_numbers("I", later),
-            pack_numbers("I", more),
-            gained,
+            pack_numbers("I", [node for listing in listings for node in listing.more]),
         )
         self._reply(connection, message, answer)
 
@@ -207,14 +208,27 @@ class ExchangeAnswers:
     # RECORDS
 
     def records(self, connection: ConnectionId, node_id: NodeId, message: Message) -> None:
-        """Merge records; give back what became a third version."""
+        """Merge records, remember and forget ghosts, and give what is wanted and what became a third version."""
         ground = self.ground
-        _, request_id, _, _, payload = message[:5]
+        _, request_id, _, _, payload, wanted, orders = message[:7]
         if not isinstance(payload, list) or len(payload) & 1 or len(payload) > 2 * GROUP_LIMIT_KEYS:
             raise ValueError(f"records: got {payload!r:.80}, expected keys and records in turn")
-        budget = Budget(MESSAGE_LIMIT_BYTES)
+        if not isinstance(wanted, list) or len(wanted) > WANTED_LIMIT or not all(type(key) is bytes for key in wanted):
+            raise ValueError(f"records: got {wanted!r:.80}, expected at most {WANTED_LIMIT} keys")
+        view = ground.peers.get(node_id) or PeerView(node_id, ground.forest)
+        self._obey(view, orders)
+        budget = Budget(min(MESSAGE_LIMIT_BYTES, ground.pace.bytes_per_s))
+        given: list[bytes] = []
+        exceptions = self._merge(payload, budget, given)
+        served = self._give(view, wanted, budget, given)
+        answer = (WRITE_ACK, request_id, ground.port.hybrid, exceptions or None, given, served)
+        self._reply(connection, message, answer)
+
+    def _merge(self, payload: list[object], budget: Budget, given: list[bytes]) -> list[list[int]]:
+        """Merge records; return [position, error code] of those refused. What does not fit the answer is found to
+        differ by the next exchange."""
+        ground = self.ground
         exceptions: list[list[int]] = []
-        given_back: list[bytes] = []
         for place in range(0, len(payload), 2):
             try:
                 _, key, back = ground.take(payload[place], payload[place + 1])
@@ -223,10 +237,37 @@ class ExchangeAnswers:
                 exceptions.append([place >> 1, error.code])
                 continue
             if back is not None and budget.admits(len(key) + len(back)):
-                given_back += (key, back)
+                given += (key, back)
                 ground.counters.records_sent += 1
-        answer = (WRITE_ACK, request_id, ground.port.hybrid, exceptions or None, given_back)
-        self._reply(connection, message, answer)
+        return exceptions
+
+    def _give(self, view: PeerView, wanted: list[bytes], budget: Budget, given: list[bytes]) -> int:
+        """Add the records of keys, in order, while there is room; return how many keys were served. One that is gone
+        meanwhile, or of a copy that may not be compared any more, is served with nothing."""
+        ground = self.ground
+        for served, key in enumerate(wanted):
+            partition = key_hash(key) >> ground.port.placement.shift
+            record = ground.engine.peek(partition, key)
+            if record is None or partition not in view.shared or not self._may_meet(view, partition):
+                continue
+            if not budget.admits(len(key) + len(record)):
+                return served
+            given += (key, packed.strip_local(record))
+            ground.counters.records_sent += 1
+        return len(wanted)
+
+    def _obey(self, view: PeerView, orders: object) -> None:
+        """Remember and forget what the asker says."""
+        if not isinstance(orders, list) or len(orders) > SCAN_LIMIT:
+            raise ValueError(f"records: got {orders!r:.80}, expected at most {SCAN_LIMIT} partitions")
+        read = [
+            (partition, unpack_entries(ghosts), unpack_numbers("Q", drops, len(drops)))
+            for partition, ghosts, drops in orders
+        ]
+        for partition, entries, dropped in read:
+            self._check_place(partition, 0, [])
+            if self._may_meet(view, partition):
+                self.ground.remember(partition, entries, dropped if partition in view.shared else [])
 
     # Sending
 

@@ -21,6 +21,7 @@ from dynacache.errors import InvalidRequest
 from dynacache.placement.partitions import key_hash
 from dynacache.placement.placement import Placement
 from dynacache.repair.copy_state import pack_state
+from dynacache.repair.differences import Entry
 from dynacache.repair.exchange_nodes import PREFIX_BITS, Forest
 from dynacache.repair.exchange_pace import Pace
 from dynacache.repair.exchange_peer import PeerView
@@ -203,6 +204,16 @@ class ExchangeGround:
         if held is not None and packed.version_prefix(after) != packed.version_prefix(held):
             counters.conflicts_merged += 1
         return partition, key, packed.strip_local(after)
+
+    def remember(self, partition: int, witness: Sequence[Entry], drop: Sequence[int]) -> int:
+        """Remember versions that we do not take, forget ghosts; return how many things changed at most."""
+        if witness:
+            self.engine.witness_many(partition, [entry.ghost for entry in witness])
+        if drop:
+            self.engine.drop_ghosts(partition, drop)
+        self.counters.witnessed += len(witness)
+        self.counters.ghosts_dropped += len(drop)
+        return len(witness) + len(drop)
 
 
 def _group_digest(roots: "array[int]", comparable: BitMap, first: int, end: int) -> int:

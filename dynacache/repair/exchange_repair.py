@@ -1,7 +1,8 @@
 """From leaves that differ to records that travel, as the asker drives it.
 
-What: what stands in the leaves goes to the peer in bounded batches; it answers with records we lack, records it wants,
-what we shall remember and which ghosts we shall forget (``differences`` decides); wanted records follow.
+What: tags of what stands in the leaves go to the peer in bounded batches; it answers with its entries that we have not
+and says which of ours it has not. We decide (``exchange_decisions``), send records that it lacks and what it shall
+remember or forget, and ask for records that we lack; it answers with those.
 
 Invariant: what is young or about to go is left alone, what is refused is not settled. No message is larger than
 ``MESSAGE_LIMIT_BYTES`` unless one record is; a record above ``LARGE_RECORD_BYTES`` travels alone. Each side merges and
@@ -11,18 +12,19 @@ Why leaves of few partitions at a time: listing leaves is one pass over their pa
 thousand of them, and no turn of the node may take more than a few (brief R8.6).
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
-import attrs
 from pyroaring import BitMap
 
-from dynacache.errors import DynacacheError
-from dynacache.placement.partitions import key_hash
-from dynacache.repair.differences import Entry, pack_entries, unpack_entries
-from dynacache.repair.exchange_nodes import PREFIX_BITS, pack_numbers, unpack_numbers
+from dynacache.repair.differences import Entry, unpack_entries
+from dynacache.repair.exchange_decisions import Decisions, Side
+from dynacache.repair.exchange_nodes import pack_numbers, unpack_numbers
 from dynacache.repair.exchange_session import Session
 from dynacache.repair.exchange_steps import Ask, Pause, Steps
-from dynacache.versioning import packed
+from dynacache.repair.exchange_store import Listed
+from dynacache.repair.exchange_tags import tags_of
 from dynacache.wire.messages import ENTRIES, GROUP_LIMIT_KEYS, RECORDS, WHOLE_GROUP
 
 __all__ = [
@@ -32,8 +34,8 @@ __all__ = [
     "ROUNDS_LIMIT",
     "SCAN_LIMIT",
     "WANTED_LIMIT",
-    "batches",
     "repair_leaves",
+    "take_batch",
 ]
 
 LEAVES_LIMIT = 256
@@ -48,8 +50,8 @@ MESSAGE_LIMIT_BYTES = 1024 * 1024
 LARGE_RECORD_BYTES = 256 * 1024
 """A record above this travels alone."""
 
-WANTED_LIMIT = 1 << 17
-"""Fingerprints that one answer may name."""
+WANTED_LIMIT = 512
+"""Records asked for in one message."""
 
 ROUNDS_LIMIT = 64
 """Times that leaves are listed again in one exchange because their records did not fit one answer."""
@@ -58,9 +60,6 @@ _STARVED_PAUSE_S = 0.25
 
 _Part = tuple[int, int, list[int]]
 """Partition, level, leaves."""
-
-_Records = list[tuple[int, bytes, bytes]]
-"""(leaf's node, key, record) of each."""
 
 
 def repair_leaves(session: Session, nodes: list[int]) -> Steps[set[int]]:
@@ -82,24 +81,22 @@ def repair_leaves(session: Session, nodes: list[int]) -> Steps[set[int]]:
     return later
 
 
-def batches(records: _Records, limit_bytes: int = MESSAGE_LIMIT_BYTES) -> Iterator[_Records]:
-    """Yield records in batches of at most ``limit_bytes`` (and ``MESSAGE_LIMIT_BYTES``), large ones alone."""
+def take_batch(records: deque[tuple[int, bytes, bytes]], limit_bytes: int) -> list[tuple[int, bytes, bytes]]:
+    """Take records off the front: at most ``limit_bytes`` (and ``MESSAGE_LIMIT_BYTES``) of them but at least one, and a
+    large one alone."""
     limit_bytes = min(limit_bytes, MESSAGE_LIMIT_BYTES)
-    batch: _Records = []
+    batch: list[tuple[int, bytes, bytes]] = []
     size_bytes = 0
-    for each in records:
-        record_bytes = len(each[1]) + len(each[2])
-        is_full = len(batch) >= GROUP_LIMIT_KEYS or size_bytes + record_bytes > limit_bytes
-        if batch and (is_full or record_bytes > LARGE_RECORD_BYTES):
-            yield batch
-            batch, size_bytes = [], 0
-        batch.append(each)
+    while records and len(batch) < GROUP_LIMIT_KEYS:
+        record_bytes = len(records[0][1]) + len(records[0][2])
+        large = record_bytes > LARGE_RECORD_BYTES
+        if batch and (large or size_bytes + record_bytes > limit_bytes):
+            break
+        batch.append(records.popleft())
         size_bytes += record_bytes
-        if record_bytes > LARGE_RECORD_BYTES:
-            yield batch
-            batch, size_bytes = [], 0
-    if batch:
-        yield batch
+        if large:
+            break
+    return batch
 
 
 def _chunks(session: Session, nodes: Iterable[int]) -> Iterator[list[_Part]]:
@@ -124,119 +121,72 @@ def _chunks(session: Session, nodes: Iterable[int]) -> Iterator[list[_Part]]:
 
 
 def _repair_parts(session: Session, parts: list[_Part], later: set[int], more: set[int]) -> Steps[None]:
-    """List some leaves to the peer and do what it answers."""
+    """Compare what stands in some leaves and do what follows."""
     ground = session.ground
     forest, engine, now_ms = ground.forest, ground.engine, ground.port.now_ms
+    multiplier = ground.port.random.getrandbits(64) | 1
     questions: list[list[object]] = []
-    keys: dict[int, dict[int, bytes]] = {}
-    levels: dict[int, int] = {}
+    listings: dict[int, tuple[int, Sequence[Listed]]] = {}
     for partition, level, leaves in parts:
-        if level > engine.tree_level(partition):
+        if level > engine.tree_level(partition) or partition in listings:
             later.update(forest.node(partition, level, leaf) for leaf in leaves)
             continue
         listed = engine.leaf_entries(partition, level, BitMap(leaves), now_ms)
-        keys.setdefault(partition, {}).update({each[1]: each[6] for each in listed if each[6] is not None})
-        levels[partition] = level
-        entries = pack_entries(Entry.of(each) for each in listed)
         ground.counters.entries_listed += len(listed)
-        questions.append([partition, level, pack_numbers("H", leaves), entries])
+        listings[partition] = level, listed
+        counts = Counter(each[0] for each in listed)
+        tags = pack_numbers("I", tags_of(listed, multiplier))
+        counted = pack_numbers("I", [counts[leaf] for leaf in leaves])
+        questions.append([partition, level, pack_numbers("H", leaves), counted, tags])
     if not questions:
         return
-    answer = yield Ask(ENTRIES, (engine.admits(), questions))
-    later.update(unpack_numbers("I", answer[4], LEAVES_LIMIT))
-    more.update(unpack_numbers("I", answer[5], LEAVES_LIMIT))
-    session.result.gained += _count(answer[6])
-    outgoing = _Applied(session, levels, later)
-    for partition, records, wanted, ghosts, drops in answer[3]:
-        if partition not in levels:
-            raise ValueError(f"differences: got partition {partition!r:.40}, which was not listed")
-        outgoing.take_records(records)
-        outgoing.take_ghosts(partition, ghosts, drops)
-        outgoing.look_up(partition, keys[partition], wanted)
-    for batch in batches(outgoing.records, ground.pace.bytes_per_s):
-        yield from _push(session, batch, outgoing)
+    answer = yield Ask(ENTRIES, (multiplier, questions))
+    later.update(unpack_numbers("I", answer[5], LEAVES_LIMIT))
+    more.update(unpack_numbers("I", answer[6], LEAVES_LIMIT))
+    decisions = Decisions(session, answer[3] is True, later)
+    for partition, missing, entries, keys in answer[4]:
+        level, listed = listings.pop(partition)
+        mine = [listed[place] for place in unpack_numbers("I", missing, len(listed))]
+        decisions.decide(
+            partition,
+            level,
+            {each[1]: (Entry.of(each), each[6]) for each in mine},
+            _side(entries, keys),
+        )
+    yield from _carry_out(session, decisions)
 
 
-def _push(session: Session, batch: _Records, applied: "_Applied") -> Steps[None]:
-    """Send records, and take back what they became where that is a third version."""
-    payload = [field for _, key, record in batch for field in (key, record)]
-    session.ground.counters.records_sent += len(batch)
-    answer = yield Ask(RECORDS, (payload,))
-    refused = {position for position, _ in answer[3] or ()}
-    if WHOLE_GROUP in refused:
-        refused = set(range(len(batch)))
-    for position, (node, _, _) in enumerate(batch):
-        if position in refused:
-            applied.later.add(node)
-    session.result.refused += len(refused)
-    session.result.gained += len(batch) - len(refused)
-    if len(answer) > 4:
-        applied.take_records(answer[4], give_back=False)
+def _side(packed_entries: object, keys: object) -> Side:
+    """Return the peer's entries from its answer."""
+    entries = unpack_entries(packed_entries)
+    if not isinstance(keys, list) or len(keys) != len(entries):
+        raise ValueError(f"differences: got keys {keys!r:.80}, expected one for each of {len(entries)} entries")
+    for entry, key in zip(entries, keys, strict=True):
+        if (type(key) is bytes) != entry.is_held:
+            raise ValueError(f"differences: got {key!r:.80}, expected a key for what is held and nil for a ghost")
+    return {entry.fingerprint: (entry, key) for entry, key in zip(entries, keys, strict=True)}
 
 
-def _count(value: object) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"count: got {value!r:.40}, expected a number")
-    return value
-
-
-@attrs.define(eq=False)
-class _Applied:
-    """Carries out one answer. ``records`` gathers what we send, ``later`` the leaves that are not finished."""
-
-    session: Session
-    levels: dict[int, int]
-    later: set[int]
-    records: _Records = attrs.field(factory=list)
-
-    def take_records(self, payload: object, *, give_back: bool = True) -> None:
-        """Merge records that the peer sent; what became of one is sent back if it is a third version."""
-        if not isinstance(payload, list) or len(payload) & 1:
-            raise ValueError(f"records: got {payload!r:.80}, expected keys and records in turn")
-        ground, result = self.session.ground, self.session.result
-        for place in range(0, len(payload), 2):
-            key, record = payload[place], payload[place + 1]
-            try:
-                _, _, back = ground.take(key, record)
-            except DynacacheError:
-                ground.counters.refused += 1
-                result.refused += 1
-                if type(key) is bytes:
-                    self.later.add(self._node(key))
-                continue
-            result.gained += 1
-            if back is not None and give_back:
-                self.records.append((self._node(key), key, back))
-            elif back is not None:
-                self.later.add(self._node(key))
-
-    def take_ghosts(self, partition: int, ghosts: object, drops: object) -> None:
-        """Remember what the peer holds and we have no room for; forget what it has never seen."""
-        ground = self.session.ground
-        entries = unpack_entries(ghosts)
-        dropped = unpack_numbers("Q", drops, WANTED_LIMIT)
-        if entries:
-            ground.engine.witness_many(partition, [entry.ghost for entry in entries])
-        for fingerprint in dropped:
-            ground.engine.drop_ghost(partition, fingerprint)
-        ground.counters.witnessed += len(entries)
-        ground.counters.ghosts_dropped += len(dropped)
-        self.session.result.gained += len(entries) + len(dropped)
-
-    def look_up(self, partition: int, keys: dict[int, bytes], wanted: object) -> None:
-        """Gather the records that the peer wants. One that has gone meanwhile is for the next exchange."""
-        ground = self.session.ground
-        for fingerprint in unpack_numbers("Q", wanted, WANTED_LIMIT):
-            key = keys[fingerprint]
-            record = ground.engine.peek(partition, key)
-            node = self._node(key)
-            if record is None:
-                self.later.add(node)
-            else:
-                self.records.append((node, key, packed.strip_local(record)))
-
-    def _node(self, key: bytes) -> int:
-        """Return the leaf of a key, at the level at which its partition was listed."""
-        forest = self.session.ground.forest
-        id_ = forest.id_of(key_hash(key))
-        return forest.leaf_of_id(id_, self.levels.get(id_ >> PREFIX_BITS, 0))
+def _carry_out(session: Session, decisions: Decisions) -> Steps[None]:
+    """Send what the peer lacks, ask for what we lack, until nothing of either is left."""
+    ground = session.ground
+    orders = decisions.orders()
+    while orders or decisions.records or decisions.wanted:
+        batch = take_batch(decisions.records, ground.pace.bytes_per_s)
+        wanted = list(islice(decisions.wanted, WANTED_LIMIT))
+        ground.counters.records_sent += len(batch)
+        payload = [field for _, key, record in batch for field in (key, record)]
+        answer = yield Ask(RECORDS, (payload, wanted, orders))
+        orders = []
+        refused = {position for position, _ in answer[3] or ()}
+        if WHOLE_GROUP in refused:
+            refused = set(range(len(batch)))
+        decisions.later.update(leaf for position, (leaf, _, _) in enumerate(batch) if position in refused)
+        session.result.refused += len(refused)
+        session.result.gained += len(batch) - len(refused)
+        served = answer[5]
+        if type(served) is not int or not 0 <= served <= len(wanted) or (wanted and not batch and not served):
+            raise ValueError(f"records: got {served!r:.40} served, expected 1 to {len(wanted)}")
+        for _ in range(served):
+            decisions.wanted.popleft()
+        decisions.take(answer[4])

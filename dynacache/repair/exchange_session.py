@@ -98,6 +98,9 @@ class Session:
     levels: dict[int, int] = attrs.field(factory=dict)
     """Levels of the peer's trees, where they turned out lower than ours."""
 
+    one_way: bool = False
+    """We are no owner of what is compared: we bring what the peer lacks and take nothing."""
+
     result: SessionResult = attrs.field(factory=SessionResult)
 
     # Comparing

@@ -78,8 +78,8 @@ class ExchangeStore(Protocol):
         """Remember versions that are not held here. Pushes out no other ghost."""
         ...
 
-    def drop_ghost(self, partition: int, fingerprint: int) -> None:
-        """Forget a ghost."""
+    def drop_ghosts(self, partition: int, fingerprints: Sequence[int]) -> None:
+        """Forget some ghosts."""
         ...
 
     def discard_older(self, partition: int, before_ms: int) -> None:

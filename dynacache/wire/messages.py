@@ -58,11 +58,13 @@ COMPARE               request_id, clock, digest, state, partitions left out (bit
                       expected of them (u64s)
 COMPARED              request_id, clock, state, outcome, positions of nodes that differ (u16s), their digests (u64s),
                       [[partition, level], ...] of trees less deep than asked, leaves known as changed (u32s or nil)
-ENTRIES               request_id, clock, digest, admits, [[partition, level, leaves (u16s), entries], ...]
-DIFFERENCES           request_id, clock, [[partition, [key, record, ...], wanted (u64s), entries to remember, ghosts to
-                      forget (u64s)], ...], leaves to come back to (u32s), leaves cut short (u32s), count of changes
-RECORDS               request_id, clock, digest, [key, record, ...]; repaired or handed over, answered by WRITE_ACK with
-                      one field more: [key, record, ...] of those that became a third version
+ENTRIES               request_id, clock, digest, multiplier, [[partition, level, leaves (u16s), counts (u32s), tags
+                      (u32s)], ...]
+DIFFERENCES           request_id, clock, admits, [[partition, positions of unknown tags (u32s), entries, [key or nil,
+                      ...]], ...], leaves to come back to (u32s), leaves cut short (u32s)
+RECORDS               request_id, clock, digest, [key, record, ...], [key wanted, ...], [[partition, entries to
+                      remember, ghosts to forget (u64s)], ...]; answered by WRITE_ACK with two fields more: [key,
+                      record, ...] of those wanted and those that became a third version, count of keys served
 PULL                  request_id, clock, digest, partition, cursor, limit_bytes
 PAGE                  request_id, clock, state, next cursor or nil, [key, record, ...], ghosts
 CLOCK                 number; asks what the answerer's wall clock shows

@@ -5,8 +5,10 @@ from typing import Any
 from pyroaring import BitMap
 
 from dynacache.repair.copy_state import pack_partitions, pack_state
+from dynacache.repair.differences import Entry, pack_entries
 from dynacache.repair.exchange_nodes import TOP, pack_numbers, unpack_numbers
 from dynacache.repair.exchange_session import NOT_NOW, OTHER_SET, WAS_COMPARED
+from dynacache.repair.exchange_store import GHOST
 from dynacache.wire.messages import COMPARE, COMPARED, DIFFERENCES, ENTRIES, RECORDS, WRITE_ACK
 from tests.repair.exchange_world import Owner, World
 
@@ -107,22 +109,59 @@ def test_a_stale_copy_is_compared_with_a_stale_asker_only() -> None:
 def test_entries_of_a_partition_that_may_not_be_compared_are_for_later() -> None:
     _, owner, replies = _world()
     owner.engine.warming = BitMap([3])
-    message = (ENTRIES, 7, owner.hybrid, owner.digest, True, [[3, 3, pack_numbers("H", [2]), b""]])
-    owner.exchange.handlers[ENTRIES](1, "a", message)
+    part = [3, 3, pack_numbers("H", [2]), pack_numbers("I", [0]), b""]
+    owner.exchange.handlers[ENTRIES](1, "a", (ENTRIES, 7, owner.hybrid, owner.digest, 5, [part]))
     assert replies[0][0] == DIFFERENCES
-    assert list(unpack_numbers("I", replies[0][4], 5)) == [owner.exchange.ground.forest.node(3, 3, 2)]
+    assert replies[0][4] == []
+    assert list(unpack_numbers("I", replies[0][5], 5)) == [owner.exchange.ground.forest.node(3, 3, 2)]
+
+
+def _records(owner: Owner, payload: Any, wanted: Any = (), orders: Any = (), asker: str = "a") -> None:
+    message = (RECORDS, 7, owner.hybrid, owner.digest, payload, list(wanted), list(orders))
+    owner.exchange.handlers[RECORDS](1, asker, message)
 
 
 def test_records_are_merged_one_by_one_and_refusals_named() -> None:
     world, owner, replies = _world()
     record = world.owners["a"].make(b"new", b"value")
-    message = (RECORDS, 7, owner.hybrid, owner.digest, [b"bad", b"bad", b"new", record])
-    owner.exchange.handlers[RECORDS](1, "a", message)
+    _records(owner, [b"bad", b"bad", b"new", record])
     [reply] = replies
     assert reply[0] == WRITE_ACK
     assert [position for position, _ in reply[3]] == [0]
-    assert reply[4] == []
+    assert reply[4:] == ([], 0)
     assert owner.held(b"new") == record
+
+
+def test_wanted_records_are_given_in_order_and_the_rest_counted() -> None:
+    _, owner, replies = _world()
+    _records(owner, [], [b"key1", b"gone", b"key2"])
+    assert replies[0][4] == [b"key1", owner.held(b"key1"), b"key2", owner.held(b"key2")]
+    assert replies[0][5] == 3
+    for index in range(4):
+        owner.make(b"large%d" % index, bytes(300_000))
+    _records(owner, [], [b"large%d" % index for index in range(4)])
+    assert replies[1][4][::2] == [b"large0"]
+    assert replies[1][5] == 1
+
+
+def test_a_copy_that_may_not_be_compared_gives_nothing() -> None:
+    _, owner, replies = _world()
+    owner.engine.stale = BitMap([owner.partition(b"key1")])
+    _records(owner, [], [b"key1"])
+    assert replies[0][4:] == ([], 1)
+    owner.engine.stale.clear()
+    _records(owner, [], [b"key1"], asker="nobody")
+    assert replies[1][4:] == ([], 1)
+
+
+def test_orders_are_obeyed() -> None:
+    _, owner, _ = _world()
+    entry = Entry(77 << 50, 8, owner.now_ms - 5_000, 0, GHOST)
+    before = owner.engine.root(3)
+    _records(owner, [], [], [[3, pack_entries([entry]), b""]])
+    assert owner.engine.root(3) == before ^ 8
+    _records(owner, [], [], [[3, b"", pack_numbers("Q", [entry.fingerprint])]])
+    assert owner.engine.root(3) == before
 
 
 def test_an_answer_waits_for_the_rate_and_then_goes() -> None:

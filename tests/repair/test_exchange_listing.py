@@ -1,109 +1,83 @@
-"""One partition's leaves, the asker's entries against ours."""
+"""One partition's leaves: the asker's tags against our entries."""
 
 import pytest
+from pyroaring import BitMap
 
-from dynacache.repair.differences import Entry
 from dynacache.repair.exchange_listing import Budget, Listing
+from dynacache.repair.exchange_nodes import unpack_numbers
 from dynacache.repair.exchange_repair import LARGE_RECORD_BYTES
-from dynacache.repair.exchange_store import GHOST, RESIDENT, TOMBSTONE
+from dynacache.repair.exchange_store import GHOST
+from dynacache.repair.exchange_tags import tags_of
 from tests.repair.exchange_world import Owner, World
 
 PARTITION = 5
+ODD = 12345
 
 
-def _keys(owner: Owner, count: int) -> list[bytes]:
-    keys = (b"key%d" % index for index in range(100_000))
-    return [key for key in keys if owner.partition(key) == PARTITION][:count]
-
-
-def _setting(count: int = 1) -> tuple[World, Owner, list[bytes]]:
+def _setting(count: int = 1) -> tuple[Owner, list[bytes]]:
     world = World()
     owner = world.owners["a"]
-    keys = _keys(owner, count)
+    keys = [key for key in (b"key%d" % i for i in range(100_000)) if owner.partition(key) == PARTITION][:count]
     for key in keys:
         owner.make(key, b"value")
-    world.now_s += 10
-    return world, owner, keys
+    return owner, keys
 
 
-def _listing(owner: Owner, *, they_own: bool = True) -> Listing:
-    return Listing(owner.exchange.ground, PARTITION, 0, they_own)
+def _tags(owner: Owner, level: int = 0) -> tuple[list[int], list[int], list[int]]:
+    """Return (leaves, counts, tags) of all that an owner has in the partition."""
+    leaves = list(range(1 << level))
+    listed = owner.engine.leaf_entries(PARTITION, level, BitMap(leaves), owner.now_ms)
+    counts = [sum(each[0] == leaf for each in listed) for leaf in leaves]
+    return leaves, counts, tags_of(listed, ODD)
 
 
-def _entry(owner: Owner, key: bytes, age_ms: int = 5_000, kind: int = RESIDENT, expire_s: int = 0) -> Entry:
-    fingerprint = owner.engine.fingerprint(PARTITION, key)
-    return Entry(fingerprint, 12, owner.now_ms - age_ms, expire_s, kind)
-
-
-def test_what_they_lack_is_sent_and_what_we_lack_is_wanted() -> None:
-    _, owner, [key, other] = _setting(2)
-    owner.engine.remove(PARTITION, other)
-    listing = _listing(owner)
-    listing.decide([0], [_entry(owner, other)], True, Budget(10_000))
-    assert listing.records == [key, owner.held(key)]
-    assert listing.wanted == [owner.engine.fingerprint(PARTITION, other)]
-    assert not listing.later
+def test_nothing_is_said_about_what_is_the_same() -> None:
+    owner, _ = _setting(20)
+    listing = Listing(owner.exchange.ground, PARTITION, 3)
+    listing.compare(*_tags(owner, 3), ODD, Budget(10_000))
+    assert listing.fields() == [PARTITION, b"", b"", []]
     assert not listing.more
 
 
-def test_what_they_lack_and_have_no_room_for_is_told() -> None:
-    _, owner, [key] = _setting()
-    listing = _listing(owner)
-    listing.decide([0], [], False, Budget(10_000))
-    assert [entry.fingerprint for entry in listing.tell] == [owner.engine.fingerprint(PARTITION, key)]
-    assert not listing.records
+def test_both_sides_differences_are_named() -> None:
+    owner, keys = _setting(20)
+    leaves, counts, tags = _tags(owner, 3)
+    owner.make(keys[3], b"other")
+    owner.engine.remove(PARTITION, keys[7])
+    listing = Listing(owner.exchange.ground, PARTITION, 3)
+    listing.compare(leaves, counts, tags, ODD, Budget(10_000))
+    assert len(listing.missing) == 2
+    assert listing.keys == [keys[3]]
+    assert [entry.fingerprint for entry in listing.entries] == [owner.engine.fingerprint(PARTITION, keys[3])]
+    assert len(unpack_numbers("I", listing.fields()[1], 9)) == 2
 
 
-@pytest.mark.parametrize(("age_ms", "expire_in_s"), [(500, 0), (5_000, 1)])
-def test_what_is_young_or_about_to_go_is_for_later(age_ms: int, expire_in_s: int) -> None:
-    _, owner, [key] = _setting()
-    owner.engine.remove(PARTITION, key)
-    listing = _listing(owner)
-    expire_s = owner.now_ms // 1000 + expire_in_s if expire_in_s else 0
-    listing.decide([0], [_entry(owner, key, age_ms, expire_s=expire_s)], True, Budget(10_000))
-    assert not listing.wanted
-    assert listing.later == {owner.exchange.ground.forest.node(PARTITION, 0, 0)}
+def test_a_ghost_has_no_key() -> None:
+    owner, _ = _setting(0)
+    owner.engine.witness_many(PARTITION, [(77 << 50, 8, owner.hybrid, 0, False)])
+    listing = Listing(owner.exchange.ground, PARTITION, 0)
+    listing.compare([0], [0], [], ODD, Budget(10_000))
+    assert listing.keys == [None]
+    assert listing.entries[0].kind == GHOST
 
 
-def test_our_ghost_of_what_nobody_holds_goes_and_theirs_is_asked_to() -> None:
-    _, owner, [key, other] = _setting(2)
-    for each in (key, other):
-        owner.engine.remove(PARTITION, each)
-    fingerprint = owner.engine.fingerprint(PARTITION, key)
-    owner.engine.witness_many(PARTITION, [(fingerprint, 8, (owner.now_ms - 9_000) << 16, 0, False)])
-    assert owner.engine.roots[PARTITION]
-    listing = _listing(owner)
-    assert listing.decide([0], [_entry(owner, other, kind=GHOST)], True, Budget(10_000)) == 1
-    assert listing.drop_theirs == [owner.engine.fingerprint(PARTITION, other)]
-    assert not owner.engine.roots[PARTITION]
+def test_a_leaf_that_does_not_fit_is_named_and_nothing_of_it_told() -> None:
+    owner, _ = _setting(60)
+    listing = Listing(owner.exchange.ground, PARTITION, 3)
+    listing.compare(list(range(8)), [0] * 8, [], ODD, Budget(400))
+    forest = owner.exchange.ground.forest
+    told = {forest.node(PARTITION, 3, entry.fingerprint >> 61) for entry in listing.entries}
+    assert told
+    assert listing.more
+    assert told.isdisjoint(listing.more)
+    assert len(told) + len(listing.more) == 8
 
 
-def test_of_one_who_is_no_owner_only_what_we_lack_is_wanted() -> None:
-    _, owner, [_key, other, third] = _setting(3)
-    owner.engine.remove(PARTITION, other)
-    listing = _listing(owner, they_own=False)
-    entries = [_entry(owner, other), _entry(owner, third, age_ms=3_000, kind=TOMBSTONE)]
-    listing.decide([0], entries, True, Budget(10_000))
-    wanted = {owner.engine.fingerprint(PARTITION, each) for each in (other, third)}
-    assert set(listing.wanted) == wanted
-    assert not listing.records
-    assert not listing.tell
-
-
-def test_what_does_not_fit_is_named() -> None:
-    _, owner, keys = _setting(5)
-    listing = _listing(owner)
-    listing.decide([0], [], True, Budget(len(keys[0]) + 70))
-    assert len(listing.records) == 2
-    assert listing.more == {owner.exchange.ground.forest.node(PARTITION, 0, 0)}
-
-
-def test_an_entry_of_a_leaf_that_was_not_listed_is_malformed() -> None:
-    _, owner, [key] = _setting()
-    leaf = owner.engine.fingerprint(PARTITION, key) >> 61
-    listing = Listing(owner.exchange.ground, PARTITION, 3, True)
-    with pytest.raises(ValueError, match="a leaf that was not listed"):
-        listing.decide([leaf ^ 1], [_entry(owner, key)], True, Budget(10_000))
+def test_counts_that_do_not_fit_the_tags_are_malformed() -> None:
+    owner, _ = _setting(5)
+    for counts, tags in (([3], [1, 2]), ([1], [1, 2])):
+        with pytest.raises(ValueError, match="tags, expected"):
+            Listing(owner.exchange.ground, PARTITION, 0).compare([0], counts, tags, ODD, Budget(10_000))
 
 
 def test_a_budget_admits_one_at_least_and_a_large_one_only_alone() -> None:
