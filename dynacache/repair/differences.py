@@ -112,7 +112,9 @@ def decide(ours: Entry | None, theirs: Entry | None, we_admit: bool, they_admit:
         return _against_ghost(ours, theirs, they_admit, SEND, TELL, WITNESS)
     if theirs.is_held:
         return _against_ghost(theirs, ours, we_admit, WANT, WITNESS, TELL)
-    return TELL if _rank(ours) > _rank(theirs) else WITNESS
+    if ours.time_ms == theirs.time_ms:
+        return LEAVE  # a store keeps the ghost it has unless another's version is newer
+    return TELL if ours.time_ms > theirs.time_ms else WITNESS
 
 
 def _of_one(entry: Entry, admitted: bool, travel: int, witness: int, drop: int) -> int:
@@ -130,7 +132,3 @@ def _against_ghost(held: Entry, ghost: Entry, admitted: bool, travel: int, witne
     if held.time_ms >= ghost.time_ms:
         return travel if admitted or held.kind == TOMBSTONE else witness
     return bury if held.kind == RESIDENT and ghost.kind == REAPED else LEAVE
-
-
-def _rank(entry: Entry) -> tuple[int, int, int]:
-    return entry.time_ms, entry.expire_s, entry.version_hash

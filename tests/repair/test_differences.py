@@ -73,6 +73,7 @@ def test_both_sides_decide_alike(ours: Entry | None, theirs: Entry | None, we: b
         (_entry(REAPED, 6), _entry(TOMBSTONE, 5), True, LEAVE),
         (_entry(GHOST, 4), _entry(GHOST, 5), True, WITNESS),
         (_entry(REAPED, 6), _entry(GHOST, 5), True, TELL),
+        (_entry(GHOST, 5, 1), _entry(GHOST, 5, 2), True, LEAVE),
         (_entry(RESIDENT, 5, 9), _entry(GHOST, 7, 9), True, LEAVE),
     ],
 )
