@@ -26,8 +26,9 @@ class TransferConfig:
 
     bytes_per_s: int = 32 * 1024 * 1024
     """Bytes a second that this node takes in by transfers from all sources together, and that it gives out as a source.
-    More fills a new or restarted node sooner, at the cost of the clients' latency on both sides. ``handoff limit``
-    changes it while the node runs."""
+    A record counts as 1 KiB more than it has, since small ones cost time rather than bandwidth; and a transfer slows
+    down by itself when answers take longer than usual. More fills a new or restarted node sooner, at the cost of the
+    clients' latency on both sides. ``handoff limit`` changes it while the node runs."""
 
     source_bytes_per_s: int = 8 * 1024 * 1024
     """Bytes a second taken from any one source."""

@@ -40,12 +40,14 @@ __all__ = ["Transfer"]
 
 _PROBE_S = 1.0
 """Pause between two questions after the state of a source that is waited for."""
+_TURN_S = 0.05
+"""Pause between two looks while there is something to take: a tenth of a second's tokens are never left unused."""
 _BUSY_S = 0.1
 """Pause after a source said that it is busy."""
 _FULL_S = 5.0
 """Pause after a page did not fit into memory."""
-_LEAST_BYTES = 2_048
-"""Tokens below which a page is not worth asking for."""
+_LEAST_BYTES = 1_024
+"""Size of the smallest page, where the rate is so small that it allows no other."""
 _LEAST_SHARE = 0.05
 """Part of the rate that is used however busy the node is, so that every transfer ends."""
 _WAITING_S = 60.0
@@ -235,10 +237,11 @@ class Transfer:
         now_s = self.port.now_s
         if now_s < self._not_before_s or not source.is_heard:
             return [], 0
-        page_bytes = source.page_bytes(self.settings.page_bytes)
-        limit = min(page_bytes, self._bucket.available(now_s), source.bucket.available(now_s))
-        if limit < _LEAST_BYTES:
+        limit = source.page_bytes(self.settings.page_bytes)
+        room, cost = min(self._bucket.available(now_s), source.bucket.available(now_s)), source.cost_bytes(limit)
+        if self._bucket.wait_s(cost) or source.bucket.wait_s(cost):
             return [], 0
+        limit = max(_LEAST_BYTES, min(limit, limit * room // cost))
         busy = BitMap()
         for other in self.sources.values():
             if other is not source and (other.asked is not None or other.begun):
@@ -252,10 +255,11 @@ class Transfer:
         return awaited and self.port.now_s >= source.heard_s + _PROBE_S
 
     def _ask(self, source: Source, partitions: list[int], limit_bytes: int) -> None:
-        self._bucket.take(limit_bytes)
-        source.bucket.take(limit_bytes)
+        cost, now_s, now_ms = source.cost_bytes(limit_bytes), self.port.now_s, self.port.now_ms
+        self._bucket.take(cost)
+        source.bucket.take(cost)
         named = frozenset(partitions)
-        asked = Asked(source, named, BitMap(partitions), limit_bytes, self.port.now_ms, self._on_page, self._on_failure)
+        asked = Asked(source, named, BitMap(partitions), cost, now_ms, now_s, self._on_page, self._on_failure)
         source.asked = asked
         root, begun = self.store.root, source.begun
         wanted = [[p, begun[p].cursor, 0] if p in begun else [p, 0, root(p)] for p in partitions]
@@ -292,13 +296,15 @@ class Transfer:
         if not asked.source.is_usable:
             self.plan.linked(asked.source)
 
-    def _settle(self, asked: Asked, size_bytes: int) -> None:
+    def _settle(self, asked: Asked, cost_bytes: int) -> None:
         """Give back the tokens of what did not come."""
-        self._bucket.take(size_bytes - asked.reserved_bytes)
-        asked.source.bucket.take(size_bytes - asked.reserved_bytes)
+        self._bucket.take(cost_bytes - asked.reserved_bytes)
+        asked.source.bucket.take(cost_bytes - asked.reserved_bytes)
 
     def _take(self, source: Source, asked: Asked, page: Page) -> None:
-        self._settle(asked, page.size_bytes)
+        self._settle(asked, page.cost_bytes)
+        if asked.named:
+            source.took(self.port.now_s - asked.asked_s, self.port.now_s)
         self.pages_in += 1
         self.bytes_in += page.size_bytes
         source.bytes_in += page.size_bytes
@@ -379,12 +385,11 @@ class Transfer:
         )
 
     def _pause_s(self) -> float:
-        """Return how long nothing will be due unless something is heard."""
-        pauses = [_PROBE_S]
-        now_s, page_bytes = self.port.now_s, self.settings.page_bytes
+        """Return how long nothing will be due. While a page is out there may be tokens or another source to ask before
+        it comes, so that the pause is that between two turns of housekeeping."""
+        now_s, pause_s = self.port.now_s, _PROBE_S
         for source in self.sources.values():
-            if source.todo and source.asked is None and source.is_up:
+            if source.todo and source.is_up:
                 later_s = max(source.not_before_s, self._not_before_s) - now_s
-                refill_s = max(self._bucket.wait_s(page_bytes), source.bucket.wait_s(page_bytes))
-                pauses.append(max(later_s, refill_s, 0.0))
-        return min(pauses)
+                pause_s = min(pause_s, max(later_s, _TURN_S))
+        return pause_s

@@ -30,6 +30,7 @@ from dynacache.wire.messages import KEY_LIMIT_BYTES
 __all__ = [
     "GHOST_BYTES",
     "PARTITIONS_PER_PULL",
+    "RECORD_COST_BYTES",
     "Outcome",
     "Page",
     "Part",
@@ -42,6 +43,10 @@ __all__ = [
 
 PARTITIONS_PER_PULL = 256
 """Partitions that one PULL may name."""
+
+RECORD_COST_BYTES = 1_024
+"""What a record counts for beside its size where a rate is kept: reading, checking and merging it takes as long as
+copying so many bytes, and time is what clients lack."""
 
 GHOST_BYTES = 28
 """Bytes of one ghost on the wire: fingerprint, hybrid time, version hash, expiry second."""
@@ -97,6 +102,16 @@ class Page:
     hints_left: int
     parts: list[Part]
     size_bytes: int
+
+    @property
+    def record_count(self) -> int:
+        """How many records there are."""
+        return sum(len(part.records) for part in self.parts) >> 1
+
+    @property
+    def cost_bytes(self) -> int:
+        """What the page counts for where a rate is kept."""
+        return self.size_bytes + RECORD_COST_BYTES * self.record_count
 
 
 def part_bytes(part: Part) -> int:

@@ -2,8 +2,8 @@
 
 What: whoever moves bytes takes as many tokens first, gives back what it did not need, and pays the rest later.
 
-Invariant: over any span of time at most ``rate_per_s`` times the span, one bucket (a tenth of a second's worth) and one
-item larger than the bucket are taken.
+Invariant: over any span of time at most ``rate_per_s`` times the span, one bucket (a tenth of a second's worth, at
+least 32 KiB) and one item larger than the bucket are taken.
 
 Why the bucket may go below zero: the size of a page is known when it has come. A single value larger than the bucket
 then delays what follows instead of never being sent.
@@ -14,7 +14,8 @@ import attrs
 __all__ = ["TokenBucket"]
 
 _BURST_S = 0.1
-_LEAST_BYTES = 4_096
+_LEAST_BYTES = 32_768
+"""What the bucket holds at least, however small the rate is: room for a small page of small records."""
 
 
 @attrs.define

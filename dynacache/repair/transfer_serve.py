@@ -19,7 +19,7 @@ from dynacache.config.transfer import TransferConfig
 from dynacache.events import Message
 from dynacache.repair.copy_state import pack_state
 from dynacache.repair.ports import RepairPort
-from dynacache.repair.transfer_messages import Outcome, Part, Pull, Wanted, part_bytes, read_pull
+from dynacache.repair.transfer_messages import RECORD_COST_BYTES, Outcome, Part, Pull, Wanted, part_bytes, read_pull
 from dynacache.repair.transfer_rate import TokenBucket
 from dynacache.repair.transfer_store import HintsFor, SnapshotPages, TransferStore
 from dynacache.types import NodeId
@@ -81,7 +81,7 @@ class Server:
             raise ValueError(f"PULL of partition {unowned[0]}, which this node does not own")
         parts = self._parts(node_id, pull)
         size_bytes = sum(map(part_bytes, parts))
-        self.bucket.take(size_bytes)
+        self.bucket.take(size_bytes + RECORD_COST_BYTES * (sum(len(part.records) for part in parts) >> 1))
         self.pages += 1
         self.bytes_out += size_bytes
         state = pack_state(self.store.warming, self.store.stale)

@@ -6,6 +6,8 @@ that were, and the one that is under way; ``Asked`` is the single PULL that may 
 Invariant: of one source at most one PULL is out and at most one partition begun. What a source said is forgotten when
 it goes away, since it may come back without memory; what was taken from it stays taken.
 
+Why it is left alone after an answer that took longer than others did: then one of the two nodes is busy, with clients
+most likely, and a transfer can wait (as in LEDBAT, RFC 6817, where growing delay is the sign of someone else's load).
 Why bitmaps by source and not objects by partition: a node has thousands of partitions and few peers.
 """
 
@@ -15,7 +17,7 @@ import attrs
 from pyroaring import BitMap
 
 from dynacache.events import Message
-from dynacache.repair.transfer_messages import PARTITIONS_PER_PULL, Page
+from dynacache.repair.transfer_messages import PARTITIONS_PER_PULL, RECORD_COST_BYTES, Page
 from dynacache.repair.transfer_rate import TokenBucket
 from dynacache.repair.warming import Standing
 from dynacache.types import NodeId
@@ -23,10 +25,17 @@ from dynacache.types import NodeId
 __all__ = ["Asked", "Begun", "Source"]
 
 _LEAST_WINDOW = 8
-_RECORDS_PER_PAGE = 128
-"""Records that a page is made to hold: merging so many takes about two milliseconds, however small they are."""
+_RECORDS_PER_PAGE = 64
+"""Records that a page is made to hold: merging so many takes about a millisecond, however small they are."""
 _FIRST_RECORD_BYTES = 128
 _LEAST_PAGE_BYTES = 4_096
+_PATIENCE_S = 0.02
+"""Delay beyond the usual that is put down to chance."""
+_YIELD = 2.0
+"""Times that delay for which a source is then left alone."""
+_YIELD_LONGEST_S = 1.0
+_USUAL_GROWTH = 1.002
+"""By how much the usual delay is held to grow from one page to the next, so that a lasting change is believed."""
 _RETRY_FIRST_S = 0.1
 _RETRY_LONGEST_S = 5.0
 _FAILURES_TRUSTED = 3
@@ -69,6 +78,7 @@ class Source:
     bytes_in: int = 0
     _window: int = PARTITIONS_PER_PULL
     _record_bytes: float = _FIRST_RECORD_BYTES
+    _usual_s: float = float("inf")
 
     @property
     def is_heard(self) -> bool:
@@ -132,11 +142,22 @@ class Source:
         """Return how large the next page may be, at most ``most``."""
         return min(most, max(_LEAST_PAGE_BYTES, int(self._record_bytes * _RECORDS_PER_PAGE)))
 
+    def cost_bytes(self, page_bytes: int) -> int:
+        """Return what a page of this size is likely to count for where a rate is kept."""
+        return int(page_bytes * (1.0 + RECORD_COST_BYTES / self._record_bytes))
+
+    def took(self, elapsed_s: float, now_s: float) -> None:
+        """Take note of how long a page took; yield when it was longer than usual."""
+        self._usual_s = min(elapsed_s, self._usual_s * _USUAL_GROWTH)
+        late_s = elapsed_s - self._usual_s
+        if late_s > _PATIENCE_S:
+            self.not_before_s = now_s + min(_YIELD_LONGEST_S, _YIELD * late_s)
+
     def served(self, asked_count: int, page: Page) -> None:
         """Fit the next PULL to what this page had room for, and to how large its records were."""
-        part_count, records = len(page.parts), sum(len(part.records) for part in page.parts) >> 1
-        if records:
-            self._record_bytes = page.size_bytes / records
+        part_count, record_count = len(page.parts), page.record_count
+        if record_count:
+            self._record_bytes = page.size_bytes / record_count
         wanted = 2 * (part_count if part_count < asked_count else self._window)
         self._window = min(PARTITIONS_PER_PULL, max(_LEAST_WINDOW, wanted))
 
@@ -157,6 +178,7 @@ class Asked:
     """Those named whose owners have not changed since."""
     reserved_bytes: int
     since_ms: int
+    asked_s: float
     on_answer: Callable[["Asked", Message], None]
     on_failure: Callable[["Asked"], None]
 

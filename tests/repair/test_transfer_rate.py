@@ -45,9 +45,9 @@ def test_a_share_of_the_rate() -> None:
 
 def test_a_tiny_rate_still_lets_a_small_page_through() -> None:
     bucket = TokenBucket(1_000)
-    assert bucket.available(0.0) == 4_096
-    bucket.take(4_096)
-    assert bucket.wait_s(1 << 20) == 4.096
+    assert bucket.available(0.0) == 32_768
+    bucket.take(32_768)
+    assert bucket.wait_s(1 << 20) == 32.768
 
 
 @given(
@@ -64,4 +64,4 @@ def test_no_span_sees_more_than_the_rate_one_bucket_and_one_item(rate: int, step
             bucket.take(item)
             taken += item
             largest = max(largest, item)
-    assert taken <= rate * (now_s - 10.0) + max(4_096, rate / 10) + largest + 1
+    assert taken <= rate * (now_s - 10.0) + max(32_768, rate / 10) + largest + 1

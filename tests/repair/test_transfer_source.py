@@ -30,6 +30,7 @@ def asked_of(source: Source, partitions: list[int], heard: list[Any]) -> Asked:
         BitMap(partitions),
         100,
         0,
+        0.0,
         lambda _, message: heard.append(message),
         lambda _: heard.append("failed"),
     )
@@ -132,13 +133,42 @@ def test_only_the_first_of_answer_and_failure_is_heard() -> None:
 
 def test_pages_of_small_records_are_small() -> None:
     source = source_of()
-    assert source.page_bytes(65_536) == 16_384
-    source.served(1, page_of(parts=1, record_bytes=600))
+    assert source.page_bytes(65_536) == 8_192
+    source.served(1, page_of(parts=1, record_bytes=1_200))
     assert source.page_bytes(65_536) == 65_536
     assert source.page_bytes(8_192) == 8_192
-    source.served(1, page_of(parts=1, record_bytes=50))
+    source.served(1, page_of(parts=1, record_bytes=100))
     assert source.page_bytes(65_536) == 6_400
     source.served(1, page_of(parts=1))
     assert source.page_bytes(65_536) == 6_400, "an empty page says nothing"
     source.served(1, page_of(parts=1, record_bytes=2))
     assert source.page_bytes(65_536) == 4_096
+
+
+def test_small_records_count_for_more_than_their_size() -> None:
+    source = source_of()
+    source.served(1, page_of(parts=1, record_bytes=1_024))
+    assert source.cost_bytes(10_000) == 20_000
+    source.served(1, page_of(parts=1, record_bytes=102_400))
+    assert source.cost_bytes(10_000) == 10_100
+
+
+def test_a_source_whose_answers_are_late_is_left_alone_for_a_while() -> None:
+    source = source_of()
+    for elapsed_s in (0.004, 0.002, 0.020, 0.003):
+        source.took(elapsed_s, 10.0)
+    assert source.not_before_s < 10.0, "chance"
+    source.took(0.052, 10.0)
+    assert source.not_before_s == pytest.approx(10.1, abs=0.001)
+    source.took(5.0, 20.0)
+    assert source.not_before_s == 21.0
+
+
+def test_a_lasting_change_of_the_delay_is_believed_in_the_end() -> None:
+    source = source_of()
+    source.took(0.002, 10.0)
+    pauses = 0
+    for page in range(2_000):
+        source.took(0.040, 20.0 + page)
+        pauses += source.not_before_s > 20.0 + page
+    assert 500 < pauses < 1_500
