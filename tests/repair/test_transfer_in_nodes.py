@@ -164,3 +164,38 @@ def test_a_gainer_is_warming_before_it_serves_anything_under_the_new_table() -> 
         assert not cluster.nodes[name].engine.warming
         assert statistics(cluster, name)["memory_lost"] == 0
         assert all(cluster.record(name, key) is not None for key in keys)
+
+
+def test_a_joiner_moves_what_it_will_own_and_little_more() -> None:
+    cluster = FakeCluster(4)
+    keys = fill(cluster, 400, 200)
+    cluster.join("n5")
+    cluster.run(1.0)
+    node = cluster.nodes["n5"]
+    assert not node.engine.warming, "it owns nothing yet"
+    node.ring.request_join()
+    cluster.run(30.0)
+    assert node.members.table.entries["n5"].state is MemberState.NORMAL
+    owned = node.members.placement.owned_by("n5")
+    figures = statistics(cluster, "n5")
+    assert figures["filled_from_displaced"] == figures["partitions_filled"] == len(owned)
+    held = [(key, cluster.record("n5", key)) for key in keys if cluster.partition(key) in owned]
+    ideal = sum(len(key) + len(record or b"") for key, record in held)
+    assert all(record is not None for _, record in held)
+    assert ideal <= figures["bytes_in"] < 1.1 * ideal
+
+
+def test_a_leaver_hands_its_partitions_over() -> None:
+    cluster = FakeCluster(5)
+    keys = fill(cluster, 200, 200)
+    cluster.nodes["n5"].ring.request_leave()
+    cluster.run(40.0)
+    table = cluster.nodes["n1"].members.table
+    assert table.entries["n5"].state is MemberState.LEFT
+    placement = cluster.nodes["n1"].members.placement
+    for key in keys:
+        for name in placement.owners(cluster.partition(key)):
+            assert cluster.record(name, key) is not None
+    figures = [statistics(cluster, name) for name in ("n1", "n2", "n3", "n4")]
+    assert sum(each["memory_lost"] for each in figures) == 0
+    assert all(each["filled_from_displaced"] == each["partitions_filled"] > 0 for each in figures)
