@@ -37,6 +37,9 @@ __all__ = ["REFUSAL_DOUBLINGS", "Exchange"]
 REFUSAL_DOUBLINGS = 6
 """Times that the interval doubles while exchanges with a peer see more records refused than taken."""
 
+_CLOCK_BACK_MS = 1_000
+"""The hybrid clock never goes back but when a node's quarantine ends after its clock had run ahead."""
+
 _AWAY_RETRY_S = 1.0
 _FAILED_RETRY_S = 2.0
 _MORE_S = 0.1
@@ -62,6 +65,7 @@ class Exchange:
     _handed_over: dict[int, list[NodeId]] = attrs.field(init=False, factory=dict)
     """Departing partitions, and the present owners that have all we had of them."""
 
+    _seen_ms: int = attrs.field(init=False, default=0)
     _requests: int = attrs.field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
@@ -85,7 +89,11 @@ class Exchange:
 
     def tick(self) -> None:
         """Go on with what is under way, begin what is due."""
-        if self.port.now_ms >= self.stale_due_ms:
+        now_ms = self.port.now_ms
+        if now_ms < self._seen_ms - _CLOCK_BACK_MS:
+            self.ground.sync.set_back(now_ms)
+        self._seen_ms = now_ms
+        if now_ms >= self.stale_due_ms:
             self.mark_stale()
         self._visit_first()
         self.runner.tick()
@@ -278,6 +286,7 @@ class Exchange:
             needed = min(copies - copies // 2, len(owners))
             if not owners or len([node_id for node_id in owners if node_id in done]) >= needed:
                 self.engine.clear(partition)
+                self.engine.stale.discard(partition)
                 ground.departing.discard(partition)
                 del self._handed_over[partition]
                 continue

@@ -54,6 +54,13 @@ class SyncTimes:
             if at_ms > times_ms[partition]:
                 times_ms[partition] = at_ms
 
+    def set_back(self, now_ms: int) -> None:
+        """Take note that the clock had run ahead: no sync was later than now."""
+        for partition, at_ms in enumerate(self.times_ms):
+            if at_ms > now_ms:
+                self.times_ms[partition] = now_ms
+        self.next_due_ms = now_ms
+
     def overdue(self, shared: BitMap, unjudged: BitMap, now_ms: int) -> BitMap:
         """Return which of the partitions ``shared`` with other owners have been without a sync for too long.
 

@@ -189,6 +189,19 @@ def test_a_machine_that_was_suspended_is_stale_before_it_does_anything() -> None
     assert exchange.statistics()["stale_partitions"] == 16
 
 
+def test_a_clock_set_back_does_not_hide_how_long_ago_the_last_sync_was() -> None:
+    world = World()
+    world.run(30)
+    now_s = world.now_s
+    world.now_s += 10_000
+    exchange = _exchange(world, "a")
+    exchange.synced(3, world.owners["a"].now_ms)
+    exchange.tick()
+    world.now_s = now_s
+    exchange.tick()
+    assert exchange.last_sync_ms(3) <= world.owners["a"].now_ms
+
+
 def test_warming_copies_are_left_out_on_both_sides_and_compared_anew_afterwards() -> None:
     world = World()
     for index in range(100):

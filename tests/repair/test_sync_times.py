@@ -28,6 +28,15 @@ def test_a_sync_never_goes_back() -> None:
     assert list(sync.times_ms) == [5800, 6000, 5000, 5000]
 
 
+def test_a_clock_that_had_run_ahead_leaves_no_sync_in_the_future() -> None:
+    sync = SyncTimes.since(5000, 4, GRACE_MS)
+    sync.synced(0, 90_000)
+    sync.set_back(5_200)
+    assert list(sync.times_ms) == [5_200, 5_000, 5_000, 5_000]
+    assert sync.next_due_ms == 5_200
+    assert sync.overdue(BOTH, NONE, 5_201 + LIMIT_MS) == BOTH
+
+
 def test_the_unjudged_start_anew_and_the_lonely_are_not_asked_for() -> None:
     sync = SyncTimes.since(5000, 4, GRACE_MS)
     assert sync.overdue(BitMap([0]), BitMap([0]), 9000) == NONE
