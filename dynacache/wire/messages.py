@@ -65,8 +65,9 @@ DIFFERENCES           request_id, clock, admits, [[partition, positions of unkno
 RECORDS               request_id, clock, digest, [key, record, ...], [key wanted, ...], [[partition, entries to
                       remember, ghosts to forget (u64s)], ...]; answered by WRITE_ACK with two fields more: [key,
                       record, ...] of those wanted and those that became a third version, count of keys served
-PULL                  request_id, clock, digest, partition, cursor, limit_bytes
-PAGE                  request_id, clock, state, next cursor or nil, [key, record, ...], ghosts
+PULL                  request_id, clock, digest, [[partition, cursor (0 to begin), root], ...], limit_bytes
+PAGE                  request_id, clock, state, hints kept for the asker, [[partition, outcome (0 more follows, 1 that
+                      is all, 2 begin again, 3 not now), cursor, [key, record, ...], ghosts], ...]
 CLOCK                 number; asks what the answerer's wall clock shows
 CLOCKED               number, wall clock (ms)
 ====================  ==================================================================================================
