@@ -13,7 +13,8 @@ from dynacache.config.repair import RepairConfig
 from dynacache.config.storage import StorageSettings
 from dynacache.placement.partitions import key_hash
 from dynacache.repair.exchange import Exchange
-from dynacache.repair.exchange_nodes import Forest
+from dynacache.repair.exchange_nodes import Forest, unpack_numbers
+from dynacache.repair.exchange_session import NOT_NOW
 from dynacache.versioning import packed
 from dynacache.wire.messages import COMPARE, COMPARED, ENTRIES, RECORDS
 from tests.repair.exchange_world import Owner, World
@@ -203,6 +204,27 @@ def test_expiry_transfers_nothing() -> None:
     world.run(60)
     assert ENTRIES not in world.kinds
     assert RECORDS not in world.kinds
+    assert not any(world.owners["a"].engine.roots)
+
+
+def test_many_entries_that_expire_in_one_second_are_no_difference() -> None:
+    """No slice removes them all at once: meanwhile a side says "not now" and nothing is compared."""
+    world = World(storage=StorageSettings(limit_bytes=64 << 20), seed=3)
+    expire_ms = world.owners["a"].now_ms + 60_000
+    for index in range(15_000):
+        record = world.owners["a"].make(b"key%d" % index, b"value", ttl_ms=expire_ms - world.owners["a"].now_ms)
+        world.owners["b"].merge(b"key%d" % index, record)
+    world.run(57)
+    world.owners["b"].engine.collect = lambda now_ms, budget_count=None: 0  # type: ignore[method-assign]
+    for owner in world.owners.values():
+        for view in owner.exchange.ground.peers.values():
+            view.due_s = world.now_s + 3.02
+    world.forget_traffic()
+    world.run(30)
+    outcomes = [message[4] for message in world.messages if message[0] == COMPARED]
+    assert NOT_NOW in outcomes
+    assert not any(unpack_numbers("H", message[5], 512) for message in world.messages if message[0] == COMPARED)
+    assert set(world.kinds) == {COMPARE, COMPARED}
     assert not any(world.owners["a"].engine.roots)
 
 
