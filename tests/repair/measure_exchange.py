@@ -1,6 +1,6 @@
 """Measure what an exchange costs: run by hand, prints one line a case.
 
-    python tests/repair/measure_exchange.py [entries [differences ...]]
+    python -m tests.repair.measure_exchange [entries [differences ...]]
 
 Two owners of all partitions with the same entries exchange over a fake wire in virtual time; then one of them takes so
 many writes that the other misses, and they exchange until they are equal. Bytes are those of packed messages, both
