@@ -14,6 +14,8 @@ Why a turn and not a request: many requests share one decode, one tally, one enc
 from collections.abc import Callable, Sequence
 from random import Random
 
+from pyroaring import BitMap
+
 from dynacache.config import Config
 from dynacache.coordination.conditional import Conditional
 from dynacache.coordination.counters import Counters
@@ -59,7 +61,6 @@ from dynacache.placement.table import MemberTable
 from dynacache.repair.exchange import Exchange
 from dynacache.repair.hints import HintStore
 from dynacache.repair.ring_change import RingChange
-from dynacache.repair.ring_confirmations import Copies
 from dynacache.repair.sync_times import STALE_SHARE
 from dynacache.repair.transfer import Transfer
 from dynacache.storage.engine import Engine
@@ -149,14 +150,8 @@ class Node:
         self.upkeep.add("exchange", self.exchange)
         self.engine.confirmed = self.exchange.is_clean
         self.transfer.ended = self.exchange.synced
-        engine, exchange = self.engine, self.exchange
         self.ring = RingChange(
-            self.repair_port,
-            self.members,
-            config.cluster,
-            lambda: Copies(engine.warming, engine.stale),
-            lambda: exchange.departing,
-            self._leave,
+            self.repair_port, self.members, config.cluster, self.engine, self._departing, self._leave
         )
         self.upkeep.add("ring", self.ring)
         if not complete:
@@ -339,6 +334,9 @@ class Node:
             self.members.stop(now)
         if self._announced and (late or self.members.swim.is_announced):
             shared.effects.others.append(Stopped())
+
+    def _departing(self) -> BitMap:
+        return self.exchange.departing
 
     def _leave(self) -> None:
         """The place is given up and all is handed over: stop, as if asked to."""

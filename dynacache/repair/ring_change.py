@@ -66,7 +66,7 @@ class RingChange:
     port: RepairPort
     ring: Ring
     settings: ClusterConfig
-    copies: Callable[[], Copies]
+    copies: Copies
     departing: Callable[[], BitMap] = _no_partitions
     left: Callable[[], None] = lambda: None
     removals: Removals = attrs.field(init=False)
@@ -198,7 +198,7 @@ class RingChange:
         return None
 
     def _why_not_settle(self, own: MemberEntry) -> str | None:
-        left = self.copies().warming & self.port.placement.owned_by(own.node_id)
+        left = self.copies.warming & self.port.placement.owned_by(own.node_id)
         if left:
             return f"{len(left)} partitions to be filled"
         return self._why_not_known(own)
@@ -216,7 +216,7 @@ class RingChange:
         return None
 
     def _why_not_normal(self, own: MemberEntry) -> str | None:
-        left = self.copies().warming & self.port.placement.owned_by(own.node_id)
+        left = self.copies.warming & self.port.placement.owned_by(own.node_id)
         return f"{len(left)} partitions to be filled" if left else self._why_not_old(own)
 
     def _why_not_old(self, own: MemberEntry) -> str | None:
@@ -298,7 +298,7 @@ class RingChange:
         return self._reason_to_wait(own) or ""
 
     def _serve_fence(self, connection: ConnectionId, node_id: NodeId, message: Message) -> None:
-        self.confirmations.serve(connection, message, self.copies())
+        self.confirmations.serve(connection, message, self.copies)
 
 
 _FOLLOWING = {

@@ -11,6 +11,8 @@ Why FENCE and not gossip's word: a table that was sent may be lost or late; only
 digest proves that requests with an older one are refused from now on (brief R4.6 to R4.8).
 """
 
+from typing import Protocol
+
 import attrs
 from pyroaring import BitMap
 
@@ -30,9 +32,8 @@ ASK_INTERVAL_S = 1.0
 _ASK_TIMEOUT_MS = 2_000
 
 
-@attrs.define(eq=False)
-class Copies:
-    """This node's own partitions that are not whole; the engine's bitmaps, changed by others in place or replaced."""
+class Copies(Protocol):
+    """This node's own partitions that are not whole: the store, as far as it matters here."""
 
     warming: BitMap
     stale: BitMap

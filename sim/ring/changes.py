@@ -31,7 +31,7 @@ from .world import FAULT_END, Node, owners_of
 
 __all__ = ["Changes"]
 
-S = MemberState
+_S = MemberState
 
 
 class Changes(Copies):
@@ -46,11 +46,12 @@ class Changes(Copies):
         if not node.up:
             return
         peer = self.nodes[self.random.choice(NODES)]
-        if peer.up and self.together(peer.name, name):
+        gossips = self.random.random() < self.gossip or self.now > FAULT_END
+        if gossips and peer.up and self.together(peer.name, name):
             self.learn(peer, node.view)
             self.learn(node, peer.view)
         number = self.random.randrange(3)
-        if self.together(number, name):
+        if gossips and self.together(number, name):
             self.coordinators[number] = merge(self.coordinators[number], node.view)
         owned = owners_of(node.view)
         if name not in owned:
@@ -65,16 +66,16 @@ class Changes(Copies):
         """Take the next step of our own change, if it is time."""
         entry, state = node.entry, node.entry.state
         blocked = self.blocking(node.view, node.name)
-        if state is S.OUTSIDE and node.wants is S.JOINING and not blocked and self.now < FAULT_END:
-            self.change(node, S.JOINING)
-        elif state is S.NORMAL and node.wants is S.LEAVING and not blocked and self.now < FAULT_END:
+        if state is _S.OUTSIDE and node.wants is _S.JOINING and not blocked and self.now < FAULT_END:
+            self.change(node, _S.JOINING)
+        elif state is _S.NORMAL and node.wants is _S.LEAVING and not blocked and self.now < FAULT_END:
             node.wants = None
-            self.change(node, S.LEAVING)
-        elif state is S.REMOVED and not node.data:
-            self.learn(node, put(node.view, node.name, Entry(entry.place + 1, 0, entry.generation, 1, S.OUTSIDE)))
-            node.wants = S.JOINING
-        elif state in (S.JOINING, S.LEAVING) and not entry.removal and self.yields(node):
-            self.change(node, S.OUTSIDE if state is S.JOINING else S.NORMAL)
+            self.change(node, _S.LEAVING)
+        elif state is _S.REMOVED and not node.data:
+            self.learn(node, put(node.view, node.name, Entry(entry.place + 1, 0, entry.generation, 1, _S.OUTSIDE)))
+            node.wants = _S.JOINING
+        elif state in (_S.JOINING, _S.LEAVING) and not entry.removal and self.yields(node):
+            self.change(node, _S.OUTSIDE if state is _S.JOINING else _S.NORMAL)
             node.wants = state
         elif state in TRANSITIONS and not entry.removal:
             self.confirm(node)
@@ -84,14 +85,15 @@ class Changes(Copies):
         return [
             other
             for other, entry in zip(NODES, view, strict=True)
-            if other != name and (entry.state in TRANSITIONS or entry.state is S.REMOVING or entry.removal == CONDEMNED)
+            if other != name
+            and (entry.state in TRANSITIONS or entry.state is _S.REMOVING or entry.removal == CONDEMNED)
         ]
 
     def yields(self, node: Node) -> bool:
         """Tell whether another's change has precedence over ours: a removal, a late one, or an earlier node's."""
         for other in self.blocking(node.view, node.name):
             theirs = node.view[NODES.index(other)]
-            if theirs.removal or theirs.state in (S.SETTLING, S.RETIRING):
+            if theirs.removal or theirs.state in (_S.SETTLING, _S.RETIRING):
                 return True
             if (theirs.generation, other) < (node.entry.generation, node.name):
                 return True
@@ -102,7 +104,7 @@ class Changes(Copies):
         return {
             name
             for name, entry in zip(NODES, view, strict=True)
-            if entry.state in (S.NORMAL, S.SETTLING, S.LEAVING) and not entry.removal
+            if entry.state in (_S.NORMAL, _S.SETTLING, _S.LEAVING) and not entry.removal
         }
 
     def confirm(self, node: Node) -> None:
@@ -132,19 +134,19 @@ class Changes(Copies):
         alone = not self.blocking(view, node.name) and 2 * len(node.claims & voters) > len(voters)
         alone = alone or bug == "no_claims"
         old_knows = enough_know(node.confirmed | {node.name}, old)
-        if state is S.JOINING and alone and not node.warming:
-            self.change(node, S.NORMAL if bug == "no_settling" else S.SETTLING)
-        elif state is S.SETTLING and not node.warming and (old_knows or bug == "early_normal"):
-            self.change(node, S.NORMAL)
-        elif state is S.LEAVING and alone:
+        if state is _S.JOINING and alone and not node.warming:
+            self.change(node, _S.NORMAL if bug == "no_settling" else _S.SETTLING)
+        elif state is _S.SETTLING and not node.warming and (old_knows or bug == "early_normal"):
+            self.change(node, _S.NORMAL)
+        elif state is _S.LEAVING and alone:
             if (new - old <= node.complete and len(new & node.complete) >= overlap(new)) or bug == "early_retiring":
-                self.change(node, S.RETIRING)
-        elif state is S.RETIRING and (old_knows or bug == "early_left"):
-            self.change(node, S.LEFT)
+                self.change(node, _S.RETIRING)
+        elif state is _S.RETIRING and old_knows:
+            self.change(node, _S.LEFT)
 
     def finish_removals(self, node: Node) -> None:
         """Bring removals one level further when enough know of them; whoever is in the ring may."""
-        if node.entry.state not in (S.NORMAL, S.SETTLING, S.LEAVING):
+        if node.entry.state not in (_S.NORMAL, _S.SETTLING, _S.LEAVING):
             return
         for name, entry in zip(NODES, node.view, strict=True):
             if entry.removal in (CONDEMNED, BEING_REMOVED) and name != node.name:
@@ -158,15 +160,16 @@ class Changes(Copies):
 
         def counts(view: View) -> bool:
             others = [view[NODES.index(other)] for other in self.blocking(view, name)]
-            joining = entry.written is S.JOINING
+            joining = entry.written is _S.JOINING
             return not condemned or all(
-                other.removal == CONDEMNED and (joining or other.written is not S.JOINING) for other in others
+                other.removal == CONDEMNED and (joining or other.written is not _S.JOINING) for other in others
             )
 
         def step() -> None:
             voters = self.voters(node.view)
             old = old_owners(node.view)
-            enough = 2 * len(known & voters) > len(voters) if condemned else enough_know(known, old)
+            agreed = 2 * len(known & voters) > len(voters) or self.mutation == "no_claims"
+            enough = agreed if condemned else enough_know(known, old)
             if node.view[NODES.index(name)] == entry and (enough or self.mutation == "early_removed"):
                 self.learn(node, put(node.view, name, entry._replace(removal=entry.removal + 1)))
 

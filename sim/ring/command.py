@@ -27,6 +27,7 @@ from .model import MUTATIONS, run
 __all__ = ["Figures", "measure", "model", "register"]
 
 _EVERY = "all"
+_WIDTH = 120
 
 
 @attrs.define
@@ -100,7 +101,7 @@ def model(
     if output == "json":
         sys.stdout.write(json.dumps([attrs.asdict(each) for each in (rules, *left_out)]) + "\n")
     else:
-        Console(soft_wrap=True).print(_table([rules, *left_out]))
+        Console(width=_WIDTH).print(_table([rules, *left_out]))
     return int(rules.found or not all(each.found for each in left_out))
 
 

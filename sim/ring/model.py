@@ -14,6 +14,8 @@ Why a model: a real cluster in the simulator needs seconds for one schedule, thi
 rules before they are built. It extends the model of single joins that the design started from.
 """
 
+from collections.abc import Sequence
+
 import attrs
 
 from dynacache.placement.table import MemberState
@@ -24,10 +26,9 @@ from .world import FAULT_END, OPERATION_TIMEOUT, Node
 
 __all__ = ["MUTATIONS", "Outcome", "run"]
 
-S = MemberState
+_S = MemberState
 MUTATIONS = (
     "clear_at_once",
-    "early_left",
     "early_normal",
     "early_removed",
     "early_retiring",
@@ -84,8 +85,11 @@ class _Run(Clients):
     def _draw_schedule(self) -> None:
         draw = self.random
         wishes = draw.choice([["X"], ["X"], ["C"], ["A"], ["X", "C"], ["C", "X"], [], ["X", "A"], ["A", "X"]])
+        moment = draw.uniform(5, 70) if draw.random() < 0.3 else None
         for name in wishes:
-            self.at(draw.uniform(5, 70), self.wish, name)
+            self.at(draw.uniform(5, 70) if moment is None else moment, self.wish, name)
+        if moment is not None:
+            self.at(moment - draw.random() * 3, self.cut, [draw.choice(wishes or NODES)])
         for _ in range(draw.choice([0, 0, 1, 1, 2])):
             self.at(draw.uniform(5, 100), self.cut)
         if draw.random() < 0.6:
@@ -94,7 +98,7 @@ class _Run(Clients):
     def _judge(self) -> tuple[bool, bool]:
         up = [node for node in self.nodes.values() if node.up]
         view = up[0].view
-        between = any(entry.state in TRANSITIONS or entry.state is S.REMOVING for entry in view)
+        between = any(entry.state in TRANSITIONS or entry.state is _S.REMOVING for entry in view)
         owners = [self.nodes[name] for name in sorted(read_owners(view))]
         unfinished = between or any(node.view != view for node in up) or any(node.warming for node in owners)
         complete = [node.data for node in owners if node.up and not node.warming]
@@ -103,11 +107,13 @@ class _Run(Clients):
         lost = any(everything - pair for pair in pairs) or not everything <= set().union(*complete)
         return lost and not unfinished, unfinished
 
-    def cut(self) -> None:
-        """Part one or two nodes, with a coordinator or not, from the rest for a while."""
+    def cut(self, first: Sequence[str] = ()) -> None:
+        """Part one or two nodes (these first), with a coordinator or not, from the rest for a while."""
         if self.side:
             return
-        apart: list[str | int] = [*self.random.sample(NODES, self.random.choice([1, 2, 2]))]
+        count = max(len(first), self.random.choice([1, 2, 2]))
+        drawn = [name for name in self.random.sample(NODES, len(NODES)) if name not in first]
+        apart: list[str | int] = list([*first, *drawn][:count])
         if self.random.random() < 0.8:
             apart.append(self.random.randrange(3))
         self.side = dict.fromkeys(apart, 1)
@@ -132,10 +138,26 @@ class _Run(Clients):
         self.changes.append(f"crash {name} {node.entry.state.name}")
         node.up, node.data = False, set()
         fate = self.random.random()
+        kind = self.random.random()
+        if kind < 0.2 and not self.side and name in "ABC" and self.nodes["X"].entry.state is _S.OUTSIDE:
+            self._forget(name)
+            return
+        if kind < 0.5:
+            self.cut([name])
         if fate < 0.7:
             self.at(self.random.uniform(OPERATION_TIMEOUT, 70), self.restart, name)
         if fate > 0.4:
             self.at(self.random.uniform(2, 40), self.remove, name)
+
+    def _forget(self, name: str) -> None:
+        """Let a dead node be removed, and start again from one that has not heard of that, beside an owner that has."""
+        self.side = {name: 2, "X": 2}
+        self.at(5, self.remove, name)
+        self.at(60, self.restart, name)
+        self.at(60 + self.random.random(), self.heal)
+        self.at(
+            61 + self.random.random() * 3, self.cut, [name, self.random.choice([each for each in "AB" if each != name])]
+        )
 
     def restart(self, name: str) -> None:
         """Start again with an empty memory and the table of whoever answers first."""
@@ -147,8 +169,8 @@ class _Run(Clients):
         known = self.random.choice(peers).view
         self.nodes[name] = node = Node(name, known, wants=node.wants)
         entry = node.entry
-        if entry.state in (S.LEFT, S.REMOVED, S.REMOVING):
-            entry = Entry(entry.place + 1, 0, entry.generation + 1, 1, S.OUTSIDE)
+        if entry.state in (_S.LEFT, _S.REMOVED, _S.REMOVING):
+            entry = Entry(entry.place + 1, 0, entry.generation + 1, 1, _S.OUTSIDE)
         else:
             place = entry.place + (self.mutation == "restart_takes_new_place")
             entry = Entry(place, entry.removal, entry.generation + 1, entry.version + 1, entry.written)
@@ -166,7 +188,7 @@ class _Run(Clients):
             return
         remover = self.random.choice(others)
         entry = remover.view[NODES.index(name)]
-        if (entry.state not in TRANSITIONS and entry.state is not S.NORMAL) or entry.removal:
+        if (entry.state not in TRANSITIONS and entry.state is not _S.NORMAL) or entry.removal:
             if not self.nodes[name].up:
                 self.at(20, self.remove, name)
             return
@@ -180,7 +202,7 @@ class _Run(Clients):
         """Ask a node to join or to leave."""
         node = self.nodes[name]
         if node.up:
-            node.wants = S.JOINING if node.entry.state is S.OUTSIDE else S.LEAVING
+            node.wants = _S.JOINING if node.entry.state is _S.OUTSIDE else _S.LEAVING
 
 
 def run(seed: int, mutation: str = "") -> Outcome:

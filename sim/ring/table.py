@@ -40,18 +40,18 @@ __all__ = [
 
 NODES = ("A", "B", "X", "C", "E")
 """Nearest first; X is outside at the start."""
-COPIES = 3
+_COPIES = 3
 
-S = MemberState
+_S = MemberState
 CONDEMNED, BEING_REMOVED, GONE = 1, 2, 3
 """How far a removal has come."""
-_OLD = frozenset({S.NORMAL, S.LEAVING, S.RETIRING, S.REMOVING})
-_READ = frozenset({S.NORMAL, S.SETTLING, S.LEAVING})
-_NEW = frozenset({S.NORMAL, S.JOINING, S.SETTLING})
+_OLD = frozenset({_S.NORMAL, _S.LEAVING, _S.RETIRING, _S.REMOVING})
+_READ = frozenset({_S.NORMAL, _S.SETTLING, _S.LEAVING})
+_NEW = frozenset({_S.NORMAL, _S.JOINING, _S.SETTLING})
 _HOLDING = _OLD | _READ | _NEW
-FULL = _OLD | {S.LEFT, S.REMOVED}
+FULL = _OLD | {_S.LEFT, _S.REMOVED}
 """States that a member can only reach through NORMAL, or by being removed."""
-TRANSITIONS = frozenset({S.JOINING, S.SETTLING, S.LEAVING, S.RETIRING})
+TRANSITIONS = frozenset({_S.JOINING, _S.SETTLING, _S.LEAVING, _S.RETIRING})
 
 
 class Entry(NamedTuple):
@@ -68,8 +68,8 @@ class Entry(NamedTuple):
     def state(self) -> MemberState:
         """What counts."""
         if self.removal == GONE:
-            return S.REMOVED
-        return S.REMOVING if self.removal == BEING_REMOVED else self.written
+            return _S.REMOVED
+        return _S.REMOVING if self.removal == BEING_REMOVED else self.written
 
 
 View = tuple[Entry, ...]
@@ -78,7 +78,7 @@ View = tuple[Entry, ...]
 
 def first_view() -> View:
     """Return the table at the start."""
-    return tuple(Entry(1, 0, 1, 1, S.OUTSIDE if name == "X" else S.NORMAL) for name in NODES)
+    return tuple(Entry(1, 0, 1, 1, _S.OUTSIDE if name == "X" else _S.NORMAL) for name in NODES)
 
 
 def put(view: View, name: str, entry: Entry) -> View:
@@ -112,7 +112,7 @@ def quorum_key(view: View) -> tuple[object, ...]:
 
 @lru_cache(maxsize=65_536)
 def _owners(view: View, states: frozenset[MemberState]) -> frozenset[str]:
-    return frozenset([name for name, entry in zip(NODES, view, strict=True) if entry.state in states][:COPIES])
+    return frozenset([name for name, entry in zip(NODES, view, strict=True) if entry.state in states][:_COPIES])
 
 
 def old_owners(view: View) -> frozenset[str]:
@@ -148,7 +148,7 @@ def enough_know(known: set[str], owners: frozenset[str]) -> bool:
 def overlap(owners: frozenset[str]) -> int:
     """Return N - W + 1 for N copies: so many owners meet every quorum there ever was. Where fewer than N are left, what
     was written while there were N may lie on a single one of them, so all of them are needed."""
-    return min(COPIES - COPIES // 2, len(owners))
+    return min(_COPIES - _COPIES // 2, len(owners))
 
 
 @lru_cache(maxsize=65_536)
@@ -166,7 +166,7 @@ def held_throughout(before: View, after: View, name: str) -> bool:
     if not hidden:
         return True
     hidden.append(NODES.index(name))
-    most = tuple(Entry(1, 0, 1, 1, S.NORMAL) if at in hidden else entry for at, entry in enumerate(after))
+    most = tuple(Entry(1, 0, 1, 1, _S.NORMAL) if at in hidden else entry for at, entry in enumerate(after))
     return name in old_owners(most)
 
 
@@ -182,11 +182,11 @@ def _may_have_been_full(before: Entry, after: Entry, *, alone: bool) -> bool:
     if before == after:
         return False
     if before.place != after.place:
-        gone = before.state in (S.LEFT, S.REMOVED, S.REMOVING)
+        gone = before.state in (_S.LEFT, _S.REMOVED, _S.REMOVING)
         return not (gone and after.place == before.place + 1 and after.state not in FULL)
     if after.state not in FULL:
         return False
-    if after.written is S.SETTLING and after.state is not before.state:
+    if after.written is _S.SETTLING and after.state is not before.state:
         return True  # it may have become NORMAL without our hearing of it
     same = before.state is after.state
     one_step = same if before.generation != after.generation else after.version - before.version <= 1

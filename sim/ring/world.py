@@ -77,6 +77,8 @@ class World:
         """Nodes that may lose their memory, or be removed alive, in this run: W - 1."""
         self.ambush = self.random.choice([0.0, 0.1, 0.5])
         """How often a change of a node's place is followed by a cut at once."""
+        self.gossip = self.random.choice([1.0, 1.0, 0.0])
+        """How often a node gossips when it could; without gossip tables travel with requests alone."""
 
     def at(self, delay: float, act: Callable[..., None], *arguments: Any) -> None:
         """Do something later."""

@@ -14,7 +14,6 @@ from dynacache.placement.table import MemberEntry, MemberState, MemberTable
 from dynacache.repair.copy_state import pack_state
 from dynacache.repair.ports import Waiter
 from dynacache.repair.ring_change import RingChange
-from dynacache.repair.ring_confirmations import Copies
 from dynacache.types import NodeId
 from dynacache.wire.messages import FENCED
 from tests.placement.strategies import cluster, entry
@@ -85,10 +84,7 @@ class RingWorld:
     core: RingChange = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        def copies() -> Copies:
-            return Copies(self.warming, self.stale)
-
-        self.core = RingChange(self.fake, self.fake, self.settings, copies, lambda: self.departing, self._ended)
+        self.core = RingChange(self.fake, self.fake, self.settings, self, lambda: self.departing, self._ended)
 
     def state(self) -> MemberState:
         """Our own place."""

@@ -5,10 +5,10 @@ from pyroaring import BitMap
 
 from dynacache.placement.table import MemberState
 from dynacache.repair.copy_state import unpack_state
-from dynacache.repair.ring_confirmations import ASK_INTERVAL_S, Confirmations, Copies
+from dynacache.repair.ring_confirmations import ASK_INTERVAL_S, Confirmations
 from dynacache.wire.messages import FENCE, FENCED
 from tests.placement.strategies import entry
-from tests.repair.ring_world import FakeRing, world
+from tests.repair.ring_world import FakeRing, RingWorld, world
 
 S = MemberState
 
@@ -111,7 +111,7 @@ def test_malformed_answers_count_for_nothing() -> None:
 
 def test_a_fence_is_answered_with_what_is_not_whole_here() -> None:
     confirmations, fake = begun()
-    confirmations.serve(5, [FENCE, 9, 0, fake.digest], Copies(BitMap([1, 2]), BitMap([7])))
+    confirmations.serve(5, [FENCE, 9, 0, fake.digest], RingWorld(fake, warming=BitMap([1, 2]), stale=BitMap([7])))
     kind, request_id, clock, state = fake.replies[0]
     assert (kind, request_id, clock) == (FENCED, 9, 7)
     assert unpack_state(state, 1024) == (BitMap([1, 2]), BitMap([7]))
