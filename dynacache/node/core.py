@@ -14,8 +14,6 @@ Why a turn and not a request: many requests share one decode, one tally, one enc
 from collections.abc import Callable, Sequence
 from random import Random
 
-from pyroaring import BitMap
-
 from dynacache.config import Config
 from dynacache.coordination.conditional import Conditional
 from dynacache.coordination.counters import Counters
@@ -143,17 +141,7 @@ class Node:
         self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
         self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
         self.members.owners_changed = self._owners_changed
-        self.transfer = self._transfer()
-        self.upkeep.add("transfer", self.transfer)
-        grace_ms = config.storage.gc_grace_max_ms
-        self.exchange = Exchange(self.repair_port, config.repair, self.engine, self._news, grace_ms)
-        self.upkeep.add("exchange", self.exchange)
-        self.engine.confirmed = self.exchange.is_clean
-        self.transfer.ended = self.exchange.synced
-        self.ring = RingChange(
-            self.repair_port, self.members, config.cluster, self.engine, self._departing, self._leave
-        )
-        self.upkeep.add("ring", self.ring)
+        self._add_repair_cores()
         if not complete:
             self.transfer.start_empty()
         self.quarantine = Quarantine(
@@ -335,9 +323,6 @@ class Node:
         if self._announced and (late or self.members.swim.is_announced):
             shared.effects.others.append(Stopped())
 
-    def _departing(self) -> BitMap:
-        return self.exchange.departing
-
     def _leave(self) -> None:
         """The place is given up and all is handed over: stop, as if asked to."""
         self._stop_deadline_s = self.shared.now_s + self.config.network.stop_timeout_s
@@ -382,6 +367,16 @@ class Node:
         if self.hints.total_bytes:
             self.hints.refresh(key, record)
         return self.shared.not_superseded(partition, key, record)
+
+    def _add_repair_cores(self) -> None:
+        port, config, engine = self.repair_port, self.config, self.engine
+        self.transfer = self._transfer()
+        self.exchange = exchange = Exchange(port, config.repair, engine, self._news, config.storage.gc_grace_max_ms)
+        engine.confirmed = exchange.is_clean
+        self.transfer.ended = exchange.synced
+        self.ring = RingChange(port, self.members, config.cluster, engine, lambda: exchange.departing, self._leave)
+        for name, core in (("transfer", self.transfer), ("exchange", exchange), ("ring", self.ring)):
+            self.upkeep.add(name, core)
 
     def _swim(self, table: MemberTable, random: Random) -> Swim:
         entry = table.entries[self.node_id]
