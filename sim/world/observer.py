@@ -11,7 +11,8 @@ Why inside the store and not by comparing it after each turn: a turn may change 
 after every turn would cost more than the turn.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import attrs
 
@@ -57,6 +58,15 @@ class Observer:
             held[name] = after
         self._tell(place, key, before, after, cause)
 
+    @contextmanager
+    def during(self, cause: StoreCause) -> Iterator[None]:
+        """Let what changes within have a cause."""
+        outer, self.cause = self.cause, cause
+        try:
+            yield
+        finally:
+            self.cause = outer
+
     def lost(self, cause: StoreCause = StoreCause.LOST) -> None:
         """Tell that the process is gone with its memory."""
         for (place, key), record in self.held.items():
@@ -86,18 +96,12 @@ def _engine_class(observer: Observer) -> type[Engine]:
         __slots__ = ()
 
         def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
-            outer, observer.cause = observer.cause, StoreCause.MERGE
-            try:
+            with observer.during(StoreCause.MERGE):
                 return Engine.merge(self, partition, key, incoming, now_ms, namespace)
-            finally:
-                observer.cause = outer
 
         def merge_newer(self, partition: int, key: bytes, incoming: object, now_ms: int) -> bool:
-            outer, observer.cause = observer.cause, StoreCause.MERGE
-            try:
+            with observer.during(StoreCause.MERGE):
                 return Engine.merge_newer(self, partition, key, incoming, now_ms)
-            finally:
-                observer.cause = outer
 
         def remove(self, partition: int, key: bytes, namespace: int = 0) -> bool:
             removed = Engine.remove(self, partition, key, namespace)
@@ -117,27 +121,18 @@ def _engine_class(observer: Observer) -> type[Engine]:
             observer.changed("", key, record, observer.cause)
 
         def _expire(self, shard: int, key: bytes, record: bytes, now_ms: int, scheduled: bool = True) -> bytes | None:
-            outer, observer.cause = observer.cause, StoreCause.EXPIRE
-            try:
+            with observer.during(StoreCause.EXPIRE):
                 left = Engine._expire(self, shard, key, record, now_ms, scheduled)
-            finally:
-                observer.cause = outer
             observer.changed("", key, left, StoreCause.EXPIRE)
             return left
 
         def _evict(self, spared: bytes | None) -> bool:
-            outer, observer.cause = observer.cause, StoreCause.EVICT
-            try:
+            with observer.during(StoreCause.EVICT):
                 return Engine._evict(self, spared)
-            finally:
-                observer.cause = outer
 
         def _reap(self, now_ms: int, budget: int) -> int:
-            outer, observer.cause = observer.cause, StoreCause.REAP
-            try:
+            with observer.during(StoreCause.REAP):
                 return Engine._reap(self, now_ms, budget)
-            finally:
-                observer.cause = outer
 
         def _drop_live(self, shard: int, key: bytes, record: bytes, scheduled: bool = True) -> None:
             Engine._drop_live(self, shard, key, record, scheduled)
@@ -151,11 +146,8 @@ def _engine_class(observer: Observer) -> type[Engine]:
             return dropped
 
         def _reap_one(self, shard: int, key: bytes, is_early: bool) -> None:
-            outer, observer.cause = observer.cause, StoreCause.REAP
-            try:
+            with observer.during(StoreCause.REAP):
                 Engine._reap_one(self, shard, key, is_early)
-            finally:
-                observer.cause = outer
 
         def _discard_before(self, partition: int, key: bytes, time: int) -> bool:
             gone = Engine._discard_before(self, partition, key, time)
