@@ -1,7 +1,7 @@
 """Whole nodes in this process: start, serve, refuse, halt, stop; one error of the tree, never a group."""
 
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from dynacache.errors import (
     StartupError,
 )
 from dynacache.events import Halt
+from dynacache.placement.table import MemberState
 from dynacache.runtime.logs import LogWriter
 from dynacache.runtime.server import Server, serve
 from dynacache.types import Role
@@ -85,6 +86,14 @@ async def start_fails(wanted: Config) -> StartupError:
     with pytest.raises(StartupError) as caught:
         await serve(wanted, LogWriter(io.StringIO()))
     return caught.value
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    while True:
+        if condition():
+            return
+        await trio.sleep(0.05)
 
 
 def seed_of(server: Server) -> str:
@@ -195,3 +204,20 @@ async def test_the_secret_is_in_no_log_and_no_repr() -> None:
     async with node(config({"secret": "hush-hush"}, founders=1)) as (server, outcome), client(server):
         assert "hush-hush" not in outcome.stream.getvalue()
         assert "hush-hush" not in repr(server)
+
+
+async def test_a_node_joins_and_when_it_leaves_its_process_ends() -> None:
+    async with node(config(founders=1)) as (first, _):
+        joiner = config(join=True, seeds=(seed_of(first),), change_interval_s=0.0)
+        async with node(joiner) as (second, outcome):
+            assert second.node is not None
+            places = second.node.members
+            with trio.fail_after(20):
+                await until(lambda: places.table.entries[second.node_id].state is MemberState.NORMAL)
+                second.node.ring.request_leave()
+                await outcome.ended.wait()
+            assert outcome.error is None
+            assert places.table.entries[second.node_id].state is MemberState.LEFT
+        async with client(first) as caller:
+            await caller.send([SET, 1, b"key", 1, b"value"])
+            assert (await caller.receive())[0][:3] == [DONE, 1, True]
