@@ -7,11 +7,15 @@ Invariants: live records stand in one table a shard (a partition of a namespace)
 that eviction meets none; a key is in at most one. A step moves tables, wheel, ghosts, trees, policy and counts
 together: ``used_bytes`` is the sum of the shares, and a tree is the XOR of what is held and remembered. What goes by
 the clock goes in a second that follows from the record alone, on all replicas the same, and is not marked as changed.
+The leaf of a key in ``_pending`` still counts an older version of it; ``_settle_trees`` comes before any comparison.
 ``OutOfMemory`` is raised before a step has changed anything but what it evicted.
 
-Why a class of its own under the engine: the hot calls touch four structures, and each call between objects costs as
-much as the dictionary does; as a base class the state is one attribute away, and the file stays readable.
+Why leaves may wait: to hash two versions and move a leaf costs as much as the write itself, and what is written often
+is written again before anyone compares. Why a class of its own under the engine: the hot calls touch four structures,
+and each call between objects costs as much as the dictionary does; as a base class the state is one attribute away.
 """
+
+from itertools import islice
 
 import attrs
 
@@ -29,7 +33,7 @@ from dynacache.storage.contributions import (
     key_hash,
 )
 from dynacache.storage.records import deleted_s, due_of, is_tombstone, read_times, value_bytes
-from dynacache.storage.shape import Shape
+from dynacache.storage.shape import PENDING_LIMIT_COUNT, Shape
 from dynacache.versioning import packed
 
 __all__ = ["Holdings"]
@@ -48,7 +52,7 @@ def _leaves_nothing(record: bytes) -> bool:
 class Holdings(Shape):
     """The steps. Each leaves tables, wheel, ghosts, trees, policy and accounts agreeing."""
 
-    # Live records. The two hot steps move the tree in line, as ``Trees.toggle`` does.
+    # Live records.
 
     def _insert(self, shard: int, key: bytes, record: bytes) -> None:
         objects = object_bytes(len(key)) + object_bytes(len(record))
@@ -86,23 +90,47 @@ class Holdings(Shape):
             self._live_bytes += growth
             self._used_bytes += growth
         self._tables[shard].entries[key] = record
-        hashed = key_hash(key)
-        seed = hashed ^ self.hash_seed
         if old[_EXPIRY] != _NEVER or record[_EXPIRY] != _NEVER:
             self._reschedule(shard, key, due_of(old), due_of(record))
-        head = record[1:4]
-        if head == old[1:4] and head in PLAIN_HEADS:
-            difference = (digest(old[PLAIN_PREFIX], seed) ^ digest(record[PLAIN_PREFIX], seed)) & CONTRIBUTION_MASK
-        else:
-            difference = contribution(old, seed) ^ contribution(record, seed)
-        if difference:
-            trees = self._trees
-            prefix = hashed >> trees.prefix_shift & PREFIX_MASK
-            trees.leaves[shard][prefix >> trees.drops[shard]] ^= difference
-            trees.journal.append(shard << PREFIX_BITS | prefix)
-        self._policy_read(hashed)
+        pending = self._pending.get(key)
+        if pending is None or pending[0] != shard:
+            self._defer(shard, key, old, record)
+        self._policy_read(key_hash(key))
         if self._used_bytes > self._limit_bytes:
             self._shrink(key)
+
+    def _defer(self, shard: int, key: bytes, old: bytes, record: bytes) -> None:
+        """Leave the leaf of a replaced record as it is until someone compares, so that a key that is written often is
+        hashed once; at once for what is not plain, and when enough keys wait already."""
+        if len(self._pending) < self._pending_limit and old[1:4] in PLAIN_HEADS and key not in self._pending:
+            self._pending[key] = shard, old[PLAIN_PREFIX]
+            return
+        hashed, trees = key_hash(key), self._trees
+        seed = hashed ^ self.hash_seed
+        difference = contribution(old, seed) ^ contribution(record, seed)
+        if difference:
+            trees.leaves[shard][(hashed >> trees.prefix_shift & PREFIX_MASK) >> trees.drops[shard]] ^= difference
+            trees.journal.append(shard << PREFIX_BITS | hashed >> trees.prefix_shift & PREFIX_MASK)
+
+    def _settle_trees(self, count: int = PENDING_LIMIT_COUNT) -> bool:
+        """Bring up to ``count`` leaves up to date; True when none is left behind."""
+        pending, tables, trees = self._pending, self._tables, self._trees
+        for key in list(islice(pending, count)):
+            shard, prefix = pending.pop(key)
+            hashed = key_hash(key)
+            seed = hashed ^ self.hash_seed
+            difference = digest(prefix, seed) & CONTRIBUTION_MASK ^ contribution(tables[shard].entries[key], seed)
+            if difference:
+                trees.toggle(shard, trees.prefix(hashed), difference)
+        return not pending
+
+    def _settle_leaf(self, shard: int, key: bytes, record: bytes) -> None:
+        """Bring the leaf of one record up to date before the record goes."""
+        pending = self._pending.get(key)
+        if pending is not None and pending[0] == shard:
+            del self._pending[key]
+            seed = key_hash(key) ^ self.hash_seed
+            self._toggle(shard, key, digest(pending[1], seed) & CONTRIBUTION_MASK ^ contribution(record, seed))
 
     def _reschedule(self, shard: int, key: bytes, before: int, after: int) -> None:
         """Move a key between buckets. The dictionary takes the key object given, so that wheel and store share one."""
@@ -115,6 +143,8 @@ class Holdings(Shape):
             self._used_bytes += self._wheel.add(shard, key, after)
 
     def _drop_live(self, shard: int, key: bytes, record: bytes, scheduled: bool = True) -> None:
+        if self._pending:
+            self._settle_leaf(shard, key, record)
         objects = object_bytes(len(key)) + object_bytes(len(record))
         self._live_bytes -= objects
         self._used_bytes += self._live.remove(shard, key) - objects
@@ -235,6 +265,7 @@ class Holdings(Shape):
             if left is not None:
                 self._store_tombstone(shard, key, left)
             return left
+        self._settle_leaf(shard, key, record)
         growth = object_bytes(len(left)) - object_bytes(len(record))
         self._live_bytes += growth
         self._used_bytes += growth

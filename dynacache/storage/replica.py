@@ -25,13 +25,16 @@ from dynacache.storage.records import is_tombstone
 from dynacache.storage.snapshot import Snapshot, unpack_ghosts
 from dynacache.versioning import packed
 
-__all__ = ["ADMIT_SHARE", "SWEEP_COUNT", "Replica"]
+__all__ = ["ADMIT_SHARE", "JOURNAL_COUNT", "SWEEP_COUNT", "Replica"]
 
 ADMIT_SHARE = 0.85
 """Above this part of the limit what repair brings is witnessed instead of taken."""
 
 SWEEP_COUNT = 2_000
 """Entries, ghosts and tombstones that one call of ``sweep`` looks at before it says that there is more."""
+
+JOURNAL_COUNT = 65_536
+"""Changes that may wait to be noted by leaf before clean-up notes them though nobody asked."""
 
 _GHOSTS_INTERVAL_MS = 10_000
 _SHARDS_A_SLICE = 32
@@ -49,10 +52,12 @@ class Replica(Holdings):
     @property
     def roots(self) -> "array[int]":
         """The roots of all partitions, not to be changed; to be compared after ``sweep`` returned True."""
+        self._settle_trees()
         return self._trees.roots
 
     def take_changed(self) -> BitMap:
         """Return ``partition << 14 | prefix`` of all that changed since the last call."""
+        self._settle_trees()
         return self._trees.take_changed()
 
     def sweep(self, now_ms: int) -> bool:
@@ -73,7 +78,7 @@ class Replica(Holdings):
                 looked += self._sweep_tombstones(shard)
                 if looked >= SWEEP_COUNT:
                     return False
-        return True
+        return self._settle_trees(SWEEP_COUNT - looked)
 
     def tree_level(self, partition: int) -> int:
         """Return the level at which a partition can be compared, 3 to 14."""
@@ -121,6 +126,7 @@ class Replica(Holdings):
 
     def check_trees(self, partition: int) -> bool:
         """Tell whether a tree is what its partition would build now: slow, for checkers."""
+        self._settle_trees()
         trees = self._trees
         level = trees.level(partition)
         built = array("Q", bytes(8 << level))
@@ -249,7 +255,8 @@ class Replica(Holdings):
     # Background.
 
     def _settle(self, shard: int) -> None:
-        """Let ghosts and tombstones of one shard go that have reached their second."""
+        """Let ghosts and tombstones of one shard go that have reached their second; bring leaves up to date."""
+        self._settle_trees()
         now_s = self._now_ms // 1000
         self._sweep_ghosts(shard, now_s)
         if self._reaper.is_due(shard, now_s) and not self._is_held(shard):
@@ -283,7 +290,8 @@ class Replica(Holdings):
                     return done
             self._next_ghosts_ms = now_ms + _GHOSTS_INTERVAL_MS
         trees = self._trees
-        trees.write_up()
+        if len(trees.journal) > JOURNAL_COUNT:
+            trees.write_up()
         if not trees.is_growing:
             self._find_misfit()
         growth, added = trees.grow(budget - done)
@@ -306,6 +314,7 @@ class Replica(Holdings):
 
     def _all_contributions(self, shard: int) -> Iterator[tuple[int, int]]:
         """Return (prefix, contribution) of all that a shard holds and remembers at the time of the call."""
+        self._settle_trees()
         records = list(self._tables[shard].entries.items())
         records += self._tombstones.tables[shard].entries.items()
         return self._contributions_of(records, list(self._ghosts.of(shard)))

@@ -25,7 +25,15 @@ from dynacache.storage.reaper import SHARD_REAPER_BYTES, Reaper
 from dynacache.storage.tables import TABLE_BYTES, Table, TableSet
 from dynacache.storage.trees import SHARD_TREE_BYTES, Trees
 
-__all__ = ["Shape"]
+__all__ = ["PENDING_BYTES", "PENDING_LIMIT_COUNT", "Shape"]
+
+PENDING_LIMIT_COUNT = 8_192
+"""Keys, at most, whose leaves may wait to be brought up to date; fewer under a small limit."""
+
+PENDING_BYTES = 320
+"""What a place for such a key costs. The places are accounted from the start, used or not."""
+
+_BYTES_A_PENDING = 8_192
 
 _SHARD_BYTES = 2 * TABLE_BYTES + SHARD_TREE_BYTES + SHARD_REAPER_BYTES
 
@@ -66,6 +74,10 @@ class Shape:
     _tombstones: TableSet = attrs.field(init=False, factory=TableSet)
     _wheel: ExpiryWheel = attrs.field(init=False)
     _trees: Trees = attrs.field(init=False)
+    _pending: dict[bytes, tuple[int, bytes]] = attrs.field(init=False, factory=dict)
+    """Keys whose leaf is behind: shard, and the version prefix of the plain record that the leaf still counts."""
+
+    _pending_limit: int = attrs.field(init=False)
     _ghosts: Ghosts = attrs.field(init=False)
     _policy: EvictionPolicy = attrs.field(init=False)
     _policy_read: Callable[[int], None] = attrs.field(init=False)
@@ -90,7 +102,8 @@ class Shape:
         lru = settings.eviction == "lru"
         self._policy = LeastRecentlyUsed(self.random, tick_slots(limit_bytes)) if lru else NoEviction()
         self._policy_read = self._policy.read
-        self._used_bytes = self._policy.size_bytes()
+        self._pending_limit = min(PENDING_LIMIT_COUNT, limit_bytes // _BYTES_A_PENDING)
+        self._used_bytes = self._policy.size_bytes() + PENDING_BYTES * self._pending_limit
         self._extend()
         if limit_bytes < 2 * self._used_bytes:
             raise InvalidOption(
@@ -117,7 +130,8 @@ class Shape:
         self._used_bytes += added + _SHARD_BYTES * self.partition_count
 
     def _base_bytes(self) -> int:
-        return self._policy.size_bytes() + _SHARD_BYTES * len(self._tables)
+        pending_bytes = PENDING_BYTES * self._pending_limit
+        return self._policy.size_bytes() + pending_bytes + _SHARD_BYTES * len(self._tables)
 
     # Trees.
 

@@ -125,3 +125,51 @@ def test_the_dictionary_and_the_wheel_share_one_key_object() -> None:
     in_wheel = {id(key) for _, key in engine._wheel.contents()}
     assert in_tables == in_wheel
     assert len(in_wheel) == 2
+
+
+def test_leaves_of_replaced_records_wait_for_a_comparison_but_not_more_than_have_room() -> None:
+    engine = engine_of(4, limit_bytes=60_000)
+    room = engine._pending_limit
+    assert 0 < room < 20
+    for number in range(20):
+        engine.put(1, key_of(number), value())
+    engine.take_changed()
+    for _ in range(3):
+        for number in range(20):
+            old = engine.peek(1, key_of(number))
+            engine.put(1, key_of(number), value(old=old))
+            assert len(engine._pending) <= room
+    assert engine.check_trees(1)
+    assert not engine._pending
+    assert len(engine.take_changed()) == 20
+
+
+def test_a_key_that_waits_in_one_namespace_is_another_key_in_the_next() -> None:
+    engine = engine_of(4)
+    for namespace in range(2):
+        engine.put(1, b"key", value(), namespace)
+    for namespace in range(2):
+        engine.put(1, b"key", value(old=engine.peek(1, b"key", namespace)), namespace)
+    assert len(engine._pending) == 1
+    assert engine.remove(1, b"key", namespace=1)
+    assert engine._trees.root(4 + 1) == 0
+    assert engine.check_trees(1)
+
+
+def test_the_leaf_of_a_waiting_key_is_right_when_the_record_goes() -> None:
+    for step in range(4):
+        engine = engine_of(4)
+        first = value(ttl_ms=5_000)
+        engine.put(1, b"key", first)
+        engine.put(1, b"key", value(old=first, ttl_ms=5_000))
+        assert engine._pending
+        if step == 0:
+            engine.remove(1, b"key")
+        elif step == 1:
+            engine.put(1, b"key", tombstone(old=first))
+        elif step == 2:
+            engine.collect(START_MS + 5_000)
+        else:
+            assert engine._evict(None)
+        assert not engine._pending
+        assert engine.check_trees(1)

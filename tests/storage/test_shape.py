@@ -7,10 +7,10 @@ from tests.storage.builders import engine_of, key_of, value
 
 
 def test_a_limit_that_does_not_hold_the_empty_store_twice_is_refused() -> None:
-    least = 2 * engine_of(16, limit_bytes=100_000).usage().total_bytes
-    assert engine_of(16, limit_bytes=least).usage().total_bytes == least // 2
-    with pytest.raises(InvalidOption, match=f"got {least - 1}, expected at least {least} for 16 partitions"):
-        engine_of(16, limit_bytes=least - 1)
+    base = engine_of(16, limit_bytes=20_500).usage().total_bytes
+    assert engine_of(16, limit_bytes=2 * base).usage().total_bytes == base
+    with pytest.raises(InvalidOption, match=f"got {2 * base - 1}, expected at least {2 * base} for 16 partitions"):
+        engine_of(16, limit_bytes=2 * base - 1)
 
 
 def test_a_new_namespace_brings_its_shards_to_every_part() -> None:
