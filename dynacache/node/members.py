@@ -67,6 +67,7 @@ class Members:
     def start(self, now: Instant) -> None:
         """Ask for links to every member and tell SWIM about them."""
         self._follow_table()
+        self._warn_of_zones()
         known = [entry for entry in self._others() if entry.state not in _GONE]
         self._perform(self.swim.join(now.monotonic_s, now.wall_ms, [(entry.host, entry.port) for entry in known]))
 
@@ -174,15 +175,19 @@ class Members:
             self.shared.routes.replace(self.placement)
             self.shared.routes.refresh()
             self.owners_changed(placement, self.placement)
-            if self.placement.zone_violation and not placement.zone_violation:
-                zones = len({entry.zone for entry in table.entries.values()})
-                self.shared.note("placement.zone_violation", "warning", zones=zones)
+            self._warn_of_zones()
         self.topology_changed = True
         self._follow_table()
         links = self.shared.links.by_node.values()
         connections = tuple(link.connection for link in links if link.connection)
         if connections:
             self.shared.effects.shared.append((connections, self.table_message()))
+
+    def _warn_of_zones(self) -> None:
+        """Say that a zone holds more copies of some partitions than it should, because the zones cannot hold them."""
+        partitions = self.placement.zone_violations
+        if partitions:
+            self.shared.note("placement.zone_violation", "warning", partitions=partitions)
 
     def _others(self) -> list[MemberEntry]:
         return [entry for entry in self.table.entries.values() if entry.node_id != self.shared.node_id]

@@ -23,7 +23,11 @@ def test_a_bad_address_is_named(text: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"founders": 0}, {"partition_count": 1000}, {"partition_count": 8}, {"replication_factor": 0}, {"seeds": ["x"]}],
+    [
+        *({"founders": 0}, {"partition_count": 1000}, {"partition_count": 8}, {"replication_factor": 0}),
+        *({"seeds": ["x"]}, {"auto_remove_after_s": -1.0}, {"join_undo_after_s": float("nan")}),
+        {"change_interval_s": -0.1},
+    ],
 )
 def test_what_cannot_work_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption, match=next(iter(options))):

@@ -1,10 +1,14 @@
 """The view of the cluster: joining, restarting, dying, and what clients are told."""
 
-from dynacache.events import DatagramReceived
+import attrs
+
+from dynacache.events import DatagramReceived, Note
+from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberTable
 from dynacache.types import Level
 from dynacache.wire.messages import GET, MISS, TABLE, TOPOLOGY
 from tests.fake_cluster import FakeCluster
+from tests.placement.strategies import entry, table_of
 
 
 def _states(cluster: FakeCluster, name: str) -> dict[str, str]:
@@ -60,3 +64,53 @@ def test_any_datagram_is_survived() -> None:
     for payload in (b"", b"garbage", bytes(1400), bytes(range(256)) * 5):
         cluster.tell("n1", DatagramReceived(payload, ("elsewhere", 9)))
     assert _states(cluster, "n1")["n1"] == "alive"
+
+
+def test_an_entry_that_is_written_here_reaches_everyone() -> None:
+    cluster = FakeCluster(3)
+    members = cluster.nodes["n1"].members
+    members.write_entry(members.table.entries["n3"].at_removal(1))
+    cluster.perform("n1", members.shared.effects)
+    cluster.run(0.1)
+    assert {node.members.table.entries["n3"].removal for node in cluster.nodes.values()} == {1}
+    assert len({node.shared.digest for node in cluster.nodes.values()}) == 1
+
+
+def test_a_removal_and_how_far_its_member_had_come_are_part_of_the_digest() -> None:
+    cluster = FakeCluster(3)
+    members = cluster.nodes["n1"].members
+    digests = [members.shared.digest]
+    for written in (
+        members.table.entries["n3"].at_removal(1),
+        attrs.evolve(members.table.entries["n3"], version=5),
+        members.table.entries["n3"].at_removal(2),
+    ):
+        members.write_entry(written)
+        digests.append(members.shared.digest)
+    assert len(set(digests)) == 4
+    restarted = attrs.evolve(members.table.entries["n2"], generation=99, version=2)
+    members.write_entry(restarted)
+    assert members.shared.digest == digests[-1]
+
+
+def test_liveness_in_words() -> None:
+    cluster = FakeCluster(5)
+    cluster.run(3.0)
+    liveness = cluster.nodes["n1"].members.liveness
+    cluster.stop("n4", 1.0)
+    cluster.kill("n5")
+    cluster.run(40.0)
+    assert [liveness(name) for name in ("n1", "n2", "n4", "n5", "n9")] == ["alive", "alive", "stopped", "dead", "dead"]
+
+
+def test_zones_that_cannot_hold_the_copies_are_told() -> None:
+    cluster = FakeCluster(3)
+    members = cluster.nodes["n1"].members
+    members._warn_of_zones()
+    lopsided = [entry("a", zone="a"), *(entry(f"b{index}", zone="b") for index in range(4))]
+    members.placement = Placement.from_table(table_of(lopsided, replication_factor=4))
+    members._warn_of_zones()
+    told = [each for each in members.shared.effects.others if isinstance(each, Note)]
+    assert [(each.event, each.level, each.fields) for each in told] == [
+        ("placement.zone_violation", "warning", {"partitions": 1024})
+    ]
