@@ -58,12 +58,13 @@ class Observer:
             held[name] = after
         self._tell(place, key, before, after, cause)
 
-    def expired(self, key: bytes) -> None:
-        """Tell of a record that is being replaced that it had ended: a plain value stays in the store until its second,
-        and what comes after its expiry follows nothing."""
+    def replaced(self, key: bytes, record: bytes) -> None:
+        """Tell a replacement, and before it, if what was replaced had ended, its expiry: a plain value stays in the
+        store until its second, and what comes after its expiry follows nothing."""
         held = self.held.get(("", key))
         if held is not None and packed.clean(held, self.node.shared.now_ms) is None:
             self.changed("", key, None, StoreCause.EXPIRE)
+        self.changed("", key, record, self.cause)
 
     @contextmanager
     def during(self, cause: StoreCause) -> Iterator[None]:
@@ -121,13 +122,11 @@ def _engine_class(observer: Observer) -> type[Engine]:
 
         def _replace(self, shard: int, key: bytes, old: bytes, record: bytes) -> None:
             Engine._replace(self, shard, key, old, record)
-            observer.expired(key)
-            observer.changed("", key, record, observer.cause)
+            observer.replaced(key, record)
 
         def _put_tombstone(self, shard: int, key: bytes, record: bytes) -> None:
             Engine._put_tombstone(self, shard, key, record)
-            observer.expired(key)
-            observer.changed("", key, record, observer.cause)
+            observer.replaced(key, record)
 
         def _expire(self, shard: int, key: bytes, record: bytes, now_ms: int, scheduled: bool = True) -> bytes | None:
             with observer.during(StoreCause.EXPIRE):

@@ -4,6 +4,8 @@ import pytest
 
 from dynacache.errors import InvalidOption, InvalidRequest, OutOfMemory
 from dynacache.storage.engine import Engine
+from dynacache.versioning import packed
+from dynacache.versioning.actors import ActorIssuer
 from tests.storage.builders import START_MS, engine_of, key_of, tombstone, value
 
 
@@ -173,3 +175,14 @@ def test_the_leaf_of_a_waiting_key_is_right_when_the_record_goes() -> None:
             assert engine._evict(None)
         assert not engine._pending
         assert engine.check_trees(1)
+
+
+def test_the_leaf_of_a_waiting_key_is_right_when_one_of_its_siblings_ends() -> None:
+    engine = engine_of(4)
+    first = value(ttl_ms=9_000, issuer=ActorIssuer(7))
+    engine.put(1, b"key", first)
+    engine.put(1, b"key", packed.merge(first, value(ttl_ms=1_000, issuer=ActorIssuer(8))))
+    assert engine._pending
+    engine.collect(START_MS + 1_000)
+    assert engine.peek(1, b"key") is not None
+    assert engine.check_trees(1)
