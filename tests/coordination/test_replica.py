@@ -12,6 +12,7 @@ from dynacache.versioning.actors import ActorIssuer
 from dynacache.versioning.context import make_context, parse_context
 from dynacache.versioning.layout import encode_clock
 from dynacache.wire.messages import (
+    DONE,
     ERROR,
     GET,
     MISS,
