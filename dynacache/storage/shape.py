@@ -33,7 +33,7 @@ PENDING_LIMIT_COUNT = 8_192
 PENDING_BYTES = 320
 """What a place for such a key costs. The places are accounted from the start, used or not."""
 
-_BYTES_A_PENDING = 8_192
+_BYTES_A_PENDING = 16_384
 
 _SHARD_BYTES = 2 * TABLE_BYTES + SHARD_TREE_BYTES + SHARD_REAPER_BYTES
 
