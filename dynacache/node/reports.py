@@ -1,4 +1,4 @@
-"""What a node tells its operator: status, owners of a key, readiness, counters.
+"""What a node tells its operator: status, owners and history of a key, hints, readiness, counters.
 
 What: ``Reports.answer`` serves the ``REPORT`` message; each topic is one method that returns a plain map.
 
@@ -14,6 +14,7 @@ import attrs
 from dynacache.errors import InvalidRequest
 from dynacache.events import ConnectionId, Message
 from dynacache.membership.state import NodeState
+from dynacache.node.explanation import explain
 from dynacache.placement.partitions import key_hash
 from dynacache.wire.messages import KEY_LIMIT_BYTES, REPORTED
 
@@ -32,18 +33,19 @@ class Reports:
     def answer(self, connection: ConnectionId, message: Message) -> None:
         """Send the report a message asks for, or an error naming the topics there are."""
         shared = self.node.shared
-        topics = {"status": self.status, "owners": self.owners, "ready": self.ready, "statistics": self.statistics}
+        about_keys = {"owners": self.owners, "explain": self.explain}
+        topics = {"hints": self.hints, "ready": self.ready, "statistics": self.statistics, "status": self.status}
         rid, topic = (message[1], message[2]) if len(message) > 2 else (0, None)
         if type(rid) is not int:
             rid = 0
         try:
-            report = topics.get(topic) if isinstance(topic, str) else None
-            if report is None:
-                raise InvalidRequest(f"report topic: got {topic!r}, expected one of {', '.join(sorted(topics))}")
-            if topic == "owners":
-                result: dict[str, Any] = self.owners(message[3] if len(message) > 3 else None)
+            if isinstance(topic, str) and topic in about_keys:
+                result = about_keys[topic](_key(topic, message[3] if len(message) > 3 else None))
+            elif isinstance(topic, str) and topic in topics:
+                result = topics[topic]()
             else:
-                result = report()
+                expected = ", ".join(sorted([*about_keys, *topics]))
+                raise InvalidRequest(f"report topic: got {topic!r}, expected one of {expected}")
         except InvalidRequest as error:
             shared.fail(connection, rid, error)
             return
@@ -79,10 +81,8 @@ class Reports:
             **self.ready(),
         }
 
-    def owners(self, key: Any = None) -> dict[str, Any]:
+    def owners(self, key: bytes) -> dict[str, Any]:
         """Return the partition, owners and fallbacks of a key."""
-        if type(key) is not bytes or not 0 < len(key) <= KEY_LIMIT_BYTES:
-            raise InvalidRequest(f"owners: got {key!r:.80}, expected a key of 1 to {KEY_LIMIT_BYTES} bytes")
         node = self.node
         partition = key_hash(key) >> node.shared.partition_shift
         placement = node.members.placement
@@ -90,11 +90,24 @@ class Reports:
         preference = placement.preference(partition)
         return {"partition": partition, "owners": list(owners), "fallbacks": list(preference[len(owners) :])}
 
+    def explain(self, key: bytes) -> dict[str, Any]:
+        """Return what this node knows of a key: its copy, hints, repair, the last miss."""
+        return explain(self.node, key)
+
+    def hints(self) -> dict[str, Any]:
+        """Return the hints that wait for each owner that is away, and how many have ended, by reason."""
+        counters = self.node.counters
+        ended = {
+            reason: getattr(counters, f"hints_{reason}")
+            for reason in ("delivered", "offered", "superseded", "expired", "lost")
+        }
+        return {"targets": self.node.replay.listing(), "bytes": self.node.hints.total_bytes, "ended": ended}
+
     def ready(self) -> dict[str, Any]:
         """Return whether this node serves, and how many of its partitions are still incomplete."""
         node = self.node
         warming = len(node.engine.warming & node.members.placement.owned_by(node.node_id))
-        return {"ready": not node.gate.stopping, "warming_partitions": warming}
+        return {"ready": not node.gate.closed, "warming_partitions": warming}
 
     def statistics(self) -> dict[str, Any]:
         """Return every counter and gauge of this node."""
@@ -109,4 +122,12 @@ class Reports:
             "pending": len(node.shared.pending),
             "clients": len(node.members.clients),
             "operation_ids": len(node.operations),
+            "clock": node.quarantine.report(),
         }
+
+
+def _key(topic: str, key: object) -> bytes:
+    """Return the key that a report is about; raises ``InvalidRequest``."""
+    if type(key) is not bytes or not 0 < len(key) <= KEY_LIMIT_BYTES:
+        raise InvalidRequest(f"{topic}: got {key!r:.80}, expected a key of 1 to {KEY_LIMIT_BYTES} bytes")
+    return key

@@ -26,7 +26,7 @@ SET                   rid, key, payload_flags, payload, level=0, timeout_ms=0, t
 DELETE                rid, key, level=0, timeout_ms=0, flags=0, condition=0, context=nil, operation_id=nil
 TOUCH                 rid, key, ttl_ms, level=0, timeout_ms=0
 INCREMENT             rid, key, delta, level=0, timeout_ms=0, ttl_ms=0, operation_id=nil
-REPORT                rid, topic ("status", "owners", "ready", "statistics"), argument=nil
+REPORT                rid, topic ("explain", "hints", "owners", "ready", "statistics", "status"), argument=nil
 PING                  rid
 STAMP                 0, when the frame was sent, in ms of the node's clock as TIME told it, or nil; whether to tell it;
                       stands first in a frame and dates all requests after it

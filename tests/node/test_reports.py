@@ -43,3 +43,25 @@ def test_a_restarted_node_counts_warming_partitions() -> None:
     cluster.restart("n2")
     cluster.run(0.1)
     assert cluster.ask("n2", [REPORT, "ready"])[2] == {"ready": True, "warming_partitions": 1024}
+
+
+def test_hints_are_listed_by_target_and_counted_by_end() -> None:
+    cluster = FakeCluster(3)
+    cluster.cut_link("n1", "n3")
+    cluster.cut_link("n2", "n3")
+    cluster.ask("n1", [SET, b"key", 1, b"value", 2, 100], 0.2)
+    report = cluster.ask("n1", [REPORT, "hints"])[2]
+    assert [(row["target"], row["hints"]) for row in report["targets"]] == [("n3", 1)]
+    assert report["bytes"] > 0
+    cluster.heal()
+    cluster.run(7.0)
+    report = cluster.ask("n1", [REPORT, "hints"])[2]
+    assert report["targets"] == []
+    assert report["ended"] == {"delivered": 1, "offered": 0, "superseded": 0, "expired": 0, "lost": 0}
+
+
+def test_the_clock_is_told() -> None:
+    CLUSTER.run(2.0)
+    clock = CLUSTER.ask("n1", [REPORT, "statistics"])[2]["clock"]
+    assert clock["trust"] == "safe"
+    assert clock["peers_ahead_ms"] == {"n2": 0, "n3": 0}
