@@ -196,12 +196,13 @@ class SimulatedCluster:
         self.world.end_faults()
 
     def settle(self, limit_s: float = 120.0) -> None:
-        """Heal, and wait until all nodes know each other and no hint is left; raises UnavailableError if that fails."""
+        """Heal, and wait until all nodes know each other, none is being filled and no hint is left; raises
+        UnavailableError if that fails."""
         self.heal()
         world = self.world
 
         def settled() -> bool:
-            return world.founders_serve() and world.is_linked() and world.is_drained()
+            return world.founders_serve() and world.is_linked() and world.is_drained() and world.is_filled()
 
         if not self.wait_until(settled, limit_s):
             raise UnavailableError(f"the cluster has not settled within {limit_s:g} virtual seconds")

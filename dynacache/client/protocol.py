@@ -9,6 +9,11 @@ Invariants: nothing but the hello is sent before the hello is done. At most `in_
 whose request was never handed out (their effect has not happened) from those whose fate is unknown. An answer nobody
 waits for any more is dropped.
 
+Every frame with a write begins with a stamp: when it was sent, by the node's own monotonic clock, which the node tells
+with each topology and when asked. So a write that lay in a connection until its caller had given it up, and perhaps
+sent it again elsewhere, is refused by the node instead of undoing what came after it. The node's time is learned as
+the latest that any message could have meant, and afresh every minute, since two monotonic clocks drift apart.
+
 Why: any number of tasks or threads share one connection, and whatever they submit in one turn leaves as one frame and
 one system call. Deadlines stand in one heap, where the entries of answered requests are dropped when they surface or
 when they outnumber the living, so a request costs one push and no timer.
@@ -24,7 +29,7 @@ from dynacache.errors import DynacacheError, Overloaded, ProtocolError, error_fr
 from dynacache.wire.codec import Message, frame_of_messages, frame_of_packed, pack_message
 from dynacache.wire.framing import FrameReader
 from dynacache.wire.handshake import HELLO_LIMIT_BYTES, Initiator
-from dynacache.wire.messages import ERROR, FRAME_LIMIT_BYTES, TOPOLOGY
+from dynacache.wire.messages import ERROR, FRAME_LIMIT_BYTES, GET, STAMP, TIME, TOPOLOGY
 
 __all__ = ["IN_FLIGHT_LIMIT", "TIMEOUT_LIMIT_MS", "UNSENT_LIMIT_BYTES", "ClientProtocol"]
 
@@ -35,6 +40,8 @@ UNSENT_LIMIT_BYTES: Final = 64 * 1024 * 1024
 TIMEOUT_LIMIT_MS: Final = 60_000
 """The longest timeout a node accepts; the caller's own deadline may lie later."""
 _COMPACT_SLACK: Final = 256
+_ASK_TIME_S: Final = 60.0
+_FORGET_TIME_S: Final = 90.0
 
 
 @attrs.define(eq=False)
@@ -56,6 +63,11 @@ class ClientProtocol:
     _queued_bytes: int = attrs.field(default=0, init=False)
     _last_id: int = attrs.field(default=0, init=False)
     _last_handed_id: int = attrs.field(default=0, init=False)
+    _has_write: bool = attrs.field(default=False, init=False)
+    _node_ahead_ms: float | None = attrs.field(default=None, init=False)
+    """The node's monotonic clock less ours, as far as known."""
+    _learned_s: float = attrs.field(default=0.0, init=False)
+    _ask_s: float = attrs.field(default=math.inf, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Queue the hello."""
@@ -88,6 +100,8 @@ class ClientProtocol:
         if timeout_position:
             left_ms = int((deadline_s - now_s) * 1000)
             message[timeout_position] = min(max(left_ms, 1), TIMEOUT_LIMIT_MS)
+        if message[0] != GET:
+            self._has_write = True
         packed = pack_message(message)
         if self._queued_bytes + len(packed) > self.unsent_limit_bytes and self._queue:
             raise Overloaded(f"{self._queued_bytes} bytes already wait to be sent on this connection")
@@ -100,20 +114,24 @@ class ClientProtocol:
         if len(deadlines) > 2 * len(self._pending) + _COMPACT_SLACK:
             self._compact()
 
-    def data_to_send(self) -> bytes:
-        """Everything that may be sent now, to be sent in full; empty if there is nothing."""
+    def data_to_send(self, now_s: float) -> bytes:
+        """Everything that may be sent now (monotonic seconds), to be sent in full; empty if there is nothing."""
         hello, self._hello = self._hello, b""
         if hello or not self._queue or not self.initiator.done:
             return hello
         queue = self._queue
+        if self._has_write or now_s >= self._ask_s:
+            self._has_write = False
+            if self._node_ahead_ms is not None:
+                queue.insert(0, self._stamp(now_s))
         data = frame_of_packed(queue, len(queue))
         self._queue = []
         self._queued_bytes = 0
         self._last_handed_id = self._last_id
         return data
 
-    def receive(self, data: bytes) -> list[tuple[Any, Message]]:
-        """Take bytes that arrived; return the answered tokens with their replies.
+    def receive(self, data: bytes, now_s: float) -> list[tuple[Any, Message]]:
+        """Take bytes that arrived at ``now_s``; return the answered tokens with their replies.
 
         Raises ProtocolError, or what the node refused the hello with. After the hello, a refusal is left in `refusal`,
         so that the answers before it are not lost.
@@ -132,7 +150,7 @@ class ClientProtocol:
             if token is not None:
                 answered.append((token, message))
             elif message[1] == 0:
-                self._unasked(message)
+                self._unasked(message, now_s)
         return answered
 
     def next_deadline(self) -> float:
@@ -166,14 +184,35 @@ class ClientProtocol:
         self._hello = frame_of_messages(self.initiator.receive(message))
         self._reader.limit_bytes = FRAME_LIMIT_BYTES
 
-    def _unasked(self, message: Message) -> None:
-        """A message under the id 0: a new topology, or why the node is about to close the connection."""
+    def _unasked(self, message: Message, now_s: float) -> None:
+        """A message under the id 0: a new topology, the time, or why the node is about to close the connection."""
         if message[0] == TOPOLOGY and len(message) >= 4:
             self.topology = (message[2], message[3])
+            if len(message) > 4:
+                self._learn_time(message[4], now_s)
+        elif message[0] == TIME and len(message) >= 3:
+            self._learn_time(message[2], now_s)
         elif message[0] == ERROR and len(message) >= 4 and type(message[2]) is int:
             self.refusal = error_from_code(message[2], str(message[3]))
         else:
             self.refusal = ProtocolError(f"a message of kind {message[0]} that nothing asked for")
+
+    def _learn_time(self, node_ms: object, now_s: float) -> None:
+        """Take the node's time; the message that took least on its way says it best."""
+        if type(node_ms) is not int:
+            return
+        ahead_ms = node_ms - now_s * 1000
+        known_ms = self._node_ahead_ms
+        if known_ms is None or ahead_ms >= known_ms or now_s - self._learned_s > _FORGET_TIME_S:
+            self._node_ahead_ms, self._learned_s = ahead_ms, now_s
+        self._ask_s = now_s + _ASK_TIME_S
+
+    def _stamp(self, now_s: float) -> bytes:
+        """When a frame is sent, by the node's clock; from time to time with a question for that clock."""
+        asks = now_s >= self._ask_s
+        if asks:
+            self._ask_s = now_s + _ASK_TIME_S
+        return pack_message((STAMP, 0, int(now_s * 1000 + (self._node_ahead_ms or 0.0)), asks))
 
     def _compact(self) -> None:
         pending = self._pending

@@ -57,7 +57,8 @@ class CoordinationConfig:
     """A message whose hybrid clock is further ahead of this machine's clock than this is not merged."""
 
     max_message_age_ms: int = 5_000
-    """A replication message older than this (by its hybrid clock) is dropped: its coordinator has hinted it by now."""
+    """A replication message older than this (by its hybrid clock) is dropped: its coordinator has hinted it by now. A
+    client's frame with writes that was sent longer ago is refused: its sender has given it up, or sent it elsewhere."""
 
     operation_id_limit: int = 100_000
     """Operation ids remembered for retries, in two generations."""

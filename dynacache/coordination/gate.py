@@ -4,10 +4,13 @@ What: plain gets and sets are checked inline and go straight to the reader and t
 into a ``Request`` first. A request for a partition this node may not coordinate is forwarded.
 
 Invariant: every message gets exactly one answer, now or later; a malformed one gets an error that names what was
-wrong, and nothing is changed. A message whose request id cannot be read gets none: the connection is closed.
+wrong, and nothing is changed. A message whose request id cannot be read gets none: the connection is closed. What a
+stamp says to have been sent too long ago is refused unread (``max_message_age_ms``).
 
 Why one loop: the batch is the unit of the hot path, and two branches per message are all that the common case pays.
 """
+
+from collections.abc import Iterator
 
 import attrs
 
@@ -31,6 +34,8 @@ from dynacache.wire.messages import (
     PING,
     PONG,
     SET,
+    STAMP,
+    TIME,
     TOUCH,
     VALUE_LIMIT_BYTES,
 )
@@ -65,7 +70,8 @@ class Gate:
     def serve(self, connection: ConnectionId, messages: list[Message], hops: int = 0) -> None:
         """Serve a batch of requests from one connection."""
         reads = writes = 0
-        for message in messages:
+        left = iter(messages)
+        for message in left:
             try:
                 kind = message[0]
                 if kind == GET:
@@ -74,6 +80,9 @@ class Gate:
                 elif kind == SET:
                     writes += 1
                     self._set(connection, message, hops)
+                elif kind == STAMP:
+                    if self._is_late(connection, message):
+                        self._refuse_late(connection, left)
                 else:
                     self._other(connection, message, hops)
             except DynacacheError as error:
@@ -201,6 +210,27 @@ class Gate:
             flags=request.flags,
             minimum_context=minimum,
         )
+
+    def _is_late(self, connection: ConnectionId, stamp: Message) -> bool:
+        """Tell whether the requests after a stamp lay somewhere for so long that their sender has given them up: done
+        now, they would undo what came after them."""
+        shared = self.shared
+        now_ms = int(shared.now_s * 1000)
+        if len(stamp) > 3 and stamp[3]:
+            shared.effects.send(connection, (TIME, 0, now_ms))
+        sent_ms = stamp[2] if len(stamp) > 2 else None
+        return type(sent_ms) is int and now_ms - sent_ms > shared.settings.max_message_age_ms
+
+    def _refuse_late(self, connection: ConnectionId, left: Iterator[Message]) -> None:
+        """Refuse what follows a stamp that is too old, up to the next one that is not."""
+        for message in left:
+            if message[0] == STAMP:
+                if not self._is_late(connection, message):
+                    return
+                continue
+            self.shared.counters.late_requests += 1
+            if len(message) > 1 and type(message[1]) is int:
+                self.shared.fail(connection, message[1], NotReady("the request came too late to be served"))
 
     def _malformed(self, connection: ConnectionId, message: Message) -> None:
         """Answer what cannot be read; without a request id there is nobody to answer."""

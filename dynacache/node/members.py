@@ -153,9 +153,9 @@ class Members:
         if self.clients:
             self.shared.effects.shared.append((tuple(sorted(self.clients)), self.topology_message()))
 
-    def topology_message(self) -> tuple[int, int, object, dict[NodeId, int]]:
-        """Return the message that tells a client the table and the states."""
-        return (TOPOLOGY, 0, self.table.to_wire(), self.states())
+    def topology_message(self) -> tuple[int, int, object, dict[NodeId, int], int]:
+        """Return the message that tells a client the table, the states and this node's monotonic time."""
+        return (TOPOLOGY, 0, self.table.to_wire(), self.states(), int(self.shared.now_s * 1000))
 
     def states(self) -> dict[NodeId, int]:
         """Return the liveness of every member of the table; a member SWIM does not know counts as dead."""

@@ -258,7 +258,7 @@ class SimClient:
         protocol = link.protocol
         was_ready = protocol.ready
         try:
-            answered = protocol.receive(data)
+            answered = protocol.receive(data, self.heap.now_s)
         except DynacacheError as error:
             self._lose(link, error)
             return
@@ -305,7 +305,7 @@ class SimClient:
         if link.end is None or link.closed:
             return
         while link.protocol.has_data:
-            self.network.send(link.end, link.protocol.data_to_send())
+            self.network.send(link.end, link.protocol.data_to_send(self.heap.now_s))
 
     def _expire(self, link: _Link) -> None:
         now_s = self.heap.now_s

@@ -181,6 +181,11 @@ class World:
         nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
         return all(not node.hints.targets() and not node.shared.pending for node in nodes)
 
+    def is_filled(self) -> bool:
+        """Tell whether every node's memory is complete."""
+        nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
+        return not any(node.engine.warming or node.engine.stale for node in nodes)
+
     def clients_rest(self) -> bool:
         """Tell whether every operation has ended."""
         return not any(client.running for client in self.clients)

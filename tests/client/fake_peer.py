@@ -18,6 +18,7 @@ class FakePeer:
     protocol: ClientProtocol
     acceptor: Acceptor
     reader: FrameReader = attrs.field(factory=FrameReader)
+    now_s: float = 0.0
 
     @classmethod
     def pair(cls, *, secret: str | None = None, node_secret: str | None = None, **limits: Any) -> "FakePeer":
@@ -35,15 +36,15 @@ class FakePeer:
     def greet(self) -> None:
         """Exchange the hello."""
         while not self.acceptor.done:
-            for message in self.reader.feed(self.protocol.data_to_send()):
+            for message in self.reader.feed(self.protocol.data_to_send(self.now_s)):
                 answer = self.acceptor.receive(message)
                 if answer:
-                    self.protocol.receive(frame_of_messages(answer))
+                    self.protocol.receive(frame_of_messages(answer), self.now_s)
 
     def requests(self) -> list[Message]:
         """What the client sends now."""
-        return self.reader.feed(self.protocol.data_to_send())
+        return self.reader.feed(self.protocol.data_to_send(self.now_s))
 
     def answer(self, *replies: Message) -> list[tuple[object, Message]]:
         """Send replies to the client; return what it makes of them."""
-        return self.protocol.receive(frame_of_messages(replies))
+        return self.protocol.receive(frame_of_messages(replies), self.now_s)

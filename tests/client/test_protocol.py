@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dynacache.client.protocol import TIMEOUT_LIMIT_MS
 from dynacache.errors import AuthenticationFailed, NotReady, Overloaded, ProtocolError
 from dynacache.wire.codec import frame_of_messages
-from dynacache.wire.messages import ERROR, GET, PING, PONG, TOPOLOGY
+from dynacache.wire.messages import ERROR, GET, PING, PONG, SET, STAMP, TIME, TOPOLOGY
 from tests.client.fake_peer import FakePeer
 
 
@@ -25,7 +25,7 @@ def test_nothing_but_the_hello_is_sent_before_the_hello_is_done() -> None:
     first = peer.requests()
     assert len(first) == 1
     assert peer.requests() == []
-    peer.protocol.receive(frame_of_messages(peer.acceptor.receive(first[0])))
+    peer.protocol.receive(frame_of_messages(peer.acceptor.receive(first[0])), 0.0)
     assert peer.protocol.ready
     assert peer.acceptor.receive(peer.requests()[0]) == []
     assert peer.requests() == [[GET, 1, b"k", 0, 1000, 0]]
@@ -114,7 +114,7 @@ def test_the_end_tells_unknown_fates_from_requests_never_handed_out() -> None:
     peer.protocol.submit(get(), 4, 0.0, 1.0, "d")
     assert peer.protocol.end() == (["a", "c"], ["d"])
     assert peer.protocol.end() == ([], [])
-    assert peer.protocol.data_to_send() == b""
+    assert peer.protocol.data_to_send(0.0) == b""
 
 
 def test_before_the_hello_is_done_every_fate_is_known() -> None:
@@ -189,3 +189,59 @@ def test_answered_requests_leave_no_deadlines_behind() -> None:
         peer.requests()
         peer.answer([PONG, number])
     assert len(peer.protocol._deadlines) < 1_000
+
+
+def _set(number: int) -> list[Any]:
+    return [SET, 0, b"key %d" % number, 1, b"value"]
+
+
+def _told(peer: FakePeer, node_s: float, now_s: float) -> None:
+    """Let a topology with the node's time arrive."""
+    peer.now_s = now_s
+    peer.answer([TOPOLOGY, 0, ["table"], {"n1": 0}, int(node_s * 1000)])
+
+
+def test_a_frame_with_a_write_says_when_it_was_sent_by_the_nodes_clock() -> None:
+    peer = FakePeer.greeted()
+    peer.protocol.submit(_set(1), 0, 0.0, 1.0, "unstamped")
+    assert [message[0] for message in peer.requests()] == [SET], "the node's time is not known yet"
+    _told(peer, 5_000.0, 1.0)
+    peer.now_s = 3.5
+    peer.protocol.submit(get(), 4, 3.5, 9.0, "read")
+    assert [message[0] for message in peer.requests()] == [GET], "a late read does no harm"
+    for number in range(3):
+        peer.protocol.submit(_set(number), 0, 3.5, 9.0, number)
+    stamp, *rest = peer.requests()
+    assert stamp == [STAMP, 0, 5_002_500, False]
+    assert [message[0] for message in rest] == [SET] * 3
+    assert peer.protocol.in_flight == 5
+
+
+def test_the_quickest_message_tells_the_nodes_time_best() -> None:
+    peer = FakePeer.greeted()
+    _told(peer, 100.0, 10.0)
+    _told(peer, 101.0, 14.0)
+    peer.protocol.submit(_set(1), 0, 14.0, 20.0, "token")
+    assert peer.requests()[0][2] == 104_000, "the second one had been three seconds on its way"
+
+
+def test_the_nodes_time_is_asked_for_every_minute_and_old_knowledge_is_dropped() -> None:
+    peer = FakePeer.greeted()
+    _told(peer, 100.0, 10.0)
+    peer.now_s = 70.0
+    peer.protocol.submit(get(), 4, 70.0, 99.0, "token")
+    assert peer.requests()[0] == [STAMP, 0, 160_000, True]
+    peer.protocol.submit(_set(1), 0, 70.0, 99.0, "token")
+    assert peer.requests()[0] == [STAMP, 0, 160_000, False], "asked once"
+    peer.now_s = 101.0
+    peer.answer([TIME, 0, 190_000])
+    peer.protocol.submit(_set(2), 0, 101.0, 150.0, "token")
+    assert peer.requests()[0][2] == 190_000, "two clocks drift apart: what was known is too old to hold against it"
+
+
+@pytest.mark.parametrize("message", [[TIME, 0, "soon"], [TOPOLOGY, 0, [], {}, None]])
+def test_a_time_that_is_none_teaches_nothing(message: list[Any]) -> None:
+    peer = FakePeer.greeted()
+    peer.answer(message)
+    peer.protocol.submit(_set(1), 0, 0.0, 1.0, "token")
+    assert peer.requests()[0][0] == SET

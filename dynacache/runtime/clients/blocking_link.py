@@ -99,7 +99,7 @@ class BlockingLink:
         """Send what is queued as far as the socket takes it now."""
         assert self._socket is not None
         while True:
-            data = self._backlog or self.protocol.data_to_send()
+            data = self._backlog or self.protocol.data_to_send(time.monotonic())
             if not data:
                 break
             try:
@@ -136,7 +136,7 @@ class BlockingLink:
             return
         if not data:
             raise self.protocol.refusal or ConnectionLost(f"{self.endpoint} closed the connection")
-        answered = self.protocol.receive(data)
+        answered = self.protocol.receive(data, time.monotonic())
         if answered and self.endpoint.failures:
             self.endpoint.answered()
         for call, reply in answered:

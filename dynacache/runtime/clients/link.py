@@ -92,7 +92,7 @@ class Link:
         if self._socket is None or self._backlog:
             return
         while self.protocol.has_data:
-            data = self.protocol.data_to_send()
+            data = self.protocol.data_to_send(time.monotonic())
             try:
                 sent = self._socket.send(data)
             except BlockingIOError:
@@ -169,7 +169,7 @@ class Link:
             return False
         self.heard_s = time.monotonic()
         protocol = self.protocol
-        answered = protocol.receive(data)
+        answered = protocol.receive(data, self.heard_s)
         if answered and self.endpoint.failures:
             self.endpoint.answered()
         for call, reply in answered:
