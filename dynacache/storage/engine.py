@@ -19,6 +19,7 @@ from dynacache.storage.accounting import Usage
 from dynacache.storage.contributions import DELETED, key_hash
 from dynacache.storage.records import due_of, is_tombstone, read_times
 from dynacache.storage.replica import Replica
+from dynacache.storage.shape import PENDING_BYTES
 from dynacache.storage.statistics import StorageStatistics
 from dynacache.versioning import packed
 
@@ -59,7 +60,8 @@ class Engine(Replica):
             self.misses += 1
             return self._meet_expired(shard, key, record, now_ms)
         self.hits += 1
-        self._policy_read(key_hash(key))
+        policy = self._policy
+        policy.ticks[key_hash(key) & policy.mask] = policy.stamp
         return record
 
     def peek(self, partition: int, key: bytes, namespace: int = 0) -> bytes | None:
@@ -250,7 +252,7 @@ class Engine(Replica):
             tombstones_bytes=self._tombstone_bytes + self._tombstones.size_bytes,
             expiry_bytes=self._wheel.size_bytes,
             ghosts_bytes=self._ghosts.size_bytes,
-            trees_bytes=self._trees.size_bytes,
+            trees_bytes=self._trees.size_bytes + PENDING_BYTES * len(self._pending),
         )
 
     def recount(self) -> Usage:
@@ -261,7 +263,7 @@ class Engine(Replica):
             tombstones_bytes=self._tombstones.contents_bytes(),
             expiry_bytes=self._wheel.recount_bytes(),
             ghosts_bytes=self._ghosts.recount_bytes(),
-            trees_bytes=self._trees.recount_bytes(),
+            trees_bytes=self._trees.recount_bytes() + PENDING_BYTES * len(self._pending),
         )
 
     def statistics(self) -> StorageStatistics:

@@ -44,11 +44,14 @@ _MOST_SLOTS = 1 << 26
 
 
 class EvictionPolicy(Protocol):
-    """What the engine asks of a policy. Shards and keys are those of ``TableSet``, a hash is the key's ``key_hash``."""
+    """What the engine asks of a policy. Shards and keys are those of ``TableSet``, a hash is the key's ``key_hash``.
 
-    def read(self, hashed: int) -> None:
-        """Note that a live entry was read or overwritten."""
-        ...
+    Hot calls note that an entry was read or overwritten by ``ticks[hash & mask] = stamp``.
+    """
+
+    ticks: "array[int]"
+    mask: int
+    stamp: int
 
     def inserted(self, hashed: int) -> None:
         """Note that an entry was added."""
@@ -80,10 +83,10 @@ class LeastRecentlyUsed:
 
     random: Random
     slots: int
-    _ticks: "array[int]" = attrs.field(init=False, repr=False)
-    _mask: int = attrs.field(init=False)
+    ticks: "array[int]" = attrs.field(init=False, repr=False)
+    mask: int = attrs.field(init=False)
     _tick: int = attrs.field(init=False, default=0)
-    _stamp: int = attrs.field(init=False, default=0)
+    stamp: int = attrs.field(init=False, default=0)
     """The tick as it stands in a slot."""
 
     _until_tick: int = attrs.field(init=False, default=1)
@@ -93,12 +96,8 @@ class LeastRecentlyUsed:
 
     def __attrs_post_init__(self) -> None:
         assert self.slots & (self.slots - 1) == 0, "slots are addressed by mask"
-        self._ticks = array("H", [0]) * self.slots
-        self._mask = self.slots - 1
-
-    def read(self, hashed: int) -> None:
-        """Note that a live entry was read or overwritten."""
-        self._ticks[hashed & self._mask] = self._stamp
+        self.ticks = array("H", [0]) * self.slots
+        self.mask = self.slots - 1
 
     def inserted(self, hashed: int) -> None:
         """Note that an entry was added; every so many additions make a tick."""
@@ -106,9 +105,9 @@ class LeastRecentlyUsed:
         self._until_tick -= 1
         if self._until_tick <= 0:
             self._tick += 1
-            self._stamp = self._tick & _TICK_MASK
+            self.stamp = self._tick & _TICK_MASK
             self._until_tick = max(1, self._count >> _TICKS_IN_TURNOVER_LOG)
-        self._ticks[hashed & self._mask] = self._stamp
+        self.ticks[hashed & self.mask] = self.stamp
 
     def removed(self, count: int = 1) -> None:
         """Note that entries are gone."""
@@ -130,7 +129,7 @@ class LeastRecentlyUsed:
         """Return the first entries of some shards, each with the tick of its last use, and pool the older ones."""
         occupied, tables, pool = live.occupied, live.tables, self._pool
         shards, draw = len(occupied), self.random.random
-        ticks, mask, tick = self._ticks, self._mask, self._tick
+        ticks, mask, tick = self.ticks, self.mask, self._tick
         bar = pool[-1][0] if len(pool) >= POOL_COUNT else tick
         drawn = []
         for _ in range(DRAW_COUNT if shards else 0):
@@ -148,7 +147,7 @@ class LeastRecentlyUsed:
 
     def _take_oldest(self, live: TableSet, spared: bytes | None) -> tuple[int, int, bytes] | None:
         """Take the oldest candidate that is still there and was not used since it was drawn; drop those before it."""
-        pool, ticks, mask = self._pool, self._ticks, self._mask
+        pool, ticks, mask = self._pool, self.ticks, self.mask
         while pool:
             candidate = pool.pop(0)
             stamp, shard, key = candidate
@@ -159,7 +158,7 @@ class LeastRecentlyUsed:
 
     def size_bytes(self) -> int:
         """Return the memory of the ticks."""
-        return self.slots * self._ticks.itemsize
+        return self.slots * self.ticks.itemsize
 
 
 def _any_but(live: TableSet, spared: bytes | None) -> tuple[int, bytes] | None:
@@ -175,8 +174,9 @@ def _any_but(live: TableSet, spared: bytes | None) -> tuple[int, bytes] | None:
 class NoEviction:
     """The policy ``noeviction``: nothing is ever evicted, so a write that needs more room is refused."""
 
-    def read(self, hashed: int) -> None:
-        """Nothing to note."""
+    ticks: "array[int]" = attrs.field(init=False, factory=lambda: array("H", [0]))
+    mask: int = attrs.field(init=False, default=0)
+    stamp: int = attrs.field(init=False, default=0)
 
     def inserted(self, hashed: int) -> None:
         """Nothing to note."""

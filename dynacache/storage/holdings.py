@@ -33,7 +33,7 @@ from dynacache.storage.contributions import (
     key_hash,
 )
 from dynacache.storage.records import deleted_s, due_of, is_tombstone, read_times, value_bytes
-from dynacache.storage.shape import PENDING_LIMIT_COUNT, Shape
+from dynacache.storage.shape import PENDING_BYTES, PENDING_LIMIT_COUNT, Shape
 from dynacache.versioning import packed
 
 __all__ = ["Holdings"]
@@ -92,18 +92,19 @@ class Holdings(Shape):
         self._tables[shard].entries[key] = record
         if old[_EXPIRY] != _NEVER or record[_EXPIRY] != _NEVER:
             self._reschedule(shard, key, due_of(old), due_of(record))
-        pending = self._pending.get(key)
-        if pending is None or pending[0] != shard:
+        if shard >= self.partition_count or key not in self._pending:
             self._defer(shard, key, old, record)
-        self._policy_read(key_hash(key))
+        policy = self._policy
+        policy.ticks[key_hash(key) & policy.mask] = policy.stamp
         if self._used_bytes > self._limit_bytes:
             self._shrink(key)
 
     def _defer(self, shard: int, key: bytes, old: bytes, record: bytes) -> None:
         """Leave the leaf of a replaced record as it is until someone compares, so that a key that is written often is
         hashed once; at once for what is not plain, and when enough keys wait already."""
-        if len(self._pending) < self._pending_limit and old[1:4] in PLAIN_HEADS and key not in self._pending:
+        if shard < self.partition_count and len(self._pending) < self._pending_limit and old[1:4] in PLAIN_HEADS:
             self._pending[key] = shard, old[PLAIN_PREFIX]
+            self._used_bytes += PENDING_BYTES
             return
         hashed, trees = key_hash(key), self._trees
         seed = hashed ^ self.hash_seed
@@ -117,6 +118,7 @@ class Holdings(Shape):
         pending, tables, trees = self._pending, self._tables, self._trees
         for key in list(islice(pending, count)):
             shard, prefix = pending.pop(key)
+            self._used_bytes -= PENDING_BYTES
             hashed = key_hash(key)
             seed = hashed ^ self.hash_seed
             difference = digest(prefix, seed) & CONTRIBUTION_MASK ^ contribution(tables[shard].entries[key], seed)
@@ -126,9 +128,10 @@ class Holdings(Shape):
 
     def _settle_leaf(self, shard: int, key: bytes, record: bytes) -> None:
         """Bring the leaf of one record up to date before the record goes."""
-        pending = self._pending.get(key)
-        if pending is not None and pending[0] == shard:
+        pending = self._pending.get(key) if shard < self.partition_count else None
+        if pending is not None:
             del self._pending[key]
+            self._used_bytes -= PENDING_BYTES
             seed = key_hash(key) ^ self.hash_seed
             self._toggle(shard, key, digest(pending[1], seed) & CONTRIBUTION_MASK ^ contribution(record, seed))
 

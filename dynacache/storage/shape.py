@@ -27,11 +27,12 @@ from dynacache.storage.trees import SHARD_TREE_BYTES, Trees
 
 __all__ = ["PENDING_BYTES", "PENDING_LIMIT_COUNT", "Shape"]
 
-PENDING_LIMIT_COUNT = 8_192
-"""Keys, at most, whose leaves may wait to be brought up to date; fewer under a small limit."""
+PENDING_LIMIT_COUNT = 16_384
+"""Keys, at most, whose leaves may wait to be brought up to date; fewer under a small limit, none without eviction, as
+nothing could make room for them."""
 
 PENDING_BYTES = 320
-"""What a place for such a key costs. The places are accounted from the start, used or not."""
+"""What such a key costs: a slot, the key, the version prefix and what holds them together."""
 
 _BYTES_A_PENDING = 16_384
 
@@ -75,12 +76,12 @@ class Shape:
     _wheel: ExpiryWheel = attrs.field(init=False)
     _trees: Trees = attrs.field(init=False)
     _pending: dict[bytes, tuple[int, bytes]] = attrs.field(init=False, factory=dict)
-    """Keys whose leaf is behind: shard, and the version prefix of the plain record that the leaf still counts."""
+    """Keys of the first namespace whose leaf is behind: shard, and the version prefix of the plain record that the leaf
+    still counts."""
 
     _pending_limit: int = attrs.field(init=False)
     _ghosts: Ghosts = attrs.field(init=False)
     _policy: EvictionPolicy = attrs.field(init=False)
-    _policy_read: Callable[[int], None] = attrs.field(init=False)
     _reaper: Reaper = attrs.field(init=False)
     _limit_bytes: int = attrs.field(init=False)
     _tombstone_limit_bytes: int = attrs.field(init=False)
@@ -101,9 +102,8 @@ class Shape:
         self._ghosts = Ghosts.of_share(self._trees, ghosts_bytes, self.partition_count, self._reaper.grace_s)
         lru = settings.eviction == "lru"
         self._policy = LeastRecentlyUsed(self.random, tick_slots(limit_bytes)) if lru else NoEviction()
-        self._policy_read = self._policy.read
-        self._pending_limit = min(PENDING_LIMIT_COUNT, limit_bytes // _BYTES_A_PENDING)
-        self._used_bytes = self._policy.size_bytes() + PENDING_BYTES * self._pending_limit
+        self._pending_limit = min(PENDING_LIMIT_COUNT, limit_bytes // _BYTES_A_PENDING) if lru else 0
+        self._used_bytes = self._policy.size_bytes()
         self._extend()
         if limit_bytes < 2 * self._used_bytes:
             raise InvalidOption(
@@ -130,8 +130,7 @@ class Shape:
         self._used_bytes += added + _SHARD_BYTES * self.partition_count
 
     def _base_bytes(self) -> int:
-        pending_bytes = PENDING_BYTES * self._pending_limit
-        return self._policy.size_bytes() + pending_bytes + _SHARD_BYTES * len(self._tables)
+        return self._policy.size_bytes() + _SHARD_BYTES * len(self._tables)
 
     # Trees.
 

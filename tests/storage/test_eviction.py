@@ -40,7 +40,7 @@ class Cache:
         """Read a key and fill it on a miss; return whether it was a hit."""
         shard = self.shard_of(key)
         if key in self.live.tables[shard].entries:
-            self.policy.read(key_hash(key))
+            self.policy.ticks[key_hash(key) & self.policy.mask] = self.policy.stamp
             return True
         self.live.insert(shard, key, RECORD)
         self.policy.inserted(key_hash(key))
@@ -171,7 +171,7 @@ def test_no_eviction_names_nobody() -> None:
     live.insert(0, b"key", RECORD)
     policy = NoEviction()
     policy.inserted(key_hash(b"key"))
-    policy.read(key_hash(b"key"))
+    policy.ticks[key_hash(b"key") & policy.mask] = policy.stamp
     assert policy.victim(live, None) is None
     policy.removed()
     assert policy.size_bytes() == 0
