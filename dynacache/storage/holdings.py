@@ -102,16 +102,22 @@ class Holdings(Shape):
     def _defer(self, shard: int, key: bytes, old: bytes, record: bytes) -> None:
         """Leave the leaf of a replaced record as it is until someone compares, so that a key that is written often is
         hashed once; at once for what is not plain, and when enough keys wait already."""
-        if shard < self.partition_count and len(self._pending) < self._pending_limit and old[1:4] in PLAIN_HEADS:
+        head = old[1:4]
+        is_plain = head in PLAIN_HEADS
+        if is_plain and shard < self.partition_count and len(self._pending) < self._pending_limit:
             self._pending[key] = shard, old[PLAIN_PREFIX]
             self._used_bytes += PENDING_BYTES
             return
         hashed, trees = key_hash(key), self._trees
         seed = hashed ^ self.hash_seed
-        difference = contribution(old, seed) ^ contribution(record, seed)
+        if is_plain and record[1:4] == head:
+            difference = (digest(old[PLAIN_PREFIX], seed) ^ digest(record[PLAIN_PREFIX], seed)) & CONTRIBUTION_MASK
+        else:
+            difference = contribution(old, seed) ^ contribution(record, seed)
         if difference:
-            trees.leaves[shard][(hashed >> trees.prefix_shift & PREFIX_MASK) >> trees.drops[shard]] ^= difference
-            trees.journal.append(shard << PREFIX_BITS | hashed >> trees.prefix_shift & PREFIX_MASK)
+            prefix = hashed >> trees.prefix_shift & PREFIX_MASK
+            trees.leaves[shard][prefix >> trees.drops[shard]] ^= difference
+            trees.journal.append(shard << PREFIX_BITS | prefix)
 
     def _settle_trees(self, count: int = PENDING_LIMIT_COUNT) -> bool:
         """Bring up to ``count`` leaves up to date; True when none is left behind."""
