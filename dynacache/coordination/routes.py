@@ -100,11 +100,11 @@ class Routes:
         """Empty the table of routes if anything it rests on has changed."""
         copies = self.copies
         if (copies.warming or self._warming) and copies.warming != self._warming:
+            self._forget(copies.warming ^ self._warming)
             self._warming = BitMap(copies.warming)
-            self._epoch = -1
         if (copies.stale or self._stale) and copies.stale != self._stale:
+            self._forget(copies.stale ^ self._stale)
             self._stale = BitMap(copies.stale)
-            self._epoch = -1
         if self._epoch != self.links.epoch:
             self._epoch = self.links.epoch
             self.table = [None] * self.placement.partition_count
@@ -121,6 +121,10 @@ class Routes:
         if known is None:
             known = self.table[partition] = self._compute(partition)
         return known
+
+    def _forget(self, partitions: BitMap) -> None:
+        for partition in partitions:
+            self.table[partition] = None
 
     def _compute(self, partition: int) -> Route:
         placement = self.placement

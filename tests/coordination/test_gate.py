@@ -78,7 +78,7 @@ def test_any_fields_at_all_get_one_answer_or_none_and_never_an_exception(kind: i
     assert CLUSTER.ask("n1", [PING], 0.0)[0] == PONG
 
 
-def _send(cluster: FakeCluster, *messages: list[object]) -> list[Any]:
+def _send(cluster: FakeCluster, *messages: Any) -> list[Any]:
     """Hand n1 one turn's messages of one client; return what it sends back at once."""
     effects = cluster.nodes["n1"].handle(cluster.instant("n1"), [(CLIENT, list(messages))])
     return [list(each) for each in effects.sends.get(CLIENT, [])]

@@ -1,7 +1,9 @@
 """Groups of writes: acknowledged at the level, stood in for, hinted, refused by position."""
 
+import attrs
 import pytest
 
+from dynacache.config import Config, HintConfig
 from dynacache.coordination.write_group import BULK_BYTES
 from dynacache.errors import NotEnoughReplicas, TimedOut
 from dynacache.placement.table import MemberState
@@ -226,3 +228,21 @@ def test_while_owners_change_every_set_needs_its_quorum() -> None:
     cluster.paused = {both[1]}
     cluster.run(2.0)
     assert cluster.ask(both[0], _set(key, b"other", Level.STRICT_QUORUM, 300), 0.4)[0] == DONE
+
+
+def test_where_no_hint_has_room_the_partition_is_repaired_first() -> None:
+    hints = HintConfig(target_limit_count=1)
+    cluster = FakeCluster(5, attrs.evolve(Config(), hints=hints), repair=False)
+    keys = [b"key %d" % number for number in range(200)]
+    owners = cluster.owners(keys[0])
+    same = [key for key in keys if sorted(cluster.owners(key)) == sorted(owners)][:4]
+    assert len(same) == 4
+    cluster.kill(owners[1])
+    coordinator = cluster.nodes[owners[0]]
+    for key in same:
+        assert cluster.ask(owners[0], _set(key, b"value", timeout_ms=200), 0.4)[0] == DONE, "owners alone suffice"
+    held = sum(sum(node.hints.counts().values()) for node in cluster.nodes.values())
+    dirty = {cluster.partition(key) for key in same} & set(coordinator.engine.dirty)
+    assert held + len(dirty) >= len(same), "what nobody keeps for the absent owner is visited first"
+    assert dirty
+    assert coordinator.counters.hints_refused >= len(dirty)
