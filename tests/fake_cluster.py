@@ -141,7 +141,7 @@ class FakeCluster:
         if known is not None and known.state in (MemberState.LEFT, MemberState.REMOVED, MemberState.REMOVING):
             entry = attrs.evolve(entry, place=known.place + 1)
         elif known is not None:
-            entry = attrs.evolve(known, generation=entry.generation, version=known.version + 1)
+            entry = attrs.evolve(known, generation=entry.generation)
         self._start(name, table.with_entry(entry), complete=False)
         self._dial()
 

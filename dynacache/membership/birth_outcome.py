@@ -4,7 +4,7 @@ What: ``Born`` (this process founded the cluster: its empty memory is complete),
 before: this process is warming at its old place, or OUTSIDE), ``Failed`` (the process must end).
 
 Invariant: only a process whose very incarnation stands in the birth record is ``Born``. A node that comes back keeps
-its state, zone and weight and writes a new entry above the old one; its generation is at least its incarnation. Who left
+its state, zone and weight and raises the generation of its entry, to its incarnation at least. Who left
 or was removed, or is about to be, is OUTSIDE and takes a new place; all that it could know of the old one is lost.
 
 Why a place keeps zone and weight: they decide which data lies there, so a new value would move owners without the
@@ -76,11 +76,11 @@ def _returning_entry(me: Candidate, place: MemberEntry | None) -> MemberEntry:
     if place is None:
         return me.entry(MemberState.OUTSIDE)
     generation = integer(max(me.incarnation, place.generation + 1), "generation", 0, U64_MAX)
-    version = integer(place.version + 1, "version", 0, U64_MAX)
     if place.state is MemberState.OUTSIDE:
+        version = integer(place.version + 1, "version", 0, U64_MAX)  # zone and weight may be others now
         entry = attrs.evolve(me.entry(MemberState.OUTSIDE), version=version, place=place.place)
     elif place.state in _GONE:
         entry = attrs.evolve(me.entry(MemberState.OUTSIDE), place=integer(place.place + 1, "place", 0, U64_MAX))
     else:
-        entry = attrs.evolve(place, version=version, host=me.host, port=me.port)
+        entry = attrs.evolve(place, host=me.host, port=me.port)
     return attrs.evolve(entry, generation=generation)

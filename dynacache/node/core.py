@@ -141,6 +141,7 @@ class Node:
         self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
         self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
         self.members.owners_changed = self._owners_changed
+        self.members.place_learned = self._begin_warming
         self._add_repair_cores()
         if not complete:
             self.transfer.start_empty()

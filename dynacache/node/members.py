@@ -36,6 +36,10 @@ def _nobody(before: Placement, after: Placement) -> None:
     """Nobody asked to be told."""
 
 
+def _unheard(reason: str) -> None:
+    """Nobody asked to be told."""
+
+
 _GONE = frozenset({MemberState.LEFT, MemberState.REMOVED})
 
 
@@ -54,6 +58,8 @@ class Members:
     inbound: dict[NodeId, ConnectionId] = attrs.field(factory=dict)
     owners_changed: Callable[[Placement, Placement], None] = attrs.field(default=_nobody)
     """Called with the placements before and after whenever the owners change."""
+    place_learned: Callable[[str], None] = attrs.field(default=_unheard)
+    """Called, with the reason in words, when others knew more of our own place than we did."""
     topology_changed: bool = True
     swim_due_s: float = float("-inf")
     """When SWIM must be called; looked up after each call of it and not in every turn."""
@@ -81,7 +87,12 @@ class Members:
             self.shared.note("table.refused", "warning", reason=str(error))
             return
         if merged is not self.table:
+            known = self.table.entries[self.shared.node_id]
             self._set_table(merged)
+            own = merged.entries[self.shared.node_id]
+            if (known.place, known.version) != (own.place, own.version):
+                # We were started with an older table: whatever was filled by it may have missed what came later.
+                self.place_learned("this node's place had changed since the table it was started with")
         if theirs.digest != self.table.digest:
             self.shared.effects.send(connection, (TABLE, self.shared.clock.last, self.table.to_wire()))
 

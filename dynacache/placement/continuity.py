@@ -8,9 +8,9 @@ Three things break that:
 
 * It was no owner before.
 * Tables were skipped. While a node is cut off, others may join and be removed again, so that it owned a partition
-  before and after, but not between, when writes passed it by. Whoever may have been a full member meanwhile (its
-  entry has moved by more than one step, or more than one member has moved) is imagined as one: with more holders a
-  node owns less, so what it owns even then, it owned throughout.
+  before and after, but not between, when writes passed it by. Whoever may have been a full member meanwhile (it is one
+  now, or its entry has moved by more than one step, or more than one member has moved) is imagined as one, beside those
+  who leave or are removed: with more holders a node owns less, so what it owns even then, it owned throughout.
 * It was only in New, filled from the node it was about to displace, and now takes another's place: its copy stands
   for that one in quorums, and for no other.
 
@@ -90,12 +90,10 @@ def _may_have_been_full(before: MemberEntry | None, after: MemberEntry, *, alone
     if after.state in _NEVER_FULL:
         return False
     same = before.state is after.state
-    if not same and after.written is MemberState.SETTLING:
-        return True  # removed while SETTLING: it may have become NORMAL without our hearing of it
-    if not same and after.removal >= 2:
-        one_step = (before.generation, before.version) == (after.generation, after.version)
-    elif before.generation != after.generation:
-        one_step = same
+    if after.removal >= 2 > before.removal:
+        # Removed while SETTLING, it may have become NORMAL without our hearing of it.
+        one_step = before.version == after.version and after.written is not MemberState.SETTLING
     else:
-        one_step = after.version - before.version <= 1
+        # Whoever became NORMAL did so before we heard of it, maybe before another change that we know of.
+        one_step = after.version - before.version <= 1 and before.state not in _NEVER_FULL
     return not (one_step and (alone or same))

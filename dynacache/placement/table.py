@@ -6,10 +6,11 @@ coordinator.
 
 Invariant: ``merge`` is associative, commutative and idempotent, and an entry only ever moves up. A node that left or
 was removed takes a new *place* when it comes back, and the later place wins. Within a place two things rise apart from
-each other: what the node wrote itself, by (generation, version), and how far others have come with removing it
-(condemned, REMOVING, REMOVED). So a removal holds for the place however often the process is restarted with an older
-table, and a table always tells how far its member had come when it was removed. Two different entries with one version
-never come from a correct node; should they, the remaining fields decide, so that all tables still agree.
+each other: the state that the node itself wrote, by version; the process that it is now and where it is reached, by
+generation; and how far others have come with removing it (condemned, REMOVING, REMOVED). So neither a removal nor a
+step of its own is undone by a process that was restarted with an older table, and a table always tells how far its
+member had come when it was removed. Two different states with one version never come from a correct node; should they,
+the remaining fields decide, so that all tables still agree.
 The digest is the same in every process for equal tables. Tables of different clusters never merge.
 
 Why a map of self-written entries and not an agreed table: there is nothing to elect, to lock or to lose. The one
@@ -68,7 +69,6 @@ class MemberState(enum.IntEnum):
 
 _STATES = {int(state): state for state in MemberState}
 _BY_OTHERS = frozenset({MemberState.REMOVING, MemberState.REMOVED})
-_Written = tuple[int, int, str, int, str, int, MemberState]
 
 
 @attrs.frozen
@@ -77,7 +77,7 @@ class MemberEntry:
 
     node_id: NodeId
     generation: int  # u64, the incarnation of the process that wrote it
-    version: int  # u64, grows with each change, over restarts too
+    version: int  # u64, grows with each change of state, and not by a restart
     state: MemberState
     zone: str
     weight: int  # share of the partitions, relative to the others
@@ -118,12 +118,19 @@ class MemberEntry:
         """Return what two entries of one node say together."""
         if self.place != other.place:
             return self if self.place > other.place else other
-        later = self if self._own_part() >= other._own_part() else other
+        further = self if self._step() >= other._step() else other
+        process = self if self._process() >= other._process() else other
+        if process is not further:
+            address = {"generation": process.generation, "host": process.host, "port": process.port}
+            further = attrs.evolve(further, **address)
         level = max(self.removal, other.removal)
-        return later if later.removal == level else later.at_removal(level)
+        return further if further.removal == level else further.at_removal(level)
 
-    def _own_part(self) -> _Written:
-        return (self.generation, self.version, self.zone, self.weight, self.host, self.port, self.written)
+    def _step(self) -> tuple[int, str, int, MemberState]:
+        return (self.version, self.zone, self.weight, self.written)
+
+    def _process(self) -> tuple[int, str, int]:
+        return (self.generation, self.host, self.port)
 
     def to_wire(self) -> list[object]:
         """Return the entry as a list that msgpack can carry."""

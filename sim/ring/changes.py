@@ -72,7 +72,7 @@ class Changes(Copies):
             node.wants = None
             self.change(node, _S.LEAVING)
         elif state is _S.REMOVED and not node.data:
-            self.learn(node, put(node.view, node.name, Entry(entry.place + 1, 0, entry.generation, 1, _S.OUTSIDE)))
+            self.write_own(node, Entry(entry.place + 1, 0, entry.generation, 1, _S.OUTSIDE))
             node.wants = _S.JOINING
         elif state in (_S.JOINING, _S.LEAVING) and not entry.removal and self.yields(node):
             self.change(node, _S.OUTSIDE if state is _S.JOINING else _S.NORMAL)

@@ -14,7 +14,7 @@ import attrs
 
 from dynacache.placement.table import MemberState
 
-from .table import NODES, View, held_throughout, merge, new_owners, old_owners, overlap, put, quorum_key
+from .table import NODES, Entry, View, held_throughout, merge, new_owners, old_owners, overlap, put, quorum_key
 from .world import FAULT_END, Node, World, owners_of
 
 __all__ = ["Copies"]
@@ -31,7 +31,8 @@ class Copies(World):
         if after == before:
             return
         node.view = after
-        if before[NODES.index(node.name)] != after[NODES.index(node.name)]:
+        mine, own = before[NODES.index(node.name)], node.entry
+        if mine != own:
             node.claims.clear()
             node.confirmed.clear()
             node.complete.clear()
@@ -39,6 +40,8 @@ class Copies(World):
             node.handed.clear()
         owners = owners_of(after)
         held = held_throughout(before, after, node.name)
+        if (mine.place, mine.version) != (own.place, own.version) and not node.is_writing:
+            held = False  # it had come further than the table told that it was restarted with
         if self.mutation == "skip_unnoticed":
             held = node.name in owners_of(before) & owners
         gained_by_removal = node.name in old_owners(after) and self.mutation == "removal_gains_complete"
@@ -52,7 +55,13 @@ class Copies(World):
         self.changes.append(f"{node.name} {state.name}")
         if self.random.random() < self.ambush and self.now < FAULT_END:
             self.at(self.random.random() * 2, self.disturb)
-        self.learn(node, put(node.view, node.name, entry._replace(version=entry.version + 1, written=state)))
+        self.write_own(node, entry._replace(version=entry.version + 1, written=state))
+
+    def write_own(self, node: Node, entry: Entry) -> None:
+        """Put an entry that the node writes about itself into its table."""
+        node.is_writing = True
+        self.learn(node, put(node.view, node.name, entry))
+        node.is_writing = False
 
     def serves(self, node: Node, view: View) -> bool:
         """Merge a sender's table; tell whether it was ours."""

@@ -173,7 +173,7 @@ class _Run(Clients):
             entry = Entry(entry.place + 1, 0, entry.generation + 1, 1, _S.OUTSIDE)
         else:
             place = entry.place + (self.mutation == "restart_takes_new_place")
-            entry = Entry(place, entry.removal, entry.generation + 1, entry.version + 1, entry.written)
+            entry = Entry(place, entry.removal, entry.generation + 1, entry.version, entry.written)
         node.warming = self.mutation != "restart_complete"
         node.view = put(known, name, entry)
 

@@ -95,8 +95,9 @@ def merge(one: View, other: View) -> View:
 def _joined(one: Entry, other: Entry) -> Entry:
     if one.place != other.place:
         return max(one, other)
-    written = max(one[2:], other[2:])
-    return Entry(one.place, max(one.removal, other.removal), *written)
+    version, written = max((one.version, one.written), (other.version, other.written))
+    removal, generation = max(one.removal, other.removal), max(one.generation, other.generation)
+    return Entry(one.place, removal, generation, version, written)
 
 
 @lru_cache(maxsize=65_536)
@@ -186,10 +187,11 @@ def _may_have_been_full(before: Entry, after: Entry, *, alone: bool) -> bool:
         return not (gone and after.place == before.place + 1 and after.state not in FULL)
     if after.state not in FULL:
         return False
-    if after.written is _S.SETTLING and after.state is not before.state:
-        return True  # it may have become NORMAL without our hearing of it
     same = before.state is after.state
-    one_step = same if before.generation != after.generation else after.version - before.version <= 1
-    if before.state is not after.state and after.removal >= BEING_REMOVED:
-        one_step = before[2:] == after[2:]
+    if after.removal >= BEING_REMOVED > before.removal:
+        # Removed while SETTLING, it may have become NORMAL without our hearing of it.
+        one_step = before.version == after.version and after.written is not _S.SETTLING
+    else:
+        # Whoever became NORMAL did so before we heard of it, maybe before another change that we know of.
+        one_step = after.version - before.version <= 1 and before.state in FULL
     return not (one_step and (alone or same))

@@ -49,6 +49,7 @@ class Node:
     removals: dict[str, set[str]] = attrs.field(factory=dict)
     handed: set[str] = attrs.field(factory=set)
     wants: MemberState | None = None
+    is_writing: bool = False
 
     @property
     def entry(self) -> Entry:

@@ -29,7 +29,7 @@ def test_a_founder_started_again_keeps_its_place_but_is_not_complete() -> None:
     outcome = outcome_of(RECORD, TABLE, RESTARTED)
     assert isinstance(outcome, Joined)
     assert not outcome.complete
-    assert outcome.entry == MemberEntry("a", 9, 2, MemberState.NORMAL, "east", 2, "10.0.0.9", 7401, place=5)
+    assert outcome.entry == MemberEntry("a", 9, 1, MemberState.NORMAL, "east", 2, "10.0.0.9", 7401, place=5)
     assert outcome.table.entries == {"a": outcome.entry, "b": TABLE.entries["b"]}
 
 

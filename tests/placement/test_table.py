@@ -43,7 +43,8 @@ def test_two_entries_are_joined_part_by_part(one: MemberEntry, two: MemberEntry)
     assert joined.joined(one) == joined.joined(two) == joined
     if one.place == two.place:
         assert joined.removal == max(one.removal, two.removal)
-        assert (joined.generation, joined.version) == max((each.generation, each.version) for each in (one, two))
+        assert joined.generation == max(one.generation, two.generation)
+        assert joined.version == max(one.version, two.version)
     else:
         assert joined == max(one, two, key=lambda each: each.place)
 
@@ -55,6 +56,13 @@ def test_a_removal_holds_for_the_place_however_often_the_process_restarts() -> N
     assert removed.joined(restarted).generation == 7
     returned = attrs.evolve(entry("a", MemberState.OUTSIDE), generation=2, place=removed.place + 1)
     assert removed.joined(returned) == returned
+
+
+def test_a_restart_with_an_older_table_undoes_no_step() -> None:
+    settling = attrs.evolve(entry("a", MemberState.SETTLING), version=3)
+    normal = attrs.evolve(entry("a"), version=4)
+    restarted = attrs.evolve(settling, generation=9, port=9)
+    assert normal.joined(restarted) == attrs.evolve(normal, generation=9, port=9)
 
 
 def test_a_removal_tells_how_far_the_member_had_come() -> None:

@@ -232,3 +232,25 @@ def test_a_node_that_was_cut_off_and_removed_comes_back_in_a_new_place() -> None
     assert [note.event for name, note in cluster.notes if name == "n4"].count("ring.own_place_removed") == 1
     load.written[b"only-there"] = b"x"
     load.check_all()
+
+
+def test_who_is_restarted_with_an_older_table_fills_everything_once_it_hears_of_its_place() -> None:
+    cluster, load = cluster_of(3)
+    join(cluster, "n4")
+    cluster.run(2.0)
+    old = cluster.nodes["n1"].members.table
+    assert old.entries["n4"].state is S.JOINING
+    load.run(10.0)
+    assert state_of(cluster, "n4") == {S.NORMAL}
+    cluster.kill("n4")
+    restarted = attrs.evolve(old.entries["n4"], generation=99)
+    cluster._start("n4", old.with_entry(restarted), complete=False)
+    cluster.nodes["n4"].engine.warming.clear()
+    cluster._dial()
+    cluster.run(0.1)
+    node = cluster.nodes["n4"]
+    assert node.members.table.entries["n4"].state is S.NORMAL
+    assert node.engine.warming == node.members.placement.owned_by("n4")
+    load.run(15.0)
+    assert not node.engine.warming
+    load.check_all()
