@@ -141,7 +141,6 @@ class Node:
         self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
         self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
         self.members.owners_changed = self._owners_changed
-        self.members.place_learned = self._begin_warming
         self._add_repair_cores()
         if not complete:
             self.transfer.start_empty()
@@ -372,6 +371,7 @@ class Node:
     def _add_repair_cores(self) -> None:
         port, config, engine = self.repair_port, self.config, self.engine
         self.transfer = self._transfer()
+        self.members.place_learned = self._begin_warming
         self.exchange = exchange = Exchange(port, config.repair, engine, self._news, config.storage.gc_grace_max_ms)
         engine.confirmed = exchange.is_clean
         self.transfer.ended = exchange.synced

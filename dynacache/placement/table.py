@@ -121,8 +121,8 @@ class MemberEntry:
         further = self if self._step() >= other._step() else other
         process = self if self._process() >= other._process() else other
         if process is not further:
-            address = {"generation": process.generation, "host": process.host, "port": process.port}
-            further = attrs.evolve(further, **address)
+            generation, host, port = process._process()
+            further = attrs.evolve(further, generation=generation, host=host, port=port)
         level = max(self.removal, other.removal)
         return further if further.removal == level else further.at_removal(level)
 
