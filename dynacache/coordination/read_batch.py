@@ -130,8 +130,7 @@ class ReadBatch:
 
     def _take(self, items: list[FastItem | ReadOperation], answers: list[Any]) -> None:
         shared = self.shared
-        sends, counters, missed = shared.effects.sends, shared.counters, shared.misses.latest.append
-        own, peer, now_ms = shared.node_id, self.target.node_id, shared.now_ms
+        sends, counters = shared.effects.sends, shared.counters
         for item, answer in zip(items, answers, strict=True):
             reply: Message
             if isinstance(item, ReadOperation):
@@ -143,7 +142,9 @@ class ReadBatch:
                 reply = (VALUE, rid, record[2] & PAYLOAD_RAW, record[offset:])
             elif answer is None and record is None:
                 counters.misses += 1
-                missed((key, now_ms, level, MissReason.NEVER_WRITTEN, own, peer))
+                shared.misses.latest.append(
+                    (key, shared.now_ms, level, MissReason.NEVER_WRITTEN, shared.node_id, self.target.node_id)
+                )
                 reply = (MISS, rid, MissReason.NEVER_WRITTEN)
             else:
                 counters.digest_mismatches += 1

@@ -90,6 +90,7 @@ class Routes:
     _epoch: int = attrs.field(init=False, default=-1)
     _warming: BitMap = attrs.field(init=False, factory=BitMap)
     _stale: BitMap = attrs.field(init=False, factory=BitMap)
+    _lacking: bool = attrs.field(init=False, default=False)
     _shared: dict[tuple[object, ...], Route] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -99,12 +100,8 @@ class Routes:
     def refresh(self) -> None:
         """Empty the table of routes if anything it rests on has changed."""
         copies = self.copies
-        if (copies.warming or self._warming) and copies.warming != self._warming:
-            self._forget(copies.warming ^ self._warming)
-            self._warming = BitMap(copies.warming)
-        if (copies.stale or self._stale) and copies.stale != self._stale:
-            self._forget(copies.stale ^ self._stale)
-            self._stale = BitMap(copies.stale)
+        if copies.warming or copies.stale or self._lacking:
+            self._follow_copies()
         if self._epoch != self.links.epoch:
             self._epoch = self.links.epoch
             self.table = [None] * self.placement.partition_count
@@ -122,9 +119,14 @@ class Routes:
             known = self.table[partition] = self._compute(partition)
         return known
 
-    def _forget(self, partitions: BitMap) -> None:
-        for partition in partitions:
-            self.table[partition] = None
+    def _follow_copies(self) -> None:
+        """Forget the routes of partitions whose copy has become complete, or is no longer."""
+        warming, stale = self.copies.warming, self.copies.stale
+        if warming != self._warming or stale != self._stale:
+            for partition in (warming ^ self._warming) | (stale ^ self._stale):
+                self.table[partition] = None
+            self._warming, self._stale = BitMap(warming), BitMap(stale)
+            self._lacking = bool(warming or stale)
 
     def _compute(self, partition: int) -> Route:
         placement = self.placement

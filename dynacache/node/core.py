@@ -76,7 +76,7 @@ _TICK_S = 0.05
 """Housekeeping (links, hints, clean-up, operation ids) runs at most this often."""
 
 _CLOCK_MOVED_MS = 50
-"""The wall clock is looked at when it is further than this from where the monotonic one says it should be."""
+"""When the wall clock has moved by more since the turn before, or back, it is held against the monotonic one."""
 
 _IDLE_TICK_S = 0.5
 """Housekeeping runs at least this often, when nothing is known to be due earlier."""
@@ -167,10 +167,9 @@ class Node:
         shared.turn_reply_bytes = 0
         shared.now_s = now.monotonic_s
         clock = shared.clock
-        shared.wall_ms = now.wall_ms
-        if abs(now.wall_ms - now.monotonic_s * 1000 - self.quarantine.watch.offset_ms) > _CLOCK_MOVED_MS:
-            self.quarantine.moved(now)
+        if not 0 <= now.wall_ms - shared.wall_ms < _CLOCK_MOVED_MS and self.quarantine.look(now):
             self._next_tick_s = now.monotonic_s
+        shared.wall_ms = now.wall_ms
         clock.tick(now.wall_ms if shared.clock_safe else 0)
         shared.now_ms = clock.last >> 16
         if shared.now_ms >= self.exchange.stale_due_ms:

@@ -40,6 +40,9 @@ from dynacache.wire.messages import CLOCK, CLOCKED
 
 __all__ = ["Quarantine", "is_dated_after"]
 
+_LOOKED_AT_MS = 50
+"""A move of the wall clock by more is judged at once, a smaller one with the next answers."""
+
 _CLEANSED_PER_TICK = 10_000
 """Records looked at in one slice, some 10 ms."""
 
@@ -74,14 +77,20 @@ class Quarantine:
     """The partition that is looked at next, while traces of a wrong clock are removed."""
     _told: set[NodeId] = attrs.field(factory=set)
 
-    def moved(self, now: Instant) -> None:
-        """The wall clock is not where it should be by the monotonic one: ask everybody, if it is far off."""
-        if self.watch.moved(now):
+    def look(self, now: Instant) -> bool:
+        """Hold the wall clock against the monotonic one, before anything is dated by it; True when it jumped: then
+        everybody is to be asked at once."""
+        before = self.watch.offset_ms
+        jumped = self.watch.moved(now)
+        if jumped:
             self.shared.note("clock.moved", "warning", wall_ms=now.wall_ms)
-        self._judge(now)
+        if jumped or abs(self.watch.offset_ms - before) > _LOOKED_AT_MS:
+            self._judge(now)
+        return jumped
 
     def tick(self, now: Instant) -> None:
         """Ask, judge, and go on with cleaning up."""
+        self.look(now)
         linked = self._linked()
         questions = self.watch.questions(now, linked)
         for node_id, sequence in questions:
