@@ -212,7 +212,8 @@ class ClientProtocol:
         asks = now_s >= self._ask_s
         if asks:
             self._ask_s = now_s + _ASK_TIME_S
-        return pack_message((STAMP, 0, int(now_s * 1000 + (self._node_ahead_ms or 0.0)), asks))
+        stamp: bytes = pack_message((STAMP, 0, int(now_s * 1000 + (self._node_ahead_ms or 0.0)), asks))
+        return stamp
 
     def _compact(self) -> None:
         pending = self._pending
