@@ -175,7 +175,7 @@ BUGS = (
     Bug(
         "quorum counts a fallback as home", "I9",
         "at strict_quorum the answer of a fallback counts like that of the owner it stands in for",
-        (Patch(routes, "_needed", _sloppy_needed), Patch(WriteGroup, "start", _sloppy_start)), _two_sides,
+        (Patch(routes._Reachable, "needed", _sloppy_needed), Patch(WriteGroup, "start", _sloppy_start)), _two_sides,
     ),
     Bug(
         "hints are never replayed", "I2",
