@@ -82,8 +82,8 @@ def _rounds(rounds: int, *, then: bool = True) -> Scenario:
     for number in range(rounds):
         begin_s = 1.0 + 20.0 * number
         hidden = list(owners[: 1 + number % 2])
-        script.part(begin_s, begin_s + 8.0, [owners[0]])
-        script.hide(begin_s, begin_s + 8.0, 0, hidden)
+        script.part(begin_s, begin_s + 5.0, [owners[0]])
+        script.hide(begin_s, begin_s + 5.0, 0, hidden)
         script.set(begin_s + 1.0, client=0)
         script.set(begin_s + 1.5, client=1, level=1)
         if then:
