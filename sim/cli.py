@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dynacache.errors import DynacacheError, InvalidOption
 
+from .explain import register as register_explain
 from .faults.schedule import to_json
 from .many import Summary, Tally, run_many
 from .options import Options
@@ -43,6 +44,7 @@ app = cyclopts.App(
 )
 register(app)
 register_planted(app)
+register_explain(app)
 
 
 @cyclopts.Parameter(name="*")

@@ -1,10 +1,10 @@
-"""The commands about bugs: ``planted`` shows that every judge can see, ``explain`` tells why a seed failed.
+"""The command `planted`: every judge can see.
 
 What: ``planted`` runs each planted bug's directed scenario and hunts it in random seeds, on all cores, and prints a
-table. ``explain`` runs a seed, shrinks what it shows, and prints the schedule that is left and the story of the key.
+table.
 
 Invariant: exit code 0 when every bug was caught by its own scenario (a bug that no seed showed is marked, not failed),
-else 1; ``explain`` exits as one seed does.
+else 1.
 """
 
 import json
@@ -19,21 +19,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ..faults.schedule import to_json
-from ..run import draw_scenario
-from ..shrink import RUN_LIMIT, shrink
-from ..timeline import story
 from .catalogue import BUGS, Caught, hunt
 
-__all__ = ["Output", "explain", "planted", "register"]
+__all__ = ["Output", "planted", "register"]
 
 Output = Literal["table", "json"]
 
 
 def register(app: cyclopts.App) -> None:
-    """Add the commands to the simulator's command line."""
+    """Add the command to the simulator's command line."""
     app.command(planted)
-    app.command(explain)
 
 
 def planted(
@@ -60,31 +55,6 @@ def planted(
     if output == "table":
         _say(f"{len(found)} planted bugs: {len(found) - missed} caught as directed, {rare} rare in random seeds")
     return 1 if missed else 0
-
-
-def explain(
-    *,
-    seed: Annotated[int, cyclopts.Parameter(help="A seed that was violated.")],
-    limit: Annotated[int, cyclopts.Parameter(help="Runs that shrinking may take.")] = RUN_LIMIT,
-    output: Output = "table",
-) -> int:
-    """Shrink a seed's violation, and tell the story of the key."""
-    shrunk = shrink(draw_scenario(seed), limit=limit)
-    if shrunk is None:
-        _say("{}" if output == "json" else f"seed {seed} violates nothing")
-        return 0
-    evidence = shrunk.result.evidence
-    assert evidence is not None, "shrinking keeps the evidence"
-    told = story(evidence, shrunk.violation)
-    schedule = to_json(shrunk.scenario.faults)
-    if output == "json":
-        kept = [operation.number for operation in shrunk.scenario.operations]
-        _say(json.dumps({"seed": seed, "runs": shrunk.runs, "faults": schedule, "operations": kept, "story": told}))
-    else:
-        _say(told)
-        _say(f"faults: {schedule}")
-        _say(f"seed {seed}: {len(shrunk.scenario.operations)} operations left after {shrunk.runs} runs")
-    return 1
 
 
 def _hunted(work: list[tuple[str, int, int]], jobs: int) -> Iterator[Caught]:

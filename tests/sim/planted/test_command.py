@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from sim.planted.command import explain, planted
+from sim.planted.command import planted
 
 
 def test_a_bug_is_hunted_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,8 +18,3 @@ def test_a_bug_is_hunted_and_reported(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_name_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="no such bug"):
         planted(only=("no such bug",))
-
-
-def test_a_seed_that_holds_needs_no_explanation(capsys: pytest.CaptureFixture[str]) -> None:
-    assert explain(seed=11) == 0
-    assert "violates nothing" in capsys.readouterr().out
