@@ -125,6 +125,12 @@ def _engine_class(observer: Observer) -> type[Engine]:
             observer.changed("", key, left, StoreCause.EXPIRE)
             return left
 
+        def _merge_expired(self, shard: int, key: bytes, held: bytes, incoming: bytes, now_ms: int) -> bytes | None:
+            left = Engine._merge_expired(self, shard, key, held, incoming, now_ms)
+            if left is None:
+                observer.changed("", key, None, StoreCause.EXPIRE)
+            return left
+
         def _evict(self, spared: bytes | None) -> bool:
             outer, observer.cause = observer.cause, StoreCause.EVICT
             try:
@@ -163,6 +169,13 @@ def _hints_class(observer: Observer) -> type[HintStore]:
                 cause = StoreCause.PUT if record[0] & packed.OWN_BASE else StoreCause.MERGE
                 observer.changed(HINT + target, key, hint.record, cause)
             return taken
+
+        def refresh(self, key: bytes, record: bytes) -> None:
+            HintStore.refresh(self, key, record)
+            for target, hints in self._by_target.items():
+                hint = hints.get(key)
+                if hint is not None:
+                    observer.changed(HINT + target, key, hint.record, StoreCause.MERGE)
 
         def remove(self, target: str, key: bytes) -> None:
             HintStore.remove(self, target, key)
