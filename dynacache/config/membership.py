@@ -123,6 +123,10 @@ class MembershipConfig:
     answers_limit: int = 5
     """Stale claims answered in one gossip interval; the rest wait for a later claim or a full exchange."""
 
+    last_calls_limit: int = 5
+    """Members about whom is asked once more before they are held dead, in one gossip interval; more of them, as after
+    a split, are held dead without."""
+
     announce_limit: int = 16
     """Members that are told of our stop or leave at once; the others hear it as a rumour."""
 

@@ -39,6 +39,11 @@ class Outbox:
     is_silenced: bool = False
     _effects: list[Effect] = attrs.field(factory=list)
 
+    @property
+    def room_bytes(self) -> int:
+        """How many bytes of encoded messages fit into one packet."""
+        return self._codec.room_bytes
+
     def begin(self, now_s: float, wall_ms: int) -> None:
         """Start a call at these clock readings."""
         self.now_s = now_s

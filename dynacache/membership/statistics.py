@@ -38,10 +38,14 @@ class Counters:
     relays_refused: int = 0
     suspicions: int = 0
     confirmations: int = 0
+    last_calls: int = 0
+    last_calls_omitted: int = 0
     deaths_declared: int = 0
     refutations: int = 0
     stale_claims_answered: int = 0
     stale_claims_unanswered: int = 0
+    corrections: int = 0
+    reminders: int = 0
     accusations_pending_dropped: int = 0
     members_refused: int = 0
     exchanges: int = 0

@@ -174,6 +174,7 @@ class Swim:
             self._outbox.note(kind, f"{address[0]}:{address[1]}", packet.value)
             return self._end()
         counters.messages_skipped += packet.skipped
+        self._evidence.outdated.clear()
         for message in packet.messages:
             if type(message) is Claim:
                 self._evidence.take(message, address)
@@ -204,7 +205,9 @@ class Swim:
     def tick(self, now_s: float, wall_ms: int) -> list[Effect]:
         """Do everything that is due."""
         self._begin(now_s, wall_ms)
-        self._evidence.bury_due()
+        called = self._evidence.bury_due()
+        if called:
+            self._prober.last_call(called)
         for node_id in self._roster.forget_due(now_s):
             self._outbox.note(NoteKind.MEMBER_FORGOTTEN, node_id)
         if self._roster.own.is_live:
