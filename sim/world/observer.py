@@ -20,12 +20,9 @@ from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import Engine
 from dynacache.versioning import packed
 
-from ..history import StoreCause, StoreEvent
+from ..history import HINT, StoreCause, StoreEvent
 
-__all__ = ["HINT", "Observer", "Stamp", "observe"]
-
-HINT = "hint:"
-"""A hint's place is this and its target; the place of an owner's record is the empty string."""
+__all__ = ["Observer", "Stamp", "observe"]
 
 Stamp = Callable[[], tuple[int, float]]
 """Takes the next sequence number; returns it and the virtual second."""
@@ -82,7 +79,9 @@ def observe(node_id: str, node: Node, stamp: Stamp, emit: Callable[[StoreEvent],
 
 
 def _engine_class(observer: Observer) -> type[Engine]:
-    class ObservedEngine(Engine):
+    """Return an engine that tells what comes to it, built on one that tells what leaves it."""
+
+    class ObservedEngine(_leaving_class(observer)):  # type: ignore[misc]
         __slots__ = ()
 
         def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
@@ -115,6 +114,13 @@ def _engine_class(observer: Observer) -> type[Engine]:
         def _put_tombstone(self, shard: int, key: bytes, record: bytes) -> None:
             Engine._put_tombstone(self, shard, key, record)
             observer.changed("", key, record, observer.cause)
+
+    return ObservedEngine
+
+
+def _leaving_class(observer: Observer) -> type[Engine]:
+    class Leaving(Engine):
+        __slots__ = ()
 
         def _expire(self, shard: int, key: bytes, record: bytes, now_ms: int, scheduled: bool = True) -> bytes | None:
             outer, observer.cause = observer.cause, StoreCause.EXPIRE
@@ -155,7 +161,7 @@ def _engine_class(observer: Observer) -> type[Engine]:
             if observer.cause is StoreCause.REAP:
                 observer.changed("", key, None, StoreCause.REAP)
 
-    return ObservedEngine
+    return Leaving
 
 
 def _hints_class(observer: Observer) -> type[HintStore]:

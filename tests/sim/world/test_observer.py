@@ -10,10 +10,10 @@ from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import Engine
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
-from sim.history import StoreCause, StoreEvent
+from sim.history import HINT, StoreCause, StoreEvent
 from sim.ledger import Ledger
 from sim.run import run
-from sim.world.observer import HINT, observe
+from sim.world.observer import observe
 
 KEY = b"k"
 NOW_MS = 1_700_000_000_000
