@@ -203,11 +203,11 @@ class GossipWorld:
     def _perform(self, node: GossipNode, effects: list[Effect]) -> None:
         """Carry out what a core asks for, and wake it when it wants."""
         for effect in effects:
-            if isinstance(effect, SendDatagram):
+            if type(effect) is SendDatagram:
                 self._send_datagram(node, effect.address, effect.payload)
-            elif isinstance(effect, SendStream):
+            elif type(effect) is SendStream:
                 self._send_stream(node, effect)
-            elif isinstance(effect, MemberChanged):
+            elif type(effect) is MemberChanged:
                 self._note_change(node, effect)
         wanted_s = node.swim.next_deadline()
         if wanted_s < node.wake_s:

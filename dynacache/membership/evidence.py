@@ -74,8 +74,11 @@ class Evidence:
         """Apply a claim heard in a datagram from `origin`."""
         member = claim.member
         known = self._roster.get(member.node_id)
-        if member is known and member.state is NodeState.ALIVE:
-            return  # by far the most frequent case: claims are remembered, so what is known is the same object
+        if member is known:
+            # By far the most frequent case: records are remembered, so what is known is the same object.
+            if member.state is NodeState.SUSPECT:
+                self._confirm(known, claim.source)
+            return
         if member.node_id == self._roster.own.node_id:
             self._about_self(member, origin)
             return

@@ -49,6 +49,7 @@ __all__ = [
     "exchange_payload",
     "read_claim",
     "read_message",
+    "read_messages",
     "read_stream",
 ]
 
@@ -63,6 +64,7 @@ PULL: Final = 7
 SEQUENCE_LIMIT: Final = 2**32
 CLUSTER_ID_LIMIT_BYTES: Final = 64
 _CLAIM_FIELDS: Final = 12
+_CLAIM_LENGTH: Final = 1 + _CLAIM_FIELDS
 _CLAIMS_REMEMBERED: Final = 4_096
 _STATES: Final = {int(state): state for state in NodeState}
 
@@ -157,6 +159,19 @@ def read_message(fields: object) -> Message | None:
     return None if reader is None else reader(fields[1:])
 
 
+def read_messages(lists: list[object]) -> tuple[list[Message], int]:
+    """The messages in these lists of a datagram, and how many of the lists were none."""
+    messages: list[Message] = []
+    for fields in lists:
+        if type(fields) is list and len(fields) == _CLAIM_LENGTH and fields[0] == CLAIM and type(fields[0]) is int:
+            message: Message | None = read_claim(fields[1:])  # most of what is sent while there is news
+        else:
+            message = read_message(fields)
+        if message is not None:
+            messages.append(message)
+    return messages, len(lists) - len(messages)
+
+
 def exchange_payload(cluster_id: bytes, table: Iterable[tuple[Member, str]], *, is_answer: bool) -> list[object]:
     """PUSH or PULL with every member of `table` and the source of what is said about it."""
     return [PULL if is_answer else PUSH, cluster_id, [claim_fields(member, source) for member, source in table]]
@@ -208,13 +223,31 @@ def _claim_of(
     if known_state is None or stopped not in (0, 1) or not 1 <= len(source) <= 64:
         return None
     try:
-        member = Member(
-            node_id, host, port, generation, incarnation, known_state, stopped == 1, zone, weight, oldest, newest
+        member = _member_of(
+            known_state, node_id, generation, incarnation, host, port, stopped == 1, zone, weight, oldest, newest
         )
         source.encode()
     except ValueError:
         return None
     return Claim(member, source)
+
+
+@functools.lru_cache(maxsize=_CLAIMS_REMEMBERED, typed=True)
+def _member_of(
+    state: NodeState,
+    node_id: str,
+    generation: int,
+    incarnation: int,
+    host: str,
+    port: int,
+    stopped: bool,
+    zone: str,
+    weight: int,
+    oldest: int,
+    newest: int,
+) -> Member:
+    """The record in these fields, the same object whoever says it, so that most comparisons end at identity."""
+    return Member(node_id, host, port, generation, incarnation, state, stopped, zone, weight, oldest, newest)
 
 
 def _is_sequence(value: object) -> bool:

@@ -38,6 +38,8 @@ class Outbox:
     wall_ms: int = 0
     is_silenced: bool = False
     _effects: list[Effect] = attrs.field(factory=list)
+    _sends_of: tuple[int, int] = (-1, 0)
+    """Live members, and how often a rumour is sent among so many."""
 
     @property
     def room_bytes(self) -> int:
@@ -101,7 +103,11 @@ class Outbox:
             self._effects.append(NameConflict(winner))
 
     def _sends_limit(self) -> int:
-        return sends_limit(self._roster.live_count, self._config.rumour_sends_minimum, self._config.rumour_sends_factor)
+        members = self._roster.live_count
+        if self._sends_of[0] != members:
+            config = self._config
+            self._sends_of = members, sends_limit(members, config.rumour_sends_minimum, config.rumour_sends_factor)
+        return self._sends_of[1]
 
     def _send_packet(self, address: Address, messages: list[bytes]) -> None:
         if self.is_silenced:

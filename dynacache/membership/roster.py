@@ -38,6 +38,8 @@ class Roster:
     own: Member
     live_count: int = 0
     ring_ids: frozenset[str] = frozenset()
+    get: Callable[[str], Member | None] = attrs.field(init=False, repr=False, eq=False)
+    """The record of that node, if it is known; the table's own look-up, since everything begins with it."""
     _members: dict[str, Member] = attrs.field(factory=dict)
     _by_address: dict[Address, str] = attrs.field(factory=dict)
     _contacts: list[str] = attrs.field(factory=list)
@@ -46,6 +48,7 @@ class Roster:
     _to_forget: deque[tuple[float, str]] = attrs.field(factory=deque)
 
     def __attrs_post_init__(self) -> None:
+        self.get = self._members.get
         self._members[self.own.node_id] = self.own
         self._by_address[self.own.address] = self.own.node_id
         self.live_count = 1 if self.own.is_live else 0
@@ -65,10 +68,6 @@ class Roster:
     def contacts_count(self) -> int:
         """How many members gossip may go to."""
         return len(self._contacts)
-
-    def get(self, node_id: str) -> Member | None:
-        """The record of that node, if it is known."""
-        return self._members.get(node_id)
 
     def at(self, address: Address) -> Member | None:
         """The record of the node that listens there, if it is known."""

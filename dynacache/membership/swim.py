@@ -78,6 +78,8 @@ class Swim:
     _exchange: TableExchange
     _next_gossip_at_s: float
     _has_started: bool
+    _deadline_s: float | None
+    """The next deadline, once computed after a call; None until somebody asks."""
 
     def __init__(
         self,
@@ -115,6 +117,7 @@ class Swim:
         self._exchange = TableExchange(config, cluster_id, random_source, self._roster, self._outbox, self._evidence)
         self._next_gossip_at_s = 0.0
         self._has_started = False
+        self._deadline_s = None
         self._outbox.spread(self_member, own_id)
 
     @property
@@ -221,12 +224,10 @@ class Swim:
         name."""
         if not self._has_started:
             return -math.inf
-        if self._outbox.is_silenced:
-            return math.inf
-        deadline_s = min(self._evidence.next_deadline_s(), self._roster.next_forget_s())
-        if self._roster.own.is_live:
-            deadline_s = min(deadline_s, self._prober.next_deadline_s(), self._exchange.next_deadline_s())
-        return min(deadline_s, self._next_gossip_at_s) if len(self._outbox.rumours) else deadline_s
+        deadline_s = self._deadline_s
+        if deadline_s is None:
+            self._deadline_s = deadline_s = self._computed_deadline_s()
+        return deadline_s
 
     def stop(self, now_s: float, wall_ms: int) -> list[Effect]:
         """Announce that this node stops and keeps its place; others treat it as down at once. Keep ticking until
@@ -265,12 +266,21 @@ class Swim:
             self._next_gossip_at_s = now_s
             return
         late_s = now_s - self.next_deadline()
+        self._deadline_s = None
         if late_s > self._config.lag_alarm_s:
             self._outbox.counters.pauses += 1
             self._outbox.note(NoteKind.PAUSED, self._roster.own.node_id, f"{late_s:.3f} s late")
             self._health.note_loop_lag(late_s)
             self._evidence.hold_verdicts_until_s = now_s + self._config.probe_period_s
             self._prober.excuse_pause()
+
+    def _computed_deadline_s(self) -> float:
+        if self._outbox.is_silenced:
+            return math.inf
+        deadline_s = min(self._evidence.next_deadline_s(), self._roster.next_forget_s())
+        if self._roster.own.is_live:
+            deadline_s = min(deadline_s, self._prober.next_deadline_s(), self._exchange.next_deadline_s())
+        return min(deadline_s, self._next_gossip_at_s) if len(self._outbox.rumours) else deadline_s
 
     def _end(self) -> list[Effect]:
         # Gossip that became necessary in this call is due now, not since the last round: it must not look like a pause.
