@@ -27,6 +27,7 @@ from .many import Summary, Tally, run_many
 from .options import Options
 from .planted.command import register as register_planted
 from .run import Result, draw_scenario, run
+from .speed import register as register_speed
 from .studies import register
 
 __all__ = ["Fixed", "Output", "app", "main", "many", "one"]
@@ -45,6 +46,7 @@ app = cyclopts.App(
 register(app)
 register_planted(app)
 register_explain(app)
+register_speed(app)
 
 
 @cyclopts.Parameter(name="*")
