@@ -64,6 +64,7 @@ def membership(
     nodes: Annotated[list[int] | None, Parameter(help="Cluster sizes; left out, 10, 100 and 1,000.")] = None,
     seed: Annotated[int, Parameter(help="Of the first life; each further one has the next.")] = 1,
     lives: Annotated[int, Parameter(help="Lives of each size; 0 takes more of them for small clusters.")] = 0,
+    plain: Annotated[bool, Parameter(help="Without Lifeguard and last calls, to compare.")] = False,
     output: _Output = "table",
 ) -> int:
     """Measure the membership protocol alone: detection, false accusations, load, joining."""
@@ -78,6 +79,7 @@ def membership(
                     membership_scale.measure(
                         size,
                         seed + number,
+                        membership_scale.PLAIN if plain else None,
                         tell=lambda phase, size=size: status.update(f"{size} nodes: {phase}"),  # type: ignore[misc]
                     )
                     for number in range(lives or membership_scale.repeats(size))
@@ -218,16 +220,20 @@ def _membership(rows: list[dict[str, Any]]) -> list[list[object]]:
         ("join known to all, p50 / most", lambda row: f"{row['join_p50_s']:.1f} / {row['join_max_s']:.1f} s"),
         ("crashes", lambda row: row["crashes"]),
         ("first suspicion p50 / p99", lambda row: f"{row['suspected_p50_s']:.1f} / {row['suspected_p99_s']:.1f} s"),
+        ("dead in a first view p50 / p99", lambda row: f"{row['dead_p50_s']:.1f} / {row['dead_p99_s']:.1f} s"),
         ("dead in all views p50 / p99", lambda row: f"{row['buried_p50_s']:.1f} / {row['buried_p99_s']:.1f} s"),
         ("crashes not known to all in the end", lambda row: row["unburied"]),
     ]
     for name, field in (("at rest", "quiet"), ("while nodes crash", "crashing"), ("10 % slow, 1 % loss", "slow")):
         lines += [
             (f"datagrams a node and second, {name}", lambda row, field=field: f"{row[field]['datagrams']:.1f}"),
-            (f"bytes of them, {name}", lambda row, field=field: f"{row[field]['datagram_bytes']:.0f}"),
+            (f"  probes and answers / rumours alone, {name}", lambda row, field=field: _datagrams(row[field])),
+            (f"bytes of probes / of rumours, {name}", lambda row, field=field: _bytes(row[field])),
             (f"bytes of full exchanges, {name}", lambda row, field=field: f"{row[field]['exchange_bytes']:.0f}"),
         ]
     lines += [
+        ("datagrams a node for one crash, beyond rest", lambda row: f"{row['datagrams_per_crash']:.1f}"),
+        ("datagrams a node for one hold-up, beyond rest", lambda row: f"{row['datagrams_per_holdup']:.1f}"),
         ("false deaths without faults", lambda row: row["false_deaths_fair"]),
         ("false deaths, healthy / slow nodes", lambda row: _pair(row, "false_deaths")),
         ("false suspicions, healthy / slow nodes", lambda row: _pair(row, "false_suspicions")),
@@ -236,6 +242,14 @@ def _membership(rows: list[dict[str, Any]]) -> list[list[object]]:
         ("real s, all lives", lambda row: f"{row['real_s']:.1f}"),
     ]
     return [[name, *(cell(row) for row in rows)] for name, cell in lines]
+
+
+def _datagrams(load: dict[str, float]) -> str:
+    return f"{load['datagrams'] - load['gossip']:.1f} / {load['gossip']:.1f}"
+
+
+def _bytes(load: dict[str, float]) -> str:
+    return f"{load['datagram_bytes'] - load['rumour_bytes']:.0f} / {load['rumour_bytes']:.0f}"
 
 
 def _pair(row: dict[str, Any], name: str) -> str:

@@ -21,7 +21,7 @@ Invariant: the life held for a node never goes down (I3.1); only the node itself
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
@@ -58,7 +58,7 @@ class Evidence:
     suspicions: SuspicionTable
     hold_verdicts_until_s: float = -math.inf
     outdated: dict[str, None] = attrs.field(factory=dict)
-    """Members that the packet at hand suspects on old knowledge; whoever begins a packet clears it."""
+    """Members that the datagram at hand suspects on old knowledge."""
     _pending: dict[str, Claim] = attrs.field(factory=dict)
     _answers: Budget = attrs.field(init=False)
 
@@ -70,15 +70,27 @@ class Evidence:
         """Accusations kept about members that are not known."""
         return len(self._pending)
 
+    def take_all(self, messages: Sequence[object], origin: Address) -> None:
+        """Apply the claims among the messages of a datagram from `origin`, in their order."""
+        self.outdated.clear()
+        get = self._roster.get
+        has_accused = self.suspicions.has_accused
+        for claim in messages:
+            if type(claim) is not Claim:
+                continue
+            member = claim.member
+            # By far the most frequent case, first: what is known already. Records are remembered, so it is the same
+            # object; and whoever confirms a suspicion has mostly been heard.
+            if member is get(member.node_id) and (
+                member.state is not NodeState.SUSPECT or has_accused(member.node_id, claim.source)
+            ):
+                continue
+            self.take(claim, origin)
+
     def take(self, claim: Claim, origin: Address | None) -> None:
         """Apply a claim heard in a datagram from `origin`."""
         member = claim.member
         known = self._roster.get(member.node_id)
-        if member is known:
-            # By far the most frequent case: records are remembered, so what is known is the same object.
-            if member.state is NodeState.SUSPECT:
-                self._confirm(known, claim.source)
-            return
         if member.node_id == self._roster.own.node_id:
             self._about_self(member, origin)
             return
@@ -181,7 +193,8 @@ class Evidence:
 
     def next_deadline_s(self) -> float:
         """When `bury_due` has something to do."""
-        return max(self.suspicions.next_deadline_s(), self.hold_verdicts_until_s)
+        due_s = self.suspicions.next_deadline_s()
+        return max(self.hold_verdicts_until_s, due_s)
 
     def _adopt(self, claim: Claim, known: Member | None) -> None:
         member = claim.member
@@ -197,7 +210,7 @@ class Evidence:
                 self._on_live(member.node_id)
         elif known.address != member.address and member.state is NodeState.ALIVE:
             self._answer(member, known.address)
-        if known is None or member.without_incarnation != known.without_incarnation:
+        if known is None or member.state is not known.state or member.without_incarnation != known.without_incarnation:
             self._outbox.member_changed(member, None if known is None else known.state)
 
     def _confirm(self, known: Member, source: str) -> None:

@@ -65,7 +65,7 @@ SEQUENCE_LIMIT: Final = 2**32
 CLUSTER_ID_LIMIT_BYTES: Final = 64
 _CLAIM_FIELDS: Final = 12
 _CLAIM_LENGTH: Final = 1 + _CLAIM_FIELDS
-_CLAIMS_REMEMBERED: Final = 4_096
+_CLAIMS_REMEMBERED: Final = 8_192
 _STATES: Final = {int(state): state for state in NodeState}
 
 
@@ -143,11 +143,25 @@ def read_claim(fields: object) -> Claim | None:
     """The claim in these fields (without the kind), or None if they are none."""
     if type(fields) is not list or len(fields) < _CLAIM_FIELDS:
         return None
+    key = tuple(fields) if len(fields) == _CLAIM_FIELDS else tuple(fields[:_CLAIM_FIELDS])
     try:
-        return _claim_of(*fields) if len(fields) == _CLAIM_FIELDS else _claim_of(*fields[:_CLAIM_FIELDS])
+        claim = _claims.get(key)
     except TypeError:
-        # A field that is a list or a map cannot be looked up, and is no claim.
+        return None  # a field that is a list or a map cannot be looked up, and is no claim
+    state, _, generation, incarnation, _, port, _, stopped, _, weight, oldest, newest = key
+    # Equal keys may still differ in the types of numbers: True and 1.0 equal 1, and are refused all the same.
+    if not (
+        type(state) is type(generation) is type(incarnation) is type(port) is int
+        and type(stopped) is type(weight) is type(oldest) is type(newest) is int
+    ):
         return None
+    if claim is None:
+        claim = _claim_of(*key)
+        if claim is not None:
+            if len(_claims) >= _CLAIMS_REMEMBERED:
+                _claims.clear()
+            _claims[key] = claim
+    return claim
 
 
 def read_message(fields: object) -> Message | None:
@@ -201,7 +215,11 @@ def _read_exchange(payload: Sequence[object], members_limit: int) -> Exchange | 
     return Exchange(cluster_id, good, kind == PULL, len(claims) - len(good))
 
 
-@functools.lru_cache(maxsize=_CLAIMS_REMEMBERED, typed=True)
+_claims: Final[dict[tuple[object, ...], Claim]] = {}
+"""Claims by their fields: whole tables, and rumours, repeat the same ones over and over. What is found here depends on
+nothing but the key, so it is no state. At the limit it is emptied."""
+
+
 def _claim_of(
     state: object,
     node_id: str,
@@ -216,7 +234,7 @@ def _claim_of(
     oldest: int,
     newest: int,
 ) -> Claim | None:
-    """The claim in fields of any type. It is remembered, since whole tables repeat the same claims over and over."""
+    """The claim in fields of any type."""
     if type(state) is not int or type(source) is not str or type(stopped) is not int:
         return None
     known_state = _STATES.get(state)

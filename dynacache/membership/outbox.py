@@ -63,6 +63,7 @@ class Outbox:
             return
         room_bytes = self._codec.room_bytes - sum(map(len, messages))
         rumours = self.rumours.take(room_bytes, self._sends_limit(), MESSAGES_LIMIT - len(messages))
+        self.counters.rumour_bytes_sent += sum(map(len, rumours))
         self._send_packet(address, [*messages, *rumours])
 
     def tell(self, address: Address, message: bytes) -> None:
@@ -73,7 +74,11 @@ class Outbox:
         """One packet of rumours alone; False if there is none to tell."""
         rumours = self.rumours.take(self._codec.room_bytes, self._sends_limit(), MESSAGES_LIMIT)
         if rumours:
+            counters = self.counters
+            before = counters.bytes_sent
             self._send_packet(address, rumours)
+            counters.gossip_sent += 1
+            counters.rumour_bytes_sent += counters.bytes_sent - before
         return bool(rumours)
 
     def stream(self, node_id: str | None, address: Address | None, payload: list[object]) -> None:

@@ -47,6 +47,11 @@ class RumourQueue:
     def __contains__(self, node_id: str) -> bool:
         return node_id in self._level_of
 
+    @property
+    def is_waiting(self) -> bool:
+        """True while there is anything to tell."""
+        return bool(self._level_of)
+
     def add(self, node_id: str, encoded: bytes, *, sent: int = 0) -> None:
         """Queue a claim about `node_id`, in place of any older one; `sent` counts as sends it has already had."""
         assert sent >= 0

@@ -23,6 +23,10 @@ class Counters:
     datagrams_sent: int = 0
     datagrams_received: int = 0
     bytes_sent: int = 0
+    gossip_sent: int = 0
+    """Datagrams with rumours alone, among `datagrams_sent`."""
+    rumour_bytes_sent: int = 0
+    """Those datagrams, and the rumours that rode on others, among `bytes_sent`."""
     bytes_received: int = 0
     streams_sent: int = 0
     streams_received: int = 0

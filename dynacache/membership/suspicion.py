@@ -93,6 +93,11 @@ class SuspicionTable:
         self._push(node_id)
         return True
 
+    def has_accused(self, node_id: str, source: str) -> bool:
+        """True if `source` is among the accusers of a running suspicion."""
+        suspicion = self._by_id.get(node_id)
+        return suspicion is not None and source in suspicion.accusers
+
     def cancel(self, node_id: str) -> None:
         """The suspicion is over, whatever its end."""
         self._by_id.pop(node_id, None)

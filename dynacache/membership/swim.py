@@ -177,10 +177,7 @@ class Swim:
             self._outbox.note(kind, f"{address[0]}:{address[1]}", packet.value)
             return self._end()
         counters.messages_skipped += packet.skipped
-        self._evidence.outdated.clear()
-        for message in packet.messages:
-            if type(message) is Claim:
-                self._evidence.take(message, address)
+        self._evidence.take_all(packet.messages, address)
         if packet.sender_id != self._roster.own.node_id:
             for message in packet.messages:
                 if type(message) is not Claim:
@@ -275,12 +272,17 @@ class Swim:
             self._prober.excuse_pause()
 
     def _computed_deadline_s(self) -> float:
-        if self._outbox.is_silenced:
+        outbox, roster = self._outbox, self._roster
+        if outbox.is_silenced:
             return math.inf
-        deadline_s = min(self._evidence.next_deadline_s(), self._roster.next_forget_s())
-        if self._roster.own.is_live:
-            deadline_s = min(deadline_s, self._prober.next_deadline_s(), self._exchange.next_deadline_s())
-        return min(deadline_s, self._next_gossip_at_s) if len(self._outbox.rumours) else deadline_s
+        deadline_s = min(
+            self._evidence.next_deadline_s(),
+            roster.next_forget_s(),
+            self._next_gossip_at_s if outbox.rumours.is_waiting else math.inf,
+        )
+        if roster.own.is_live:
+            return min(deadline_s, self._prober.next_deadline_s(), self._exchange.next_deadline_s())
+        return deadline_s
 
     def _end(self) -> list[Effect]:
         # Gossip that became necessary in this call is due now, not since the last round: it must not look like a pause.
@@ -289,7 +291,7 @@ class Swim:
 
     def _gossip(self) -> None:
         now_s = self._outbox.now_s
-        if now_s < self._next_gossip_at_s or not len(self._outbox.rumours):
+        if now_s < self._next_gossip_at_s or not self._outbox.rumours.is_waiting:
             return
         targets = self._roster.draw(self._random, self._config.gossip_fanout, now_s)
         interval_s = self._config.gossip_interval_s

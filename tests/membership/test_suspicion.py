@@ -59,6 +59,15 @@ def test_cancelled_and_unknown_ones_never_run_out() -> None:
     assert suspicions.source_of("a", "x") is None
 
 
+def test_who_has_accused() -> None:
+    suspicions = table()
+    suspicions.start("a", "x", 0.0, 5)
+    assert suspicions.has_accused("a", "x")
+    assert not suspicions.has_accused("a", "y")
+    suspicions.cancel("a")
+    assert not suspicions.has_accused("a", "x")
+
+
 def test_our_own_word_is_preferred() -> None:
     suspicions = table()
     suspicions.start("a", "x", 0.0, 5)

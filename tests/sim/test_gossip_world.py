@@ -52,6 +52,18 @@ def test_a_settled_world_holds_everybody_alive() -> None:
     assert {member.state for node in world.nodes for member in node.swim.members()} == {NodeState.ALIVE}
 
 
+def test_rumours_are_counted_apart_from_probes() -> None:
+    world = settled(12)
+    world.run(5.0)
+    calm = world.counted()
+    assert (calm.gossip, calm.rumour_bytes) == (0, 0)
+    world.crash(world.nodes[7])
+    world.run(10.0)
+    later = world.counted().since(calm)
+    assert 0 < later.gossip < later.datagrams
+    assert 0 < later.rumour_bytes < later.datagram_bytes
+
+
 def test_the_same_seed_is_the_same_world() -> None:
     def traffic(seed: int) -> Traffic:
         world = joined(10, seed)
