@@ -135,7 +135,14 @@ def claim_fields(member: Member, source: str) -> list[object]:
 
 def encode_claim(member: Member, source: str) -> bytes:
     """A CLAIM as msgpack."""
-    encoded: bytes = msgpack.packb([CLAIM, *claim_fields(member, source)])
+    fields = claim_fields(member, source)
+    key = tuple(fields)
+    encoded = _encodings.get(key)
+    if encoded is None:
+        encoded = msgpack.packb([CLAIM, *fields])
+        if len(_encodings) >= _CLAIMS_REMEMBERED:
+            _encodings.clear()
+        _encodings[key] = encoded
     return encoded
 
 
@@ -215,6 +222,8 @@ def _read_exchange(payload: Sequence[object], members_limit: int) -> Exchange | 
     return Exchange(cluster_id, good, kind == PULL, len(claims) - len(good))
 
 
+_encodings: Final[dict[tuple[object, ...], bytes]] = {}
+"""Claims as bytes, by the same key: what is told on is mostly what was heard a moment ago."""
 _claims: Final[dict[tuple[object, ...], Claim]] = {}
 """Claims by their fields: whole tables, and rumours, repeat the same ones over and over. What is found here depends on
 nothing but the key, so it is no state. At the limit it is emptied."""
