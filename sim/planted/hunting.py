@@ -81,14 +81,20 @@ def catches(bug: Bug, result: Result) -> bool:
 
 
 def search(bug: Bug, first: int, count: int) -> Searched:
-    """Try seeds until one shows the bug; only the judge that must see it looks, and nothing is kept."""
+    """Try seeds until one shows the bug; only the judge that must see it looks, nothing is kept.
+
+    A seed that lacks what the bug needs is known not to show it and is not run.
+    """
     judge = CHECKERS[bug.invariant]
     broken = tried = 0
     with active(bug):
         for tried, seed in enumerate(range(first, first + count), 1):
             gc.disable()  # a run makes few cycles; they are collected between runs
             try:
-                result = run_scenario(draw_scenario(seed), judge=judge)
+                scenario = draw_scenario(seed)
+                if bug.needs is not None and not bug.needs(scenario):
+                    continue
+                result = run_scenario(scenario, judge=judge)
             except Exception:  # a bug may break what the simulator takes for granted, and that shows nothing
                 broken += 1
                 continue

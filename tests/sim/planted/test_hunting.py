@@ -11,6 +11,7 @@ from sim.evidence import Violation
 from sim.planted import hunting
 from sim.planted.catalogue import BUGS, directed
 from sim.planted.hunting import CHUNK_SEEDS, Caught, Chunk, Hunts, Searched, catches, search
+from sim.run import Result, Scenario, draw_scenario
 
 EASY, OTHER = BUGS["growth is not accounted"], BUGS["merge resolves"]
 
@@ -93,3 +94,21 @@ def test_a_row_says_what_it_took() -> None:
     assert Caught("a", "I1", False, 7, None).row == ("a", "I1", "missed", "rare: none in 7")
     assert Caught("a", "I1", True, 7, 107).row == ("a", "I1", "caught", "7")
     assert Caught("a", "I1", True, 0, None).found == "not tried"
+
+
+def test_a_seed_that_lacks_what_a_bug_needs_is_counted_and_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def runs(scenario: Scenario, **given: object) -> Result:
+        raise AssertionError("this seed was to be left out")
+
+    monkeypatch.setattr(hunting, "run_scenario", runs)
+    needy = attrs.evolve(EASY, needs=lambda scenario: False)
+    assert search(needy, 1, 3) == Searched(Chunk(EASY.name, 1, 3), False, 3)
+    assert search(EASY, 1, 3).broken == 3
+
+
+@pytest.mark.parametrize("name", [name for name, bug in BUGS.items() if bug.needs is not None])
+def test_what_a_bug_needs_is_in_its_own_scenario_and_in_some_seeds_alone(name: str) -> None:
+    needs = BUGS[name].needs
+    assert needs is not None
+    assert needs(BUGS[name].scenario())
+    assert {needs(draw_scenario(seed)) for seed in range(1, 30)} == {True, False}
