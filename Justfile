@@ -33,9 +33,10 @@ types:
 test *arguments:
     {{python}} -m pytest {{arguments}}
 
-# The simulator: 300 seeds over all cores; other arguments go to `python -m sim` (`just sim --seed 17`).
+# The simulator: 300 seeds over all cores, then its speed; other arguments go to `python -m sim` (`just sim --seed 17`).
 sim *arguments="run --seeds 300":
     {{python}} -m sim {{arguments}}
+    {{ if arguments == "run --seeds 300" { python + " -m sim speed" } else { "" } }}
 
 # A live cluster with a kill and a restart; arguments go to `dynacache demo`.
 demo *arguments:

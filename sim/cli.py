@@ -21,12 +21,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dynacache.errors import DynacacheError, InvalidOption
 
+from .explain import register as register_explain
 from .faults.schedule import to_json
 from .many import Summary, Tally, run_many
 from .options import Options
 from .planted.command import register as register_planted
 from .ring.command import register as register_model
 from .run import Result, draw_scenario, run
+from .speed import register as register_speed
 from .studies import register
 
 __all__ = ["Fixed", "Output", "app", "main", "many", "one"]
@@ -45,6 +47,8 @@ app = cyclopts.App(
 register(app)
 register_planted(app)
 register_model(app)
+register_explain(app)
+register_speed(app)
 
 
 @cyclopts.Parameter(name="*")

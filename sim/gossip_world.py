@@ -63,6 +63,10 @@ class Traffic:
 
     datagrams: int = 0
     datagram_bytes: int = 0
+    gossip: int = 0
+    """Those of the datagrams that carried rumours alone."""
+    rumour_bytes: int = 0
+    """Bytes of those, and of rumours that rode on probes and answers."""
     streams: int = 0
     """Pings over streams."""
     exchanges: int = 0
@@ -129,6 +133,15 @@ class GossipWorld:
     def at(self, at_s: float, function: Callable[..., object], *arguments: Any) -> None:
         """Call a function at a moment."""
         self._push(at_s, 0, function, arguments)
+
+    def counted(self) -> Traffic:
+        """Return the traffic so far; what was rumours is asked of the cores, which alone can tell."""
+        counters = [node.swim._outbox.counters for node in self.nodes]
+        return attrs.evolve(
+            self.traffic,
+            gossip=sum(each.gossip_sent for each in counters),
+            rumour_bytes=sum(each.rumour_bytes_sent for each in counters),
+        )
 
     def running(self) -> list[GossipNode]:
         """Return the nodes that run."""
@@ -203,11 +216,11 @@ class GossipWorld:
     def _perform(self, node: GossipNode, effects: list[Effect]) -> None:
         """Carry out what a core asks for, and wake it when it wants."""
         for effect in effects:
-            if isinstance(effect, SendDatagram):
+            if type(effect) is SendDatagram:
                 self._send_datagram(node, effect.address, effect.payload)
-            elif isinstance(effect, SendStream):
+            elif type(effect) is SendStream:
                 self._send_stream(node, effect)
-            elif isinstance(effect, MemberChanged):
+            elif type(effect) is MemberChanged:
                 self._note_change(node, effect)
         wanted_s = node.swim.next_deadline()
         if wanted_s < node.wake_s:

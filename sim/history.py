@@ -16,7 +16,10 @@ from typing import Any
 
 import attrs
 
-__all__ = ["OperationKind", "OperationRecord", "Outcome", "StoreCause", "StoreEvent"]
+__all__ = ["HINT", "OperationKind", "OperationRecord", "Outcome", "StoreCause", "StoreEvent"]
+
+HINT = "hint:"
+"""A hint's place is this and its target; the place of an owner's record is the empty string."""
 
 
 class OperationKind(enum.StrEnum):

@@ -22,7 +22,7 @@ from dynacache.versioning.layout import decode
 
 from .history import StoreCause, StoreEvent
 
-__all__ = ["Breach", "Change", "Ledger", "Mint", "Name", "covered", "is_counter", "is_spent"]
+__all__ = ["Breach", "Change", "Ledger", "Mint", "Name", "covered", "dots_of", "is_counter", "is_spent"]
 
 Name = tuple[bytes, Dot]
 """A dot of a key. Actors are unique in a cluster, but a base is not unique among the keys of a broken one."""
@@ -229,6 +229,11 @@ class Ledger:
 def covered(clock: Mapping[Actor, int], dot: Dot) -> bool:
     """Return whether a version vector includes a dot."""
     return clock.get(dot[0], 0) >= dot[1]
+
+
+def dots_of(record: bytes | None) -> tuple[Dot, ...]:
+    """Return the dots that live in a record."""
+    return () if record is None else tuple(decode(record).dots)
 
 
 def is_spent(version: Version) -> bool:

@@ -9,8 +9,11 @@ which one node in fifty crashes within the first ten; 45 in which one node in te
 is lost. A slow node is blocked again and again, 0.25 to 4 s each time with 1 to 4 s between, like a process that its
 collector or its host holds up.
 
-Detection is counted from the crash: the first view that holds the node SUSPECT, and the moment when the last running
-view holds it DEAD. A false death is one view that holds a running node DEAD, once for each time; suspicions likewise.
+Detection is counted from the crash: the first view that holds the node SUSPECT, the first that holds it DEAD, and the
+moment when the last running view does. A false death is one view that holds a running node DEAD, once for each time;
+suspicions likewise. An event is a crash, or one time that a slow node was held up.
+
+``PLAIN`` is the protocol without Lifeguard and without last calls: no local health, and suspicions of one length.
 
 Invariant: a pure function of nodes and seed.
 """
@@ -29,6 +32,7 @@ from .gossip_world import GossipNode, GossipWorld, Traffic
 __all__ = [
     "COLD_LIMIT",
     "CRASH_S",
+    "PLAIN",
     "QUIET_S",
     "SLOW_S",
     "Life",
@@ -44,6 +48,7 @@ COLD_LIMIT = 200
 QUIET_S = 30.0
 CRASH_S = 45.0
 SLOW_S = 45.0
+PLAIN = MembershipConfig(health_limit=1, suspicion_maximum_factor=1.0, suspicion_confirmations=0, last_calls_limit=0)
 _CRASHES_WITHIN_S = 10.0
 _NODES_PER_CRASH = 50
 _JOIN_LIMIT_S = 90.0
@@ -56,11 +61,14 @@ _FREE_S = (1.0, 4.0)
 
 @attrs.frozen
 class Load:
-    """What one node sends in one second, full exchanges of tables apart. Bytes of datagrams are those of the packet,
-    without 28 of IP and UDP."""
+    """What one node sends in one second: datagrams, the part of them that is rumours, and full exchanges of tables
+    apart. Bytes of datagrams are those of the packet, without 28 of IP and UDP."""
 
     datagrams: float
     datagram_bytes: float
+    gossip: float
+    """Datagrams of rumours alone; the others are probes and answers, on which rumours may ride."""
+    rumour_bytes: float
     exchanges: float
     exchange_bytes: float
 
@@ -68,8 +76,24 @@ class Load:
     def of(cls, traffic: Traffic, nodes: int, seconds: float) -> "Load":
         """Share traffic among nodes and seconds."""
         each = nodes * seconds
-        datagrams, sent_bytes = traffic.datagrams / each, traffic.datagram_bytes / each
-        return cls(datagrams, sent_bytes, traffic.exchanges / each, traffic.exchange_bytes / each)
+        return cls(
+            datagrams=traffic.datagrams / each,
+            datagram_bytes=traffic.datagram_bytes / each,
+            gossip=traffic.gossip / each,
+            rumour_bytes=traffic.rumour_bytes / each,
+            exchanges=traffic.exchanges / each,
+            exchange_bytes=traffic.exchange_bytes / each,
+        )
+
+    @property
+    def probes(self) -> float:
+        """Datagrams that are probes and answers."""
+        return self.datagrams - self.gossip
+
+    @property
+    def probe_bytes(self) -> float:
+        """Bytes of them, without the rumours that rode on them."""
+        return self.datagram_bytes - self.rumour_bytes
 
 
 @attrs.frozen
@@ -85,12 +109,16 @@ class Life:
     crashes: int
     suspected_s: tuple[float, ...]
     """For each crash that somebody suspected."""
+    dead_s: tuple[float, ...]
+    """For each crash that somebody held DEAD."""
     buried_s: tuple[float, ...]
     """For each crash that all views held DEAD in the end."""
     quiet: Load
     crashing: Load
     slow: Load
     slow_nodes: int
+    holdups: int
+    """How often one of them was held up."""
     false_suspicions_healthy: int
     false_suspicions_slow: int
     false_deaths_healthy: int
@@ -114,12 +142,17 @@ class Summary:
     crashes: int
     suspected_p50_s: float
     suspected_p99_s: float
+    dead_p50_s: float
+    dead_p99_s: float
     buried_p50_s: float
     buried_p99_s: float
     unburied: int
     quiet: Load
     crashing: Load
     slow: Load
+    datagrams_per_crash: float
+    """What one crash costs each node, beyond the load at rest; in the next for each time a slow node is held up."""
+    datagrams_per_holdup: float
     false_suspicions_healthy: int
     false_suspicions_slow: int
     false_deaths_healthy: int
@@ -138,10 +171,12 @@ class _Register:
     world: GossipWorld
     crashed_at_s: dict[str, float] = attrs.field(factory=dict)
     suspected_at_s: dict[str, float] = attrs.field(factory=dict)
+    dead_at_s: dict[str, float] = attrs.field(factory=dict)
     buried_in: dict[str, set[str]] = attrs.field(factory=dict)
     buried_at_s: dict[str, float] = attrs.field(factory=dict)
     slow_ids: frozenset[str] = frozenset()
     is_slow_phase: bool = False
+    holdups: int = 0
     suspicions: dict[str, int] = attrs.field(factory=lambda: {"healthy": 0, "slow": 0, "fair": 0})
     deaths: dict[str, int] = attrs.field(factory=lambda: {"healthy": 0, "slow": 0, "fair": 0})
 
@@ -165,6 +200,7 @@ class _Register:
             self._bury(member.node_id, viewer)
 
     def _bury(self, name: str, viewer: GossipNode) -> None:
+        self.dead_at_s.setdefault(name, self.world.now_s)
         viewers = self.buried_in[name]
         viewers.add(viewer.swim.own.node_id)
         if len(viewers) >= len(self.world.nodes) - len(self.crashed_at_s):
@@ -210,11 +246,13 @@ def measure(
         join_s=join_s,
         crashes=crashes,
         suspected_s=_since_crash(register, register.suspected_at_s),
+        dead_s=_since_crash(register, register.dead_at_s),
         buried_s=_since_crash(register, register.buried_at_s),
         quiet=quiet,
         crashing=crashing,
         slow=slow,
         slow_nodes=slow_nodes,
+        holdups=register.holdups,
         false_suspicions_healthy=register.suspicions["healthy"],
         false_suspicions_slow=register.suspicions["slow"],
         false_deaths_healthy=register.deaths["healthy"],
@@ -231,9 +269,11 @@ def combine(lives: Sequence[Life]) -> Summary:
         raise ValueError(f"got lives of {sorted({life.nodes for life in lives})} nodes, expected one size")
     first = lives[0]
     suspected = [each for life in lives for each in life.suspected_s]
+    dead = [each for life in lives for each in life.dead_s]
     buried = [each for life in lives for each in life.buried_s]
     joins = [life.join_s for life in lives]
     crashes = sum(life.crashes for life in lives)
+    holdups = sum(life.holdups for life in lives)
     return Summary(
         nodes=first.nodes,
         lives=len(lives),
@@ -243,12 +283,16 @@ def combine(lives: Sequence[Life]) -> Summary:
         crashes=crashes,
         suspected_p50_s=percentile(suspected, 0.5),
         suspected_p99_s=percentile(suspected, 0.99),
+        dead_p50_s=percentile(dead, 0.5),
+        dead_p99_s=percentile(dead, 0.99),
         buried_p50_s=percentile(buried, 0.5),
         buried_p99_s=percentile(buried, 0.99),
         unburied=crashes - len(buried),
         quiet=_mean([life.quiet for life in lives]),
         crashing=_mean([life.crashing for life in lives]),
         slow=_mean([life.slow for life in lives]),
+        datagrams_per_crash=sum(_beyond_rest(life, life.crashing) for life in lives) * CRASH_S / crashes,
+        datagrams_per_holdup=sum(_beyond_rest(life, life.slow) for life in lives) * SLOW_S / max(1, holdups),
         false_suspicions_healthy=sum(life.false_suspicions_healthy for life in lives),
         false_suspicions_slow=sum(life.false_suspicions_slow for life in lives),
         false_deaths_healthy=sum(life.false_deaths_healthy for life in lives),
@@ -287,9 +331,13 @@ def _join(world: GossipWorld, nodes: int) -> tuple[int, float]:
 
 def _counted(world: GossipWorld, seconds: float) -> Load:
     """Let time pass and return the load of those who run at the end."""
-    before = attrs.evolve(world.traffic)
+    before = world.counted()
     world.run(seconds)
-    return Load.of(world.traffic.since(before), len(world.running()), seconds)
+    return Load.of(world.counted().since(before), len(world.running()), seconds)
+
+
+def _beyond_rest(life: Life, load: Load) -> float:
+    return load.datagrams - life.quiet.datagrams
 
 
 def _plan_crashes(world: GossipWorld, register: _Register) -> int:
@@ -313,15 +361,16 @@ def _make_slow(world: GossipWorld, register: _Register) -> int:
     register.slow_ids = frozenset(node.swim.own.node_id for node in chosen)
     register.is_slow_phase = True
     for node in chosen:
-        _hold_up(world, node, world.stream("slow", node.number))
+        _hold_up(world, register, node, world.stream("slow", node.number))
     return len(chosen)
 
 
-def _hold_up(world: GossipWorld, node: GossipNode, draws: Stream) -> None:
+def _hold_up(world: GossipWorld, register: _Register, node: GossipNode, draws: Stream) -> None:
     """Block a node for a while, after a while, for ever."""
 
     def again() -> None:
         blocked_s = draws.uniform(*_BLOCKED_S)
+        register.holdups += 1
         world.block(node, blocked_s)
         world.at(world.now_s + blocked_s + draws.uniform(*_FREE_S), again)
 

@@ -8,9 +8,12 @@ fields are in range together: the replication factor is at most the number of no
 
 Why draws instead of one good configuration: bugs live where limits are small, timeouts tight and mixes lopsided
 (swarm testing; brief section 9). Rates are drawn to be zero often, so that some runs show what is clean without them.
+
+A few runs are *absences*: long, on a quiet network, with machines that stay away for most of a minute. Only there do
+suspicions run out unexcused, hints grow old and tombstones outlive their grace.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -20,6 +23,22 @@ from dynacache.types import Level
 from .draws import Draws, Stream
 
 __all__ = ["Options", "config", "draw", "read_quorum", "write_quorum"]
+
+_ABSENCE_SHARE: Final = 0.04
+_SMALL_STORE_BYTES: Final = 130_000
+"""A store of which the empty tables take a good part; what is written into it is often drawn to be too much."""
+_LEVELS: Final = [
+    ((Level.QUORUM, Level.QUORUM), 5.0),
+    ((Level.STRICT_QUORUM, Level.STRICT_QUORUM), 3.0),
+    ((Level.QUORUM, Level.ONE), 2.0),
+    ((Level.ONE, Level.ONE), 1.0),
+    ((Level.ONE, Level.QUORUM), 0.5),
+    ((Level.QUORUM, Level.STRICT_QUORUM), 0.5),
+    ((Level.STRICT_QUORUM, Level.QUORUM), 0.5),
+]
+"""Levels of writes and reads: what is promised, is promised to those who use levels that fit each other."""
+_KIND_SHARES: Final = {"crash": 1.4, "split": 1.2}
+"""How much likelier than others a kind of fault is to be among those of a run."""
 
 
 @attrs.frozen
@@ -64,6 +83,8 @@ class Options:
     hint_limit_bytes: int = 256 * 1024 * 1024
     hint_lifetime_ms: int = 30 * 60 * 1000
     hint_settle_s: float = 5.0
+    tombstone_grace_ms: int = 24 * 60 * 60 * 1000
+    """Tombstones are reaped after this, or after the least grace that hints allow if that is longer."""
     replica_timeout_ms: int = 500
     read_timeout_ms: int = 1_000
     write_timeout_ms: int = 2_000
@@ -115,15 +136,15 @@ def _stream(draws: Draws, name: str) -> Stream:
 def _cluster(draws: Draws) -> dict[str, Any]:
     nodes = _stream(draws, "nodes").weighted([(3, 4), (4, 2), (5, 3), (6, 1), (7, 1), (9, 0.5)])
     factor = _stream(draws, "replication_factor").weighted([(3, 8), (2, 1), (5, 1), (1, 0.3)])
-    levels = [(Level.QUORUM.value, 6.0), (Level.STRICT_QUORUM.value, 2.0), (Level.ONE.value, 1.0)]
+    write_level, read_level = _stream(draws, "levels").weighted(_LEVELS)
     return {
         "nodes": nodes,
         "joiners": _stream(draws, "joiners").weighted([(0, 3), (1, 1)]),
         "zones": _stream(draws, "zones").weighted([(1, 3), (3, 1)]),
         "replication_factor": min(factor, nodes),
         "partition_count": _stream(draws, "partition_count").choice([16, 64, 128]),
-        "write_level": _stream(draws, "write_level").weighted(levels),
-        "read_level": _stream(draws, "read_level").weighted([*levels[:2], (Level.ONE.value, 3.0)]),
+        "write_level": write_level.value,
+        "read_level": read_level.value,
         "level_mix": _stream(draws, "level_mix").choice([0.0, 0.0, 0.1, 0.3]),
         "clients": _stream(draws, "clients").integer(1, 5),
         "client_timeout_s": _stream(draws, "client_timeout_s").choice([1.0, 3.0, 5.0]),
@@ -132,12 +153,18 @@ def _cluster(draws: Draws) -> dict[str, Any]:
 
 def _workload(draws: Draws) -> dict[str, Any]:
     ttl = _stream(draws, "ttl_share").choice([0.0, 0.0, 0.2, 0.6])
+    absence = _is_absence(draws)
+    # What a full store promises is another matter where it refuses, or where expiry leaves tombstones: those get less.
+    much = _storage_limit_bytes(draws) == _SMALL_STORE_BYTES and _eviction(draws) == "lru" and not ttl
+    keys = [(12, 1), (40, 2), (200, 3)] if much else [(1, 1), (4, 1), (12, 1), (40, 1)]
     return {
-        "keys": _stream(draws, "keys").choice([1, 4, 12, 40]),
+        "keys": _stream(draws, "keys").weighted(keys),
         "counters": _stream(draws, "counters").choice([0, 1, 4]),
-        "operations_per_s": _stream(draws, "operations_per_s").choice([5.0, 20.0, 40.0]),
-        "duration_s": _stream(draws, "duration_s").choice([10.0, 20.0, 40.0]),
-        "value_bytes_maximum": _stream(draws, "value_bytes_maximum").choice([32, 128, 4096]),
+        "operations_per_s": _stream(draws, "operations_per_s").choice([5.0, 20.0] if absence else [5.0, 20.0, 40.0]),
+        "duration_s": 100.0 if absence else _stream(draws, "duration_s").choice([10.0, 20.0, 40.0]),
+        "value_bytes_maximum": _stream(draws, "value_bytes_maximum").choice(
+            [128, 4096, 4096] if much else [32, 128, 4096]
+        ),
         "ttl_share": ttl,
         "ttl_maximum_s": _stream(draws, "ttl_maximum_s").choice([3.0, 10.0, 30.0]),
         "read_share": _stream(draws, "read_share").choice([0.2, 0.5, 0.8]),
@@ -151,12 +178,13 @@ def _workload(draws: Draws) -> dict[str, Any]:
 def _limits(draws: Draws) -> dict[str, Any]:
     mebibyte = 1024 * 1024
     return {
-        "storage_limit_bytes": _stream(draws, "storage").weighted([(64 * mebibyte, 4), (130_000, 1)]),
-        "eviction": _stream(draws, "eviction").weighted([("lru", 4), ("noeviction", 1)]),
+        "storage_limit_bytes": _storage_limit_bytes(draws),
+        "eviction": _eviction(draws),
         "hint_target_limit_count": _stream(draws, "hint_count").weighted([(200_000, 3), (20, 1), (3, 0.5)]),
         "hint_target_limit_bytes": _stream(draws, "hint_bytes").weighted([(64 * mebibyte, 3), (4096, 1)]),
         "hint_lifetime_ms": _stream(draws, "hint_life").weighted([(1_800_000, 2), (20_000, 1)]),
-        "hint_settle_s": _stream(draws, "hint_settle").choice([1.0, 5.0]),
+        "hint_settle_s": _stream(draws, "hint_settle").choice([1.0, 5.0, 15.0]),
+        "tombstone_grace_ms": _stream(draws, "grace").weighted([(24 * 60 * 60 * 1000, 2), (1, 1)]),
         "peer_high_water_bytes": _stream(draws, "high_water").weighted([(32 * mebibyte, 3), (4096, 1)]),
         "replica_timeout_ms": _stream(draws, "replica_timeout").choice([100, 500]),
         "operation_id_limit": _stream(draws, "operation_ids").weighted([(100_000, 3), (10, 1)]),
@@ -166,7 +194,12 @@ def _limits(draws: Draws) -> dict[str, Any]:
 def _weather(draws: Draws) -> dict[str, Any]:
     kinds = ("cut", "split", "isolate", "loss", "duplicate", "reorder", "corrupt", "delay", "reset", "pause", "slow",
              "crash", "stop", "join", "clock_offset", "clock_drift", "memory")  # fmt: skip
-    chosen = tuple(kind for kind in kinds if _stream(draws, f"kind {kind}").chance(0.45))
+    share = _stream(draws, "kind share").choice([0.2, 0.5, 0.5])
+    chosen = tuple(kind for kind in kinds if _stream(draws, f"kind {kind}").chance(share * _KIND_SHARES.get(kind, 1.0)))
+    calm: dict[str, Any] = {}
+    if _is_absence(draws):
+        calm = {"loss_rate": 0.0, "duplicate_rate": 0.0, "reorder_rate": 0.0, "faults_per_minute": 2.0}
+        chosen = ("crash", "stop", "join", "memory")
     return {
         "delay_mean_s": _stream(draws, "delay_mean_s").choice([0.0005, 0.002, 0.02]),
         "loss_rate": _stream(draws, "loss_rate").choice([0.0, 0.0, 0.01, 0.05]),
@@ -174,10 +207,22 @@ def _weather(draws: Draws) -> dict[str, Any]:
         "reorder_rate": _stream(draws, "reorder_rate").choice([0.0, 0.0, 0.05]),
         "clock_offset_ms": _stream(draws, "clock_offset_ms").choice([0, 20, 200]),
         "clock_drift_ppm": _stream(draws, "clock_drift_ppm").choice([0, 200]),
-        "faults_per_minute": _stream(draws, "faults_per_minute").choice([0.0, 6.0, 20.0]),
+        "faults_per_minute": _stream(draws, "faults_per_minute").weighted([(0.0, 1), (6.0, 2), (20.0, 2)]),
         "fault_kinds": chosen,
         "startup_faults": _stream(draws, "startup_faults").chance(0.3),
-    }
+    } | calm
+
+
+def _storage_limit_bytes(draws: Draws) -> int:
+    return _stream(draws, "storage").weighted([(64 * 1024 * 1024, 4), (_SMALL_STORE_BYTES, 1)])
+
+
+def _eviction(draws: Draws) -> str:
+    return _stream(draws, "eviction").weighted([("lru", 4), ("noeviction", 1)])
+
+
+def _is_absence(draws: Draws) -> bool:
+    return _stream(draws, "absence").chance(_ABSENCE_SHARE)
 
 
 def config(options: Options) -> Config:
@@ -194,7 +239,7 @@ def config(options: Options) -> Config:
         limit_bytes=options.storage_limit_bytes,
         eviction=options.eviction,
         gc_grace_min_ms=grace_ms,
-        gc_grace_max_ms=max(grace_ms, 24 * 60 * 60 * 1000),
+        gc_grace_max_ms=max(grace_ms, options.tombstone_grace_ms),
     )
     coordination = CoordinationConfig(
         replica_timeout_ms=options.replica_timeout_ms,

@@ -10,7 +10,7 @@ Invariant: a pure function of its arguments and the code. The trace hash says so
 every process.
 
 Verdicts: ``held``; ``violated``, with at least one violation; ``unknown`` where the run could not come to a judgement,
-because the cluster was never born or never settled though nothing was wrong any more.
+because the cluster was never born, never settled though nothing was wrong any more, or a judge gave up its search.
 """
 
 import traceback
@@ -93,7 +93,8 @@ def run_scenario(scenario: Scenario, *, keep: bool = False, judge: Judge | None 
     world = World(scenario.options)
     reason, converged = _live(world, scenario)
     evidence = world.evidence(converged=converged, final_reads=_final_reads(world.history))
-    violations = _judge(world, evidence, judge)
+    violations, doubt = _judge(world, evidence, judge)
+    reason = reason or doubt
     verdict = "violated" if violations else "unknown" if reason else "held"
     coverage = world.recorder.coverage + _counted(evidence)
     return Result(
@@ -161,17 +162,18 @@ def _final_reads(history: Sequence[OperationRecord]) -> tuple[OperationRecord, .
     return tuple(record for record in history if record.number >= _FINAL_NUMBER)
 
 
-def _judge(world: World, evidence: Evidence, judge: Judge | None) -> tuple[Violation, ...]:
+def _judge(world: World, evidence: Evidence, judge: Judge | None) -> tuple[tuple[Violation, ...], str]:
+    """Return what is violated, and what could not be judged (empty if everything was)."""
     if world.error is not None:
         trace = "".join(traceback.format_exception(world.error)[-3:])
-        return (Violation("P10", None, f"{world.failure}\n{trace}"),)
+        return (Violation("P10", None, f"{world.failure}\n{trace}"),), ""
     if not world.safety_began_s:
-        return ()  # there never was a cluster to judge
-    if judge is None:
-        from .checkers import check_all  # the checkers know runs no more than runs know checkers
+        return (), ""  # there never was a cluster to judge
+    if judge is not None:
+        return tuple(judge(evidence)), ""
+    from .checkers import check_all, undecided  # the checkers know runs no more than runs know checkers
 
-        judge = check_all
-    return tuple(judge(evidence))
+    return tuple(check_all(evidence)), undecided(evidence)
 
 
 def _counted(evidence: Evidence) -> Counter[str]:

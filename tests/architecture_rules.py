@@ -39,14 +39,9 @@ SIMULATOR_RANK = 7
 SIMULATOR_STAND_IN = "dynacache.simulator"
 """What a checkout has in the place where a wheel carries the simulator; it has no rank."""
 SIMULATOR_WORLDLY = (
-    "sim.__main__",
-    "sim.cli",
-    "sim.many",
-    "sim.fixture",
-    "sim.planted.command",
-    "sim.ring.command",
-    "sim.studies",
-)
+    "sim.__main__", "sim.cli", "sim.explain", "sim.fixture", "sim.many", "sim.planted.command", "sim.ring.command",
+    "sim.speed", "sim.studies",
+)  # fmt: skip
 """Modules of the simulator that know real time, terminals, processes or pytest; a run itself knows none of these."""
 PLANTED_BUGS = tuple(f"sim/planted/{name}.py" for name in ("membership", "replication", "storage", "versions"))
 """Chapters of one catalogue, which one test goes through."""

@@ -78,6 +78,13 @@ def test_a_module_named_sim_is_not_in_the_way(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
+def test_the_wheel_has_no_folder_for_what_explain_keeps(installed: Path, tmp_path: Path) -> None:
+    ran = ran_elsewhere(installed, tmp_path, "-m", "dynacache", "sim", "explain", "--seed", "1", "--store")
+    assert (ran.returncode, ran.stdout) == (2, ""), ran.stderr
+    assert "name one: --store PATH" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
 def test_many_seeds_run_in_processes_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     flags = ("--seeds", "2", "--jobs", "2", "--no-faults", "--duration-s", "1", "--nodes", "3")
     ran = ran_elsewhere(installed, tmp_path, "-m", "dynacache", "sim", "run", *flags)

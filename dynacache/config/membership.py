@@ -123,6 +123,10 @@ class MembershipConfig:
     answers_limit: int = 5
     """Stale claims answered in one gossip interval; the rest wait for a later claim or a full exchange."""
 
+    last_calls_limit: int = 5
+    """Members about whom is asked once more before they are held dead, in one gossip interval; more of them, as after
+    a split, are held dead without. At 0 nobody is asked."""
+
     announce_limit: int = 16
     """Members that are told of our stop or leave at once; the others hear it as a rumour."""
 
@@ -166,7 +170,9 @@ class MembershipConfig:
         return cls(reconnect_interval_s=3.0, push_pull_interval_s=10.0)
 
 
-_MAY_BE_ZERO = frozenset({"indirect_probes", "suspicion_confirmations", "protocol_minimum", "gossip_to_dead_s"})
+_MAY_BE_ZERO = frozenset(
+    {"indirect_probes", "suspicion_confirmations", "protocol_minimum", "gossip_to_dead_s", "last_calls_limit"}
+)
 _ORDERED = (
     ("probe_timeout_minimum_s", "probe_timeout_s"),
     ("probe_timeout_s", "probe_period_s"),

@@ -29,7 +29,7 @@ import attrs
 import msgpack
 
 from dynacache.config.membership import MembershipConfig
-from dynacache.membership.messages import Message, read_message
+from dynacache.membership.messages import Message, read_messages
 from dynacache.membership.replay import ReplayWindow
 
 __all__ = ["MESSAGES_LIMIT", "DatagramCodec", "Packet", "Rejection"]
@@ -41,6 +41,9 @@ _MARK: Final = b"dg"
 _CODE_BYTES: Final = 16
 _PREFIX: Final = struct.Struct(">2sBB8s")
 _HEADER_BYTES: Final = _PREFIX.size + _CODE_BYTES
+_STAMP: Final = struct.Struct(">BQ")
+_UINT_64: Final = 0xCF
+"""What msgpack puts before an unsigned number of 8 bytes."""
 _COUNTER_BITS: Final = 16
 _STAMP_LIMIT: Final = 2**64
 _ARRAY_AND_STAMP_BYTES: Final = 3 + 9
@@ -85,7 +88,9 @@ class DatagramCodec:
     _config: MembershipConfig
     _own_id: str
     _cluster_id: bytes
+    _keys: list[_Hash] = attrs.field(init=False)
     _hashes: list[_Hash] = attrs.field(init=False)
+    """The keys, each after our own prefix, which is that of almost every packet."""
     _replays: ReplayWindow = attrs.field(init=False)
     _prefix: bytes = attrs.field(init=False)
     _own_id_packed: bytes = attrs.field(init=False)
@@ -109,7 +114,8 @@ class DatagramCodec:
         if not all(keyring):
             raise ValueError("keyring contains an empty key")
         keys = list(keyring) or [b"unauthenticated " + self._cluster_id]
-        self._hashes = [_keyed(key) for key in keys]
+        self._keys = [_keyed(key) for key in keys]
+        self._hashes = [_after(hashed, self._prefix) for hashed in self._keys]
 
     @property
     def room_bytes(self) -> int:
@@ -119,15 +125,9 @@ class DatagramCodec:
     def encode(self, encoded_messages: Sequence[bytes], wall_ms: int) -> bytes:
         """One packet with these messages, which the caller has fitted into `room_bytes`."""
         assert len(encoded_messages) <= MESSAGES_LIMIT
-        body = b"".join(
-            (
-                _array_header(2 + len(encoded_messages)),
-                self._own_id_packed,
-                msgpack.packb(self._next_stamp(wall_ms)),
-                *encoded_messages,
-            )
-        )
-        packet = self._prefix + _code(self._hashes[0], self._prefix, body) + body
+        head = _array_header(2 + len(encoded_messages)) + self._own_id_packed
+        body = b"".join((head, _STAMP.pack(_UINT_64, self._next_stamp(wall_ms)), *encoded_messages))
+        packet = self._prefix + _code(self._hashes[0], body) + body
         assert len(packet) <= self._config.packet_limit_bytes
         return packet
 
@@ -136,7 +136,10 @@ class DatagramCodec:
         refused = self._check_header(payload)
         if refused is not None:
             return refused
-        body = _unpack(payload[_HEADER_BYTES:])
+        packed = payload[_HEADER_BYTES:]
+        if not self._is_signed(payload, packed):
+            return Rejection.CODE
+        body = _unpack(packed)
         if body is None:
             return Rejection.MALFORMED
         sender_id, stamp = body[:2]
@@ -150,26 +153,29 @@ class DatagramCodec:
             return Rejection.CLOCK
         if not self._replays.accept(sender_id, stamp, (wall_ms - tolerance_ms) << _COUNTER_BITS):
             return Rejection.REPLAY
-        read = [read_message(fields) for fields in body[2:]]
-        messages = [message for message in read if message is not None]
-        return Packet(sender_id, stamp_ms, messages, len(read) - len(messages))
+        messages, skipped = read_messages(body[2:])
+        return Packet(sender_id, stamp_ms, messages, skipped)
 
     def _check_header(self, payload: bytes) -> Rejection | None:
         if not _HEADER_BYTES < len(payload) <= self._config.packet_limit_bytes:
             return Rejection.SIZE
-        prefix = payload[: _PREFIX.size]
-        mark, oldest, newest, tag = _PREFIX.unpack(prefix)
+        if payload.startswith(self._prefix):
+            return None
+        mark, oldest, newest, tag = _PREFIX.unpack_from(payload)
         if mark != _MARK:
             return Rejection.MARK
         if oldest > self._config.protocol_maximum or newest < self._config.protocol_minimum:
             return Rejection.VERSION
         if tag != self._prefix[4:]:
             return Rejection.CLUSTER
-        code = payload[_PREFIX.size : _HEADER_BYTES]
-        body = payload[_HEADER_BYTES:]
-        if not any(hmac.compare_digest(code, _code(hashed, prefix, body)) for hashed in self._hashes):
-            return Rejection.CODE
         return None
+
+    def _is_signed(self, payload: bytes, packed: bytes) -> bool:
+        code = payload[_PREFIX.size : _HEADER_BYTES]
+        hashes = self._hashes
+        if not payload.startswith(self._prefix):  # a peer with another range of versions
+            hashes = [_after(hashed, payload[: _PREFIX.size]) for hashed in self._keys]
+        return any(hmac.compare_digest(code, _code(hashed, packed)) for hashed in hashes)
 
     def _next_stamp(self, wall_ms: int) -> int:
         stamp = wall_ms << _COUNTER_BITS
@@ -186,10 +192,15 @@ def _keyed(key: bytes) -> _Hash:
     return hashlib.blake2b(key=derived, digest_size=_CODE_BYTES)
 
 
-def _code(keyed: _Hash, prefix: bytes, body: bytes) -> bytes:
+def _after(keyed: _Hash, prefix: bytes) -> _Hash:
     running = keyed.copy()
     running.update(prefix)
-    running.update(body)
+    return running
+
+
+def _code(after_prefix: _Hash, packed: bytes) -> bytes:
+    running = after_prefix.copy()
+    running.update(packed)
     return running.digest()
 
 

@@ -7,6 +7,8 @@ cases need care, each a known fault elsewhere:
 - a claim that is larger but changes no state still raises the stored life, or a late ALIVE could undo a death;
 - an ALIVE that is stale is answered with the accusation, to its sender and to the node itself, or a restarted cluster
   keeps live nodes buried in some views;
+- an accusation that is stale is answered with the contradiction, or the one view that a refutation missed buries a
+  live node and keeps it buried: a DEAD at once, a SUSPECT in the ACK if it came with a PING, which costs no packet;
 - an accusation about a node not yet known is kept aside and told on once, and is applied when the node becomes known.
 
 A claim about our own name at another address means two processes with one name: the one with the higher (generation,
@@ -19,13 +21,14 @@ Invariant: the life held for a node never goes down (I3.1); only the node itself
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
 
 from dynacache.config.membership import MembershipConfig
 from dynacache.membership.awareness import LocalHealth
+from dynacache.membership.budget import Budget
 from dynacache.membership.effects import NoteKind
 from dynacache.membership.messages import encode_claim
 from dynacache.membership.outbox import Outbox
@@ -54,21 +57,40 @@ class Evidence:
     _on_live: Callable[[str], None]
     suspicions: SuspicionTable
     hold_verdicts_until_s: float = -math.inf
+    outdated: dict[str, None] = attrs.field(factory=dict)
+    """Members that the datagram at hand suspects on old knowledge."""
     _pending: dict[str, Claim] = attrs.field(factory=dict)
-    _answers_left: int = 0
-    _answers_reset_at_s: float = -math.inf
+    _answers: Budget = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._answers = Budget(self._config.answers_limit, self._config.gossip_interval_s)
 
     @property
     def pending_count(self) -> int:
         """Accusations kept about members that are not known."""
         return len(self._pending)
 
+    def take_all(self, messages: Sequence[object], origin: Address) -> None:
+        """Apply the claims among the messages of a datagram from `origin`, in their order."""
+        self.outdated.clear()
+        get = self._roster.get
+        has_accused = self.suspicions.has_accused
+        for claim in messages:
+            if type(claim) is not Claim:
+                continue
+            member = claim.member
+            # By far the most frequent case, first: what is known already. Records are remembered, so it is the same
+            # object; and whoever confirms a suspicion has mostly been heard.
+            if member is get(member.node_id) and (
+                member.state is not NodeState.SUSPECT or has_accused(member.node_id, claim.source)
+            ):
+                continue
+            self.take(claim, origin)
+
     def take(self, claim: Claim, origin: Address | None) -> None:
         """Apply a claim heard in a datagram from `origin`."""
         member = claim.member
         known = self._roster.get(member.node_id)
-        if member is known and member.state is NodeState.ALIVE:
-            return  # by far the most frequent case: claims are remembered, so what is known is the same object
         if member.node_id == self._roster.own.node_id:
             self._about_self(member, origin)
             return
@@ -80,8 +102,14 @@ class Evidence:
             self._adopt(claim, known)
         elif member.state is NodeState.SUSPECT and key == known_key:
             self._confirm(known, claim.source)
-        elif member.state is NodeState.ALIVE and known.state in _ACCUSED:
-            self._answer(known, known.address, origin)
+        elif member.state is NodeState.ALIVE:
+            if known.state in _ACCUSED:
+                self._answer(known, known.address, origin)
+        elif known.state is NodeState.ALIVE and origin is not None:
+            if member.state is NodeState.SUSPECT:
+                self.outdated[member.node_id] = None
+            elif member.state is NodeState.DEAD:
+                self._answer(known, origin)
 
     def take_from_table(self, claim: Claim, sender_id: str) -> None:
         """Apply a claim from a member table that `sender_id` sent over a stream."""
@@ -105,6 +133,21 @@ class Evidence:
         if member is None or member.state is NodeState.ALIVE:
             return None
         return encode_claim(member, self.source_of(member))
+
+    def corrections(self, room_bytes: int) -> list[bytes]:
+        """What contradicts the old suspicions of the packet at hand, encoded, as far as it fits."""
+        chosen: list[bytes] = []
+        for node_id in self.outdated:
+            member = self._roster.get(node_id)
+            if member is None or member.state is not NodeState.ALIVE:
+                continue
+            encoded = encode_claim(member, node_id)
+            room_bytes -= len(encoded)
+            if room_bytes < 0 or len(chosen) >= _CORRECTIONS_LIMIT:
+                break
+            chosen.append(encoded)
+        self._outbox.counters.corrections += len(chosen)
+        return chosen
 
     def source_of(self, member: Member) -> str:
         """On whose word `member` is in its state: its own if ALIVE or LEFT, else ours if we are among the accusers."""
@@ -133,21 +176,25 @@ class Evidence:
             self._outbox.member_changed(raised, before.state)
         return raised
 
-    def bury_due(self) -> None:
-        """Hold DEAD every member whose suspicion ran out, unless verdicts are held back."""
+    def bury_due(self) -> list[str]:
+        """Hold DEAD every member whose suspicion ran out, unless verdicts are held back; returns the ids of those for
+        whom it is time for the last call."""
         now_s = self._outbox.now_s
         if now_s < self.hold_verdicts_until_s:
-            return
-        for node_id in self.suspicions.due(now_s):
+            return []
+        called, expired = self.suspicions.due(now_s)
+        for node_id in expired:
             member = self._roster.get(node_id)
             assert member is not None
             assert member.state is NodeState.SUSPECT
             self._outbox.counters.deaths_declared += 1
             self._adopt(Claim(member.in_state(NodeState.DEAD), self._roster.own.node_id), member)
+        return called
 
     def next_deadline_s(self) -> float:
         """When `bury_due` has something to do."""
-        return max(self.suspicions.next_deadline_s(), self.hold_verdicts_until_s)
+        due_s = self.suspicions.next_deadline_s()
+        return max(self.hold_verdicts_until_s, due_s)
 
     def _adopt(self, claim: Claim, known: Member | None) -> None:
         member = claim.member
@@ -163,7 +210,7 @@ class Evidence:
                 self._on_live(member.node_id)
         elif known.address != member.address and member.state is NodeState.ALIVE:
             self._answer(member, known.address)
-        if known is None or member.without_incarnation != known.without_incarnation:
+        if known is None or member.state is not known.state or member.without_incarnation != known.without_incarnation:
             self._outbox.member_changed(member, None if known is None else known.state)
 
     def _confirm(self, known: Member, source: str) -> None:
@@ -173,14 +220,9 @@ class Evidence:
 
     def _answer(self, truth: Member, *addresses: Address | None) -> None:
         """Send what we hold straight to these addresses, within the budget of the gossip interval."""
-        now_s = self._outbox.now_s
-        if now_s >= self._answers_reset_at_s:
-            self._answers_reset_at_s = now_s + self._config.gossip_interval_s
-            self._answers_left = self._config.answers_limit
-        if self._answers_left < 1:
+        if not self._answers.spend(self._outbox.now_s):
             self._outbox.counters.stale_claims_unanswered += 1
             return
-        self._answers_left -= 1
         self._outbox.counters.stale_claims_answered += 1
         encoded = encode_claim(truth, self.source_of(truth))
         for address in dict.fromkeys(addresses):
@@ -244,3 +286,5 @@ class Evidence:
 
 
 _ACCUSED: Final = (NodeState.SUSPECT, NodeState.DEAD)
+_CORRECTIONS_LIMIT: Final = 8
+"""Contradictions in one ACK; what is left over is contradicted after a later ping, or when it becomes a DEAD."""

@@ -49,6 +49,7 @@ __all__ = [
     "exchange_payload",
     "read_claim",
     "read_message",
+    "read_messages",
     "read_stream",
 ]
 
@@ -63,7 +64,8 @@ PULL: Final = 7
 SEQUENCE_LIMIT: Final = 2**32
 CLUSTER_ID_LIMIT_BYTES: Final = 64
 _CLAIM_FIELDS: Final = 12
-_CLAIMS_REMEMBERED: Final = 4_096
+_CLAIM_LENGTH: Final = 1 + _CLAIM_FIELDS
+_CLAIMS_REMEMBERED: Final = 8_192
 _STATES: Final = {int(state): state for state in NodeState}
 
 
@@ -133,7 +135,14 @@ def claim_fields(member: Member, source: str) -> list[object]:
 
 def encode_claim(member: Member, source: str) -> bytes:
     """A CLAIM as msgpack."""
-    encoded: bytes = msgpack.packb([CLAIM, *claim_fields(member, source)])
+    fields = claim_fields(member, source)
+    key = tuple(fields)
+    encoded = _encodings.get(key)
+    if encoded is None:
+        encoded = msgpack.packb([CLAIM, *fields])
+        if len(_encodings) >= _CLAIMS_REMEMBERED:
+            _encodings.clear()
+        _encodings[key] = encoded
     return encoded
 
 
@@ -141,11 +150,25 @@ def read_claim(fields: object) -> Claim | None:
     """The claim in these fields (without the kind), or None if they are none."""
     if type(fields) is not list or len(fields) < _CLAIM_FIELDS:
         return None
+    key = tuple(fields) if len(fields) == _CLAIM_FIELDS else tuple(fields[:_CLAIM_FIELDS])
     try:
-        return _claim_of(*fields) if len(fields) == _CLAIM_FIELDS else _claim_of(*fields[:_CLAIM_FIELDS])
+        claim = _claims.get(key)
     except TypeError:
-        # A field that is a list or a map cannot be looked up, and is no claim.
+        return None  # a field that is a list or a map cannot be looked up, and is no claim
+    state, _, generation, incarnation, _, port, _, stopped, _, weight, oldest, newest = key
+    # Equal keys may still differ in the types of numbers: True and 1.0 equal 1, and are refused all the same.
+    if not (
+        type(state) is type(generation) is type(incarnation) is type(port) is int
+        and type(stopped) is type(weight) is type(oldest) is type(newest) is int
+    ):
         return None
+    if claim is None:
+        claim = _claim_of(*key)
+        if claim is not None:
+            if len(_claims) >= _CLAIMS_REMEMBERED:
+                _claims.clear()
+            _claims[key] = claim
+    return claim
 
 
 def read_message(fields: object) -> Message | None:
@@ -155,6 +178,19 @@ def read_message(fields: object) -> Message | None:
         return None
     reader = _READERS.get(fields[0])
     return None if reader is None else reader(fields[1:])
+
+
+def read_messages(lists: list[object]) -> tuple[list[Message], int]:
+    """The messages in these lists of a datagram, and how many of the lists were none."""
+    messages: list[Message] = []
+    for fields in lists:
+        if type(fields) is list and len(fields) == _CLAIM_LENGTH and fields[0] == CLAIM and type(fields[0]) is int:
+            message: Message | None = read_claim(fields[1:])  # most of what is sent while there is news
+        else:
+            message = read_message(fields)
+        if message is not None:
+            messages.append(message)
+    return messages, len(lists) - len(messages)
 
 
 def exchange_payload(cluster_id: bytes, table: Iterable[tuple[Member, str]], *, is_answer: bool) -> list[object]:
@@ -186,7 +222,13 @@ def _read_exchange(payload: Sequence[object], members_limit: int) -> Exchange | 
     return Exchange(cluster_id, good, kind == PULL, len(claims) - len(good))
 
 
-@functools.lru_cache(maxsize=_CLAIMS_REMEMBERED, typed=True)
+_encodings: Final[dict[tuple[object, ...], bytes]] = {}
+"""Claims as bytes, by the same key: what is told on is mostly what was heard a moment ago."""
+_claims: Final[dict[tuple[object, ...], Claim]] = {}
+"""Claims by their fields: whole tables, and rumours, repeat the same ones over and over. What is found here depends on
+nothing but the key, so it is no state. At the limit it is emptied."""
+
+
 def _claim_of(
     state: object,
     node_id: str,
@@ -201,20 +243,38 @@ def _claim_of(
     oldest: int,
     newest: int,
 ) -> Claim | None:
-    """The claim in fields of any type. It is remembered, since whole tables repeat the same claims over and over."""
+    """The claim in fields of any type."""
     if type(state) is not int or type(source) is not str or type(stopped) is not int:
         return None
     known_state = _STATES.get(state)
     if known_state is None or stopped not in (0, 1) or not 1 <= len(source) <= 64:
         return None
     try:
-        member = Member(
-            node_id, host, port, generation, incarnation, known_state, stopped == 1, zone, weight, oldest, newest
+        member = _member_of(
+            known_state, node_id, generation, incarnation, host, port, stopped == 1, zone, weight, oldest, newest
         )
         source.encode()
     except ValueError:
         return None
     return Claim(member, source)
+
+
+@functools.lru_cache(maxsize=_CLAIMS_REMEMBERED, typed=True)
+def _member_of(
+    state: NodeState,
+    node_id: str,
+    generation: int,
+    incarnation: int,
+    host: str,
+    port: int,
+    stopped: bool,
+    zone: str,
+    weight: int,
+    oldest: int,
+    newest: int,
+) -> Member:
+    """The record in these fields, the same object whoever says it, so that most comparisons end at identity."""
+    return Member(node_id, host, port, generation, incarnation, state, stopped, zone, weight, oldest, newest)
 
 
 def _is_sequence(value: object) -> bool:

@@ -38,6 +38,13 @@ class Outbox:
     wall_ms: int = 0
     is_silenced: bool = False
     _effects: list[Effect] = attrs.field(factory=list)
+    _sends_of: tuple[int, int] = (-1, 0)
+    """Live members, and how often a rumour is sent among so many."""
+
+    @property
+    def room_bytes(self) -> int:
+        """How many bytes of encoded messages fit into one packet."""
+        return self._codec.room_bytes
 
     def begin(self, now_s: float, wall_ms: int) -> None:
         """Start a call at these clock readings."""
@@ -56,6 +63,7 @@ class Outbox:
             return
         room_bytes = self._codec.room_bytes - sum(map(len, messages))
         rumours = self.rumours.take(room_bytes, self._sends_limit(), MESSAGES_LIMIT - len(messages))
+        self.counters.rumour_bytes_sent += sum(map(len, rumours))
         self._send_packet(address, [*messages, *rumours])
 
     def tell(self, address: Address, message: bytes) -> None:
@@ -66,7 +74,11 @@ class Outbox:
         """One packet of rumours alone; False if there is none to tell."""
         rumours = self.rumours.take(self._codec.room_bytes, self._sends_limit(), MESSAGES_LIMIT)
         if rumours:
+            counters = self.counters
+            before = counters.bytes_sent
             self._send_packet(address, rumours)
+            counters.gossip_sent += 1
+            counters.rumour_bytes_sent += counters.bytes_sent - before
         return bool(rumours)
 
     def stream(self, node_id: str | None, address: Address | None, payload: list[object]) -> None:
@@ -96,7 +108,11 @@ class Outbox:
             self._effects.append(NameConflict(winner))
 
     def _sends_limit(self) -> int:
-        return sends_limit(self._roster.live_count, self._config.rumour_sends_minimum, self._config.rumour_sends_factor)
+        members = self._roster.live_count
+        if self._sends_of[0] != members:
+            config = self._config
+            self._sends_of = members, sends_limit(members, config.rumour_sends_minimum, config.rumour_sends_factor)
+        return self._sends_of[1]
 
     def _send_packet(self, address: Address, messages: list[bytes]) -> None:
         if self.is_silenced:

@@ -3,14 +3,20 @@
 A probe goes through three steps: a direct ping; when the timeout passes, requests to k other members to ping the
 target, and in parallel a ping over TCP, because a network that drops UDP alone should not bury anybody; at the end of
 the period, an accusation if nothing came back. A ping to a member under suspicion carries the suspicion, so that it
-can contradict at once; an answer to a member that we do not hold ALIVE carries what speaks against it. Period and
-timeout are stretched by local health.
+can contradict at once; an answer to a member that we do not hold ALIVE carries what speaks against it, and any answer
+carries what contradicts old suspicions that came with the ping. Period and timeout are stretched by local health.
+
+Nobody is held dead unheard: at the last call (see `suspicion`) the accused and a few others are pinged with the
+accusation, so that either the accused itself or whoever has heard its contradiction sets us right. And nobody stays
+buried by mistake: every `reconnect_interval_s` one of those held down, in turn, is pinged with what speaks against
+it.
 
 When this process itself was held up, the probe under way gets one more timeout: its answer may lie unread in our
 socket.
 
 Invariants: one probe at a time; an accusation names the life that was probed, so one contradicted meanwhile has no
-effect; O(1) per period. Source: SWIM section 3.1 and 4, Lifeguard section 3.1.
+effect; O(1) per period, whatever the size of the cluster; last calls have a budget. Source: SWIM section 3.1 and 4,
+Lifeguard section 3.1.
 """
 
 from __future__ import annotations
@@ -22,6 +28,7 @@ import msgpack
 
 from dynacache.config.membership import MembershipConfig
 from dynacache.membership.awareness import LocalHealth
+from dynacache.membership.budget import Budget
 from dynacache.membership.effects import NoteKind
 from dynacache.membership.evidence import Evidence
 from dynacache.membership.messages import ACK, NACK, PING, PING_REQUEST, SEQUENCE_LIMIT, PingRequest
@@ -50,16 +57,26 @@ class Prober:
     _probe: Probe | None = None
     _next_probe_at_s: float = 0.0
     _sequence: int = 0
+    _calls: Budget = attrs.field(init=False)
+    _next_reminder_at_s: float = 0.0
+    _reminded: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self._calls = Budget(self._config.last_calls_limit, self._config.gossip_interval_s)
 
     def start(self, now_s: float) -> None:
         """Begin probing within the next period, at a random moment, so that nodes started together do not move in
         step."""
         self._next_probe_at_s = now_s + self._random.random() * self._config.probe_period_s
         self._sequence = self._random.randrange(SEQUENCE_LIMIT)
+        self._next_reminder_at_s = self._next_probe_at_s + self._config.reconnect_interval_s
 
     def tick(self) -> None:
         """Do what is due."""
         now_s = self._outbox.now_s
+        if now_s >= self._next_reminder_at_s:
+            self._next_reminder_at_s = now_s + self._config.reconnect_interval_s
+            self._remind()
         for relay in self.relays.due(now_s):
             self._outbox.send(relay.asker, [msgpack.packb([NACK, relay.asker_sequence])])
         probe = self._probe
@@ -75,7 +92,24 @@ class Prober:
     def next_deadline_s(self) -> float:
         """When `tick` has something to do."""
         own_s = self._next_probe_at_s if self._probe is None else self._probe.next_deadline_s
-        return min(own_s, self.relays.next_deadline_s())
+        return min(own_s, self.relays.next_deadline_s(), self._next_reminder_at_s)
+
+    def last_call(self, node_ids: list[str]) -> None:
+        """Ask once more about each of these, whom we are about to hold dead: themselves, and some others."""
+        for node_id in node_ids:
+            suspect = self._roster.get(node_id)
+            accusation = self._evidence.accusation_against(node_id)
+            if suspect is None or accusation is None:
+                continue
+            if not self._calls.spend(self._outbox.now_s):
+                self._outbox.counters.last_calls_omitted += 1
+                continue
+            self._outbox.counters.last_calls += 1
+            self._ping(node_id, suspect.address, self._next_sequence())
+            witnesses = self._draw_live(self._config.indirect_probes, node_id)
+            for witness in witnesses:
+                ping = msgpack.packb([PING, self._next_sequence(), witness.node_id])
+                self._outbox.send(witness.address, [ping, accusation])
 
     def excuse_pause(self) -> None:
         """This process was held up: give the probe under way one more timeout, once."""
@@ -95,6 +129,8 @@ class Prober:
         accusation = self._evidence.accusation_against(sender_id)
         if accusation is not None:
             messages.append(accusation)
+        if self._evidence.outdated:
+            messages += self._evidence.corrections(self._outbox.room_bytes - sum(map(len, messages)))
         self._outbox.send(origin, messages)
 
     def on_ping_request(self, request: PingRequest, origin: Address) -> None:
@@ -156,13 +192,10 @@ class Prober:
         probe.is_indirect = True
         target = probe.target
         request = msgpack.packb([PING_REQUEST, probe.sequence, target.node_id, target.host, target.port])
-        for helper in self._roster.draw_live(
-            self._random, self._config.indirect_probes, self._outbox.now_s, lambda member: member is not target
-        ):
-            if helper.node_id != target.node_id:
-                probe.relays[helper.node_id] = False
-                self._outbox.counters.indirect_probes += 1
-                self._outbox.send(helper.address, [request])
+        for helper in self._draw_live(self._config.indirect_probes, target.node_id):
+            probe.relays[helper.node_id] = False
+            self._outbox.counters.indirect_probes += 1
+            self._outbox.send(helper.address, [request])
         self._outbox.stream(target.node_id, target.address, [PING, probe.sequence, target.node_id])
 
     def _succeed(self, probe: Probe) -> None:
@@ -186,11 +219,25 @@ class Prober:
     def _ping(self, target_id: str, address: Address, sequence: int) -> None:
         messages = [msgpack.packb([PING, sequence, target_id])]
         known = self._roster.get(target_id)
-        if known is not None and known.state is NodeState.SUSPECT:
+        if known is not None and known.state is not NodeState.ALIVE:
             accusation = self._evidence.accusation_against(target_id)
             assert accusation is not None
             messages.append(accusation)
         self._outbox.send(address, messages)
+
+    def _remind(self) -> None:
+        down = self._roster.down()
+        if not down:
+            return
+        self._reminded += 1
+        member = down[self._reminded % len(down)]
+        self._outbox.counters.reminders += 1
+        self._ping(member.node_id, member.address, self._next_sequence())
+
+    def _draw_live(self, count: int, except_id: str) -> list[Member]:
+        return self._roster.draw_live(
+            self._random, count, self._outbox.now_s, lambda member: member.node_id != except_id
+        )
 
     def _is_live(self, node_id: str) -> bool:
         member: Member | None = self._roster.get(node_id)

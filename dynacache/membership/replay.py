@@ -2,7 +2,7 @@
 
 Each sender stamps its packets with a number that it never uses twice. For each sender the last stamps are remembered
 exactly, and everything not newer than the oldest that was forgotten is refused: the anti-replay window of IPsec (RFC
-4303, section 3.4.3) with a set instead of bits, since stamps are times and have gaps. Packets older than the clock
+4303, section 3.4.3) with a list instead of bits, since stamps are times and have gaps. Packets older than the clock
 tolerance are refused before, so a sender that fell silent can be dropped.
 
 Invariant: a (sender, stamp) pair is accepted at most once while its stamp lies within the clock tolerance, as long as
@@ -19,7 +19,9 @@ __all__ = ["ReplayWindow"]
 @attrs.define
 class _Sender:
     floor: int = -1
-    stamps: dict[int, None] = attrs.field(factory=dict)
+    newest: int = -1
+    stamps: list[int] = attrs.field(factory=list)
+    """In the order of arrival, which is almost always theirs, so that a look into the list is rare."""
 
 
 @attrs.define
@@ -42,17 +44,22 @@ class ReplayWindow:
             self._make_room()
         self._senders[sender] = window
         stamps = window.stamps
-        if stamp <= window.floor or stamp in stamps:
+        if stamp > window.newest:
+            window.newest = stamp
+        elif stamp <= window.floor or stamp in stamps:
             return False
-        stamps[stamp] = None
-        first = next(iter(stamps))
-        while first < oldest or len(stamps) > self._stamps_limit:
-            del stamps[first]
-            window.floor = max(window.floor, first)
-            if not stamps:
-                break
-            first = next(iter(stamps))
+        stamps.append(stamp)
+        if stamps[0] < oldest or len(stamps) > self._stamps_limit:
+            self._forget(window, oldest)
         return True
+
+    def _forget(self, window: _Sender, oldest: int) -> None:
+        stamps = window.stamps
+        count = max(0, len(stamps) - self._stamps_limit)
+        while count < len(stamps) and stamps[count] < oldest:
+            count += 1
+        window.floor = max(window.floor, *stamps[:count])
+        del stamps[:count]
 
     def _make_room(self) -> None:
         if len(self._senders) >= self._senders_limit:

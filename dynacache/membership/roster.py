@@ -38,6 +38,8 @@ class Roster:
     own: Member
     live_count: int = 0
     ring_ids: frozenset[str] = frozenset()
+    get: Callable[[str], Member | None] = attrs.field(init=False, repr=False, eq=False)
+    """The record of that node, if it is known; the table's own look-up, since everything begins with it."""
     _members: dict[str, Member] = attrs.field(factory=dict)
     _by_address: dict[Address, str] = attrs.field(factory=dict)
     _contacts: list[str] = attrs.field(factory=list)
@@ -46,6 +48,7 @@ class Roster:
     _to_forget: deque[tuple[float, str]] = attrs.field(factory=deque)
 
     def __attrs_post_init__(self) -> None:
+        self.get = self._members.get
         self._members[self.own.node_id] = self.own
         self._by_address[self.own.address] = self.own.node_id
         self.live_count = 1 if self.own.is_live else 0
@@ -66,10 +69,6 @@ class Roster:
         """How many members gossip may go to."""
         return len(self._contacts)
 
-    def get(self, node_id: str) -> Member | None:
-        """The record of that node, if it is known."""
-        return self._members.get(node_id)
-
     def at(self, address: Address) -> Member | None:
         """The record of the node that listens there, if it is known."""
         node_id = self._by_address.get(address)
@@ -79,24 +78,28 @@ class Roster:
         """Take in a record that is larger than the one held; raises AssertionError otherwise."""
         node_id = member.node_id
         known = self._members.get(node_id)
-        assert known is None or member.order_key > known.order_key
-        assert known is not None or not self.is_full
+        is_live = member.is_live
+        if known is None:
+            assert not self.is_full
+            self.live_count += is_live
+            self._by_address[member.address] = node_id
+        else:
+            assert member.order_key > known.order_key
+            self.live_count += is_live - known.is_live
+            if member.host != known.host or member.port != known.port:
+                self._move(node_id, known.address, member.address)
         self._members[node_id] = member
-        self.live_count += member.is_live - (known is not None and known.is_live)
-        if known is not None and self._by_address.get(known.address) == node_id:
-            del self._by_address[known.address]
-        self._by_address[member.address] = node_id
         if node_id == self.own.node_id:
             self.own = member
             return
-        if member.is_live:
+        if is_live:
             self._down_since_s.pop(node_id, None)
         elif node_id not in self._down_since_s:
             self._down_since_s[node_id] = now_s
             self._to_forget.append((now_s + self._config.forget_after_s, node_id))
         if member.state is NodeState.LEFT:
             self._remove_contact(node_id)
-        else:
+        elif node_id not in self._contact_index:
             self._add_contact(node_id)
 
     def draw(self, random_source: random.Random, count: int, now_s: float) -> list[Member]:
@@ -163,10 +166,14 @@ class Roster:
             del self._by_address[member.address]
         self._remove_contact(node_id)
 
+    def _move(self, node_id: str, old: Address, new: Address) -> None:
+        if self._by_address.get(old) == node_id:
+            del self._by_address[old]
+        self._by_address[new] = node_id
+
     def _add_contact(self, node_id: str) -> None:
-        if node_id not in self._contact_index:
-            self._contact_index[node_id] = len(self._contacts)
-            self._contacts.append(node_id)
+        self._contact_index[node_id] = len(self._contacts)
+        self._contacts.append(node_id)
 
     def _remove_contact(self, node_id: str) -> None:
         index = self._contact_index.pop(node_id, None)

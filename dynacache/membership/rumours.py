@@ -47,6 +47,11 @@ class RumourQueue:
     def __contains__(self, node_id: str) -> bool:
         return node_id in self._level_of
 
+    @property
+    def is_waiting(self) -> bool:
+        """True while there is anything to tell."""
+        return bool(self._level_of)
+
     def add(self, node_id: str, encoded: bytes, *, sent: int = 0) -> None:
         """Queue a claim about `node_id`, in place of any older one; `sent` counts as sends it has already had."""
         assert sent >= 0
@@ -69,41 +74,46 @@ class RumourQueue:
         if not self._level_of:
             return []
         chosen = self._choose(room_bytes, sends, count_limit)
-        encoded = [self._levels[level][node_id] for level, node_id in chosen]
-        for level, node_id in reversed(chosen):
-            self._advance(level, node_id, sends)
-        return encoded
+        self._advance(chosen, sends)
+        return [encoded for _, _, encoded in chosen]
 
-    def _choose(self, room_bytes: int, sends: int, count_limit: int) -> list[tuple[int, str]]:
-        chosen: list[tuple[int, str]] = []
+    def _choose(self, room_bytes: int, sends: int, count_limit: int) -> list[tuple[int, str, bytes]]:
+        chosen: list[tuple[int, str, bytes]] = []
         misfits = 0
-        own_level = self._level_of.get(self._own_id)
+        own_id = self._own_id
+        own_level = self._level_of.get(own_id)
         if own_level is not None and own_level < sends and count_limit > 0:
-            size = len(self._levels[own_level][self._own_id])
-            if size <= room_bytes:
-                chosen.append((own_level, self._own_id))
-                room_bytes -= size
+            encoded = self._levels[own_level][own_id]
+            if len(encoded) <= room_bytes:
+                chosen.append((own_level, own_id, encoded))
+                room_bytes -= len(encoded)
         for level, rumours in enumerate(self._levels[:sends]):
             if not rumours:
                 continue
-            for node_id in reversed(rumours):
-                if len(chosen) >= count_limit or room_bytes < _SMALLEST_BYTES or misfits >= _MISFITS_LIMIT:
+            for node_id, encoded in reversed(rumours.items()):
+                if room_bytes < _SMALLEST_BYTES or len(chosen) >= count_limit or misfits >= _MISFITS_LIMIT:
                     return chosen
-                if node_id == self._own_id:
-                    continue
-                size = len(rumours[node_id])
+                size = len(encoded)
                 if size > room_bytes:
-                    misfits += 1
-                    continue
-                chosen.append((level, node_id))
-                room_bytes -= size
+                    misfits += node_id != own_id
+                elif node_id != own_id:
+                    chosen.append((level, node_id, encoded))
+                    room_bytes -= size
         return chosen
 
-    def _advance(self, level: int, node_id: str, sends: int) -> None:
-        encoded = self._levels[level].pop(node_id)
-        del self._level_of[node_id]
-        if level + 1 < sends:
-            self._put(node_id, encoded, level + 1)
+    def _advance(self, chosen: list[tuple[int, str, bytes]], sends: int) -> None:
+        """Count one more send of each: the newest last, as they stood."""
+        levels, level_of = self._levels, self._level_of
+        for level, node_id, encoded in reversed(chosen):
+            del levels[level][node_id]
+            following = level + 1
+            if following >= sends:
+                del level_of[node_id]
+                continue
+            if following == len(levels):
+                levels.append({})
+            levels[following][node_id] = encoded
+            level_of[node_id] = following
 
     def _put(self, node_id: str, encoded: bytes, level: int) -> None:
         while len(self._levels) <= level:

@@ -23,6 +23,10 @@ class Counters:
     datagrams_sent: int = 0
     datagrams_received: int = 0
     bytes_sent: int = 0
+    gossip_sent: int = 0
+    """Datagrams with rumours alone, among `datagrams_sent`."""
+    rumour_bytes_sent: int = 0
+    """Those datagrams, and the rumours that rode on others, among `bytes_sent`."""
     bytes_received: int = 0
     streams_sent: int = 0
     streams_received: int = 0
@@ -38,10 +42,14 @@ class Counters:
     relays_refused: int = 0
     suspicions: int = 0
     confirmations: int = 0
+    last_calls: int = 0
+    last_calls_omitted: int = 0
     deaths_declared: int = 0
     refutations: int = 0
     stale_claims_answered: int = 0
     stale_claims_unanswered: int = 0
+    corrections: int = 0
+    reminders: int = 0
     accusations_pending_dropped: int = 0
     members_refused: int = 0
     exchanges: int = 0

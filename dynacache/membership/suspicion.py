@@ -5,8 +5,12 @@ itself slow leaves the accused much time, while several witnesses bring the verd
 formula stands alone in `timeout_s`. Deadlines live in a heap; one that moved or was cancelled leaves a dead entry
 behind, which is skipped, and the heap is rebuilt when most of it is dead.
 
+Gossip tells a refutation to almost everybody, not to everybody: in a view that it missed, the suspicion would run out
+although the accused is well and all others know it. So every suspicion has a last call, one notice before its end:
+whoever holds it then asks the accused and some others once more, and has a whole notice to hear them.
+
 Invariants: minimum <= timeout <= maximum; a confirmation never lengthens a suspicion; one accuser counts once; no
-cost per member that is not suspected.
+suspicion ends sooner than one notice after its last call; no cost per member that is not suspected.
 """
 
 from __future__ import annotations
@@ -42,8 +46,11 @@ class Suspicion:
     minimum_s: float
     maximum_s: float
     accusers: dict[str, None]
+    called_at_s: float | None = None
+    """When the last call was due and taken; None before."""
     due_s: float = math.inf
-    """The deadline as it was when last computed; whoever drives a core asks for it many times between two changes."""
+    """When something is due, the last call or the end, as it was when last computed: whoever drives a core asks for
+    it many times between two changes."""
 
     def deadline_s(self) -> float:
         """When the accused is held DEAD."""
@@ -86,6 +93,11 @@ class SuspicionTable:
         self._push(node_id)
         return True
 
+    def has_accused(self, node_id: str, source: str) -> bool:
+        """True if `source` is among the accusers of a running suspicion."""
+        suspicion = self._by_id.get(node_id)
+        return suspicion is not None and source in suspicion.accusers
+
     def cancel(self, node_id: str) -> None:
         """The suspicion is over, whatever its end."""
         self._by_id.pop(node_id, None)
@@ -98,17 +110,24 @@ class SuspicionTable:
             return None
         return preferred if preferred in suspicion.accusers else next(iter(suspicion.accusers))
 
-    def due(self, now_s: float) -> list[str]:
-        """The members whose time is up, removed from the table."""
+    def due(self, now_s: float) -> tuple[list[str], list[str]]:
+        """The members for whom it is time for the last call, and those whose time is up, removed from the table."""
+        called: list[str] = []
         expired: list[str] = []
         while self.next_deadline_s() <= now_s:
             node_id = heapq.heappop(self._heap)[1]
-            del self._by_id[node_id]
-            expired.append(node_id)
-        return expired
+            suspicion = self._by_id[node_id]
+            if suspicion.called_at_s is None:
+                suspicion.called_at_s = now_s
+                self._push(node_id)
+                called.append(node_id)
+            else:
+                del self._by_id[node_id]
+                expired.append(node_id)
+        return called, expired
 
     def next_deadline_s(self) -> float:
-        """When the next suspicion runs out; infinity without one."""
+        """When the next suspicion has its last call or runs out; infinity without one."""
         heap = self._heap
         while heap:
             deadline_s, node_id = heap[0]
@@ -123,5 +142,9 @@ class SuspicionTable:
             self._heap = [(suspicion.due_s, key) for key, suspicion in self._by_id.items() if key != node_id]
             heapq.heapify(self._heap)
         suspicion = self._by_id[node_id]
-        suspicion.due_s = suspicion.deadline_s()
+        notice_s = self._config.probe_period_s
+        if suspicion.called_at_s is None:
+            suspicion.due_s = suspicion.deadline_s() - notice_s
+        else:
+            suspicion.due_s = max(suspicion.deadline_s(), suspicion.called_at_s + notice_s)
         heapq.heappush(self._heap, (suspicion.due_s, node_id))

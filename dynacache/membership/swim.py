@@ -78,6 +78,8 @@ class Swim:
     _exchange: TableExchange
     _next_gossip_at_s: float
     _has_started: bool
+    _deadline_s: float | None
+    """The next deadline, once computed after a call; None until somebody asks."""
 
     def __init__(
         self,
@@ -115,6 +117,7 @@ class Swim:
         self._exchange = TableExchange(config, cluster_id, random_source, self._roster, self._outbox, self._evidence)
         self._next_gossip_at_s = 0.0
         self._has_started = False
+        self._deadline_s = None
         self._outbox.spread(self_member, own_id)
 
     @property
@@ -174,9 +177,7 @@ class Swim:
             self._outbox.note(kind, f"{address[0]}:{address[1]}", packet.value)
             return self._end()
         counters.messages_skipped += packet.skipped
-        for message in packet.messages:
-            if type(message) is Claim:
-                self._evidence.take(message, address)
+        self._evidence.take_all(packet.messages, address)
         if packet.sender_id != self._roster.own.node_id:
             for message in packet.messages:
                 if type(message) is not Claim:
@@ -204,7 +205,9 @@ class Swim:
     def tick(self, now_s: float, wall_ms: int) -> list[Effect]:
         """Do everything that is due."""
         self._begin(now_s, wall_ms)
-        self._evidence.bury_due()
+        called = self._evidence.bury_due()
+        if called:
+            self._prober.last_call(called)
         for node_id in self._roster.forget_due(now_s):
             self._outbox.note(NoteKind.MEMBER_FORGOTTEN, node_id)
         if self._roster.own.is_live:
@@ -218,12 +221,10 @@ class Swim:
         name."""
         if not self._has_started:
             return -math.inf
-        if self._outbox.is_silenced:
-            return math.inf
-        deadline_s = min(self._evidence.next_deadline_s(), self._roster.next_forget_s())
-        if self._roster.own.is_live:
-            deadline_s = min(deadline_s, self._prober.next_deadline_s(), self._exchange.next_deadline_s())
-        return min(deadline_s, self._next_gossip_at_s) if len(self._outbox.rumours) else deadline_s
+        deadline_s = self._deadline_s
+        if deadline_s is None:
+            self._deadline_s = deadline_s = self._computed_deadline_s()
+        return deadline_s
 
     def stop(self, now_s: float, wall_ms: int) -> list[Effect]:
         """Announce that this node stops and keeps its place; others treat it as down at once. Keep ticking until
@@ -262,12 +263,26 @@ class Swim:
             self._next_gossip_at_s = now_s
             return
         late_s = now_s - self.next_deadline()
+        self._deadline_s = None
         if late_s > self._config.lag_alarm_s:
             self._outbox.counters.pauses += 1
             self._outbox.note(NoteKind.PAUSED, self._roster.own.node_id, f"{late_s:.3f} s late")
             self._health.note_loop_lag(late_s)
             self._evidence.hold_verdicts_until_s = now_s + self._config.probe_period_s
             self._prober.excuse_pause()
+
+    def _computed_deadline_s(self) -> float:
+        outbox, roster = self._outbox, self._roster
+        if outbox.is_silenced:
+            return math.inf
+        deadline_s = min(
+            self._evidence.next_deadline_s(),
+            roster.next_forget_s(),
+            self._next_gossip_at_s if outbox.rumours.is_waiting else math.inf,
+        )
+        if roster.own.is_live:
+            return min(deadline_s, self._prober.next_deadline_s(), self._exchange.next_deadline_s())
+        return deadline_s
 
     def _end(self) -> list[Effect]:
         # Gossip that became necessary in this call is due now, not since the last round: it must not look like a pause.
@@ -276,7 +291,7 @@ class Swim:
 
     def _gossip(self) -> None:
         now_s = self._outbox.now_s
-        if now_s < self._next_gossip_at_s or not len(self._outbox.rumours):
+        if now_s < self._next_gossip_at_s or not self._outbox.rumours.is_waiting:
             return
         targets = self._roster.draw(self._random, self._config.gossip_fanout, now_s)
         interval_s = self._config.gossip_interval_s

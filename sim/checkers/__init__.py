@@ -1,6 +1,7 @@
 """The judges: one module for each family of invariants (DESIGN section 11), each a function of the evidence.
 
 What: ``CHECKERS`` names them; ``check_all`` asks every one and returns what they found, in the order of the invariants.
+``undecided`` says what none of them could settle, so that a run in which a search gave up is not taken for a good one.
 
 Invariant: a checker looks at evidence alone and is deterministic; it neither knows the cluster nor changes anything. It
 accuses only where the evidence leaves no lawful explanation, so a checker that is in doubt is silent.
@@ -27,7 +28,7 @@ from . import (
     i15_accounting,
 )
 
-__all__ = ["CHECKERS", "Checker", "check_all"]
+__all__ = ["CHECKERS", "Checker", "check_all", "undecided"]
 
 Checker = Callable[[Evidence], list[Violation]]
 
@@ -50,3 +51,9 @@ CHECKERS: Final[Mapping[str, Checker]] = {
 def check_all(evidence: Evidence) -> list[Violation]:
     """Return every violation that any checker found."""
     return [violation for check in CHECKERS.values() for violation in check(evidence)]
+
+
+def undecided(evidence: Evidence) -> str:
+    """Return what could not be judged, in one sentence; empty if everything was."""
+    keys = i06_linearizable.inconclusive(evidence)
+    return f"I6: the search gave up on {len(keys)} key(s), the first is {keys[0]!r}" if keys else ""

@@ -4,11 +4,13 @@ What: ``Case.of`` derives both once for each evidence. ``accounted`` follows the
 it lives, it expired, it was evicted, its tombstone was reaped, or a version that superseded it is accounted for.
 
 Invariant: where the fault model does not protect a version (too many memories lost, a lost hint that was counted and
-noted), ``accounted`` says so, and nobody is accused.
+noted), ``accounted`` says so, and nobody is accused. A loss that was noted excuses what that hint held, and no more.
 
 Why operations are found by value: every write of a value writes a value of its own, so its payload names it; a delete
 is found among the tombstones that were minted between its call and its return.
 """
+
+from collections.abc import Mapping
 
 import attrs
 import msgpack
@@ -22,6 +24,7 @@ from ..evidence import Evidence
 from ..history import OperationKind, OperationRecord, Outcome, StoreCause
 from ..ledger import Ledger, Mint
 from ..options import write_quorum
+from .lost_hints import lost_hints
 
 __all__ = ["SETTERS", "Case", "value_of"]
 
@@ -32,7 +35,6 @@ SETTERS = frozenset({
 """Operations that write a value."""
 
 _DELETERS = frozenset({OperationKind.DELETE, OperationKind.DELETE_IF_VERSION})
-_HINTS_LOST = frozenset({"hint.lost", "hints.left"})
 
 
 @attrs.define(eq=False)
@@ -45,7 +47,8 @@ class Case:
     """The latest hybrid clock at the end."""
     living: dict[bytes, dict[Dot, Version]]
     """What lives anywhere at the end, hints included."""
-    hint_lost: bool
+    lost_hints: Mapping[bytes, frozenset[Dot]]
+    """What went with hints whose loss was told."""
     _by_value: dict[tuple[bytes, bytes], list[Mint]] = attrs.field(factory=dict)
     _accounted: dict[bytes, dict[Dot, bool]] = attrs.field(factory=dict)
 
@@ -66,10 +69,7 @@ class Case:
                 living.setdefault(key, {}).update(decode(record).dots)
             for _, key, record in snapshot.hints:
                 living.setdefault(key, {}).update(decode(record).dots)
-        hint_lost = any(note[2] in _HINTS_LOST for note in evidence.notes)
-        case = cls(evidence, ledger, end_ms, living, hint_lost or any(
-            snapshot.counters.get("hints_lost", 0) for snapshot in evidence.snapshots.values()
-        ))  # fmt: skip
+        case = cls(evidence, ledger, end_ms, living, lost_hints(evidence))
         for mint in ledger.mints.values():
             value = value_of(mint.version)
             if value is not None:
@@ -111,7 +111,11 @@ class Case:
 
     def unprotected(self, key: bytes, dot: Dot) -> bool:
         """Return whether more memories lost this version than the fault model allows, or its hint was lost aloud."""
-        return self.hint_lost or self.ledger.left_by(key, dot, StoreCause.LOST) >= write_quorum(self.evidence.options)
+        if self.ledger.left_by(key, dot, StoreCause.LOST) >= write_quorum(self.evidence.options):
+            return True
+        # A hint that held the version's successor had taken its place, and was what should have been remembered.
+        lost = self.lost_hints.get(key)
+        return lost is not None and not lost.isdisjoint((dot, *self.ledger.successors(key, dot)))
 
     def expired(self, key: bytes, dot: Dot) -> bool:
         """Return whether a version's longest life was over when the run ended."""

@@ -6,7 +6,7 @@ acknowledged, and at most that and what is unknown.
 
 Invariant kept by: ``coordination.write_group``, ``repair.hints``, ``versioning.kernel``. Fault model: at most W-1 of
 the nodes that acknowledged a write lose their memory before W owners hold it again; hints lost at the end of their life
-are counted and noted, which is not silent.
+are counted and noted, which is not silent: what such a hint held is excused (``lost_hints``), and nothing else.
 
 Why against versions and not values: a later write may rightly have replaced the value; only the ledger knows.
 """
@@ -68,7 +68,7 @@ def _counters(case: Case) -> list[Violation]:
 
 def _excused(case: Case, key: bytes) -> bool:
     """Return whether eviction, or more losses than the fault model has, may have taken part of a counter."""
-    return case.hint_lost or any(
+    return key in case.lost_hints or any(
         case.evicted(key, dot) or case.ledger.left_by(key, dot, StoreCause.LOST) for dot in case.ledger.dots(key)
     )
 

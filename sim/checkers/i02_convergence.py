@@ -6,10 +6,14 @@ hints have drained.
 Invariant kept by: ``coordination.hint_replay``, ``coordination.read_repair``. Until replicas repair themselves the run
 ends with one read of each key at level all, which is allowed to do the repairing.
 
-An owner that has evicted the key since it last held it, or whose store is too full to take it, is left out: eviction is
-local, and makes no difference (promise P5).
+What eviction excuses is the owner that evicted the key in its present life and does not hold it: eviction is local, and
+makes no difference (promise P5). All others must agree, unless one of those owners evicted a version that is newer than
+anything the others hold: that version hides theirs, so that no read may return or repair them (DESIGN section 9), until
+replicas repair each other. A store that evicts nothing may refuse a version while it is full; one that evicts refuses
+only tombstones, which it never throws out.
 """
 
+from dynacache.storage.records import is_tombstone
 from dynacache.versioning import packed
 
 from ..evidence import Evidence, NodeSnapshot, Violation
@@ -19,7 +23,7 @@ from .case import Case
 __all__ = ["check"]
 
 _FULL_SHARE = 0.7
-"""A store this full may refuse a version."""
+"""A store this full may refuse what it may not evict for."""
 
 
 def check(evidence: Evidence) -> list[Violation]:
@@ -31,50 +35,61 @@ def check(evidence: Evidence) -> list[Violation]:
     if not evidence.converged:
         left = sum(len(snapshot.hints) for snapshot in evidence.snapshots.values())
         found.append(Violation("I2", None, f"the cluster did not come to rest: {left} hints are left"))
-    evicted_at = _last_evictions(evidence)
+    evicted = _evictions(evidence)
     for key, owners in sorted(evidence.owners.items()):
+        ghosts = {node_id: evicted[node_id, key] for node_id in owners if (node_id, key) in evicted}
         held = {
             node_id: _held(evidence.snapshots[node_id], key, case.end_ms)
             for node_id in owners
-            if node_id in evidence.snapshots and not _excused(evidence, node_id, key, evicted_at)
+            if node_id in evidence.snapshots and node_id not in ghosts
         }
-        if len(set(held.values())) > 1 and not _hides(evidence, owners, key, evicted_at):
-            shown = ", ".join(f"{node_id} {_shown(prefix)}" for node_id, prefix in held.items())
+        judged = {node_id: _prefix(record) for node_id, record in held.items() if not _refused(case, node_id, held)}
+        if len(set(judged.values())) > 1 and not _hidden(held, ghosts):
+            shown = ", ".join(f"{node_id} {_shown(prefix)}" for node_id, prefix in judged.items())
             found.append(Violation("I2", key, f"the owners hold different versions: {shown}"))
     return found
 
 
-def _hides(evidence: Evidence, owners: tuple[str, ...], key: bytes, evicted: dict[tuple[str, bytes], bool]) -> bool:
-    """Tell whether an owner evicted the key: an older version found elsewhere is then neither returned nor repaired."""
-    return any(
-        evicted.get((node_id, key), False) and key not in evidence.snapshots[node_id].records
-        for node_id in owners
-        if node_id in evidence.snapshots
-    )
+def _evictions(evidence: Evidence) -> dict[tuple[str, bytes], int]:
+    """Return, by node and key, the hybrid time of what was evicted there, where that was the last to happen to the key
+    in the life that the node has at the end."""
+    last = {(event.node_id, event.key): event for event in evidence.store_events if not event.place}
+    return {
+        (node_id, key): _time(event.before)
+        for (node_id, key), event in last.items()
+        if event.cause is StoreCause.EVICT
+        and event.before is not None
+        and node_id in evidence.snapshots
+        and evidence.snapshots[node_id].incarnation == event.incarnation
+    }
+
+
+def _hidden(held: dict[str, bytes | None], ghosts: dict[str, int]) -> bool:
+    """Return whether something was evicted that is newer than all that is held elsewhere."""
+    newest = max((_time(record) for record in held.values() if record is not None), default=0)
+    return max(ghosts.values(), default=0) > newest
+
+
+def _refused(case: Case, node_id: str, held: dict[str, bytes | None]) -> bool:
+    """Return whether a node's store may have refused what others hold."""
+    options = case.evidence.options
+    if case.evidence.snapshots[node_id].used_bytes <= options.storage_limit_bytes * _FULL_SHARE:
+        return False
+    return options.eviction == "noeviction" or any(record and is_tombstone(record) for record in held.values())
 
 
 def _held(snapshot: NodeSnapshot, key: bytes, now_ms: int) -> bytes | None:
     record = snapshot.records.get(key)
-    left = None if record is None else packed.clean(packed.strip_local(record), now_ms)
-    return None if left is None else packed.version_prefix(left)
+    return None if record is None else packed.clean(packed.strip_local(record), now_ms)
 
 
-def _excused(evidence: Evidence, node_id: str, key: bytes, evicted: dict[tuple[str, bytes], bool]) -> bool:
-    snapshot = evidence.snapshots[node_id]
-    if evicted.get((node_id, key), False) and key not in snapshot.records:
-        return True
-    limit = evidence.options.storage_limit_bytes
-    squeezed = any(fault.kind == "memory" and fault.arguments["node"] == node_id for fault in evidence.faults)
-    return squeezed or snapshot.used_bytes > limit * _FULL_SHARE
+def _prefix(record: bytes | None) -> bytes | None:
+    return None if record is None else packed.version_prefix(record)
 
 
-def _last_evictions(evidence: Evidence) -> dict[tuple[str, bytes], bool]:
-    """Return, by node and key, whether the last change of its store was an eviction."""
-    return {
-        (event.node_id, event.key): event.cause is StoreCause.EVICT
-        for event in evidence.store_events
-        if not event.place
-    }
+def _time(record: bytes) -> int:
+    time: int = packed.HEADER.unpack_from(record)[5]
+    return time
 
 
 def _shown(prefix: bytes | None) -> str:

@@ -8,7 +8,11 @@ wrote.
 Invariant kept by: ``versioning.kernel`` (merge, expire, touch), ``storage.expiry``, ``storage.reaper``.
 
 Slack: clocks differ by what the options and the faults say, and a coordinator accepts ``max_clock_skew`` on top, so a
-life may end that much later in true time. Known limit, left out: a touch that crosses a write (``versioning.kernel``).
+life may end that much later in true time.
+
+Known limits, left out: a touch that crosses a write (``versioning.kernel``). A tombstone that lives on although a write
+superseded it: its successor was evicted where it was known, a reader gets a miss either way, and the tombstone goes by
+age. So what is judged is which values live, not which tombstones are left over.
 """
 
 from dynacache.types import Level

@@ -5,8 +5,8 @@ independent), after Wing and Gong, with Lowe's memory of (operations done, value
 An operation of unknown outcome may take effect at any time after its call, or never.
 
 Invariant: ``search`` answers HELD only with an order in hand, VIOLATED only when there is none, and INCONCLUSIVE when
-it met its limit of states. Intervals are closed and in global sequence numbers, because many events share a virtual
-moment.
+it met its limit of states; a run with an inconclusive search has not held, its verdict is unknown. Intervals are closed
+and in global sequence numbers, because many events share a virtual moment.
 
 Why two passes: unknown operations double the states each. Those whose value nobody ever saw can be left out at first:
 an order without them is an order; only if there is none are all of them admitted.
@@ -67,22 +67,31 @@ ANY = _Mark.ANY
 def check(evidence: Evidence) -> list[Violation]:
     """Return a violation for each key whose strong operations have no order. Inconclusive searches accuse nobody."""
     found = []
-    for key, operations in sorted(_strong(evidence).items()):
-        if search(steps_of(operations)) is Verdict.VIOLATED:
-            sequences = tuple(operation.call_sequence for operation in operations)
-            text = f"no order of {len(operations)} strong operations explains their answers"
+    operations = _strong(evidence)
+    for key, verdict in _verdicts(evidence).items():
+        if verdict is Verdict.VIOLATED:
+            sequences = tuple(operation.call_sequence for operation in operations[key])
+            text = f"no order of {len(sequences)} strong operations explains their answers"
             found.append(Violation("I6", key, text, sequences))
     return found
 
 
 def inconclusive(evidence: Evidence) -> list[bytes]:
     """Return the keys whose search met its limit."""
-    strong = sorted(_strong(evidence).items())
-    return [key for key, operations in strong if search(steps_of(operations)) is Verdict.INCONCLUSIVE]
+    return [key for key, verdict in _verdicts(evidence).items() if verdict is Verdict.INCONCLUSIVE]
 
 
-def search(steps: Sequence[Step], initial: Any = None, limit: int = STATE_LIMIT) -> Verdict:
-    """Look for an order of the steps that explains every answer."""
+def _verdicts(evidence: Evidence) -> dict[bytes, Verdict]:
+    """Return the verdict of each key's search; those of the last evidence are remembered, as a search may be long."""
+    if not _last or _last[0][0] is not evidence:
+        found = {key: search(steps_of(operations)) for key, operations in sorted(_strong(evidence).items())}
+        _last[:] = [(evidence, found)]
+    return _last[0][1]
+
+
+def search(steps: Sequence[Step], initial: Any = None, limit: int | None = None) -> Verdict:
+    """Look for an order of the steps that explains every answer, in at most ``limit`` states (STATE_LIMIT if None)."""
+    limit = STATE_LIMIT if limit is None else limit
     observed = {step.answer for step in steps if step.known and step.kind == "get"}
     observed |= {step.demanded for step in steps if step.known and step.kind == "compare" and step.answer is True}
     likely = [step for step in steps if step.known or (step.kind != "get" and step.value in observed)]
@@ -165,3 +174,7 @@ def _outcomes(step: Step, value: Any) -> list[Any]:
     if holds:
         return [step.value] if not step.known or step.answer is True else []
     return [value] if not step.known or step.answer is False else []
+
+
+_last: list[tuple[Evidence, dict[bytes, Verdict]]] = []
+"""The verdicts of the last evidence."""

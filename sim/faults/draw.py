@@ -6,12 +6,19 @@ from a stream of its own, by its number.
 Invariant: the fault model of I1 holds: memory is lost by one machine of the run only (its ``victim``), however often.
 Clocks stay within the skew that the product promises to bear. Every fault ends within the run.
 
+Losses of memory are drawn to fall beside other trouble half of the time, some on a machine that the others had just
+lost sight of, some when another had missed writes, and they last long in a long run.
+
+Why beside: one thing that goes wrong alone is borne easily, and two that are drawn apart hardly ever meet.
+
 Why one victim: until replicas repair themselves, a second machine that loses its memory may take the last copy of an
 acknowledged write with it, as the promise says it may.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
+
+import attrs
 
 from ..draws import Draws, Stream
 from ..options import Options
@@ -24,6 +31,14 @@ STARTUP_S: Final = 5.0
 CLOCK_LIMIT_MS: Final = 230
 """Wall clocks stay this close to the truth, so that any two stay within the allowed skew."""
 _AT_STARTUP: Final = frozenset({"cut", "split", "isolate", "loss", "delay", "reset", "pause", "slow", "crash"})
+_WEIGHTS: Final = {"crash": 3.0, "split": 2.0, "isolate": 1.5, "memory": 1.5}
+"""How often a kind is drawn beside the others, which count 1."""
+_BESIDE: Final = frozenset({"cut", "split", "isolate", "delay", "pause", "slow", "memory"})
+"""Trouble that has a duration, beside which a loss of memory does the most harm."""
+_AFTER_S: Final = 5.0
+"""So long after its end it is still felt: hints have not been delivered yet."""
+_LONG_RUN_S: Final = 80.0
+_LONG_ABSENCE_S: Final = (55.0, 75.0)
 
 
 def node_names(options: Options) -> tuple[str, ...]:
@@ -49,6 +64,7 @@ def draw(options: Options, draws: Draws) -> tuple[Fault, ...]:
     stream = draws.stream("faults")
     count = int(expected) + stream.chance(expected % 1.0)
     faults = [_fault(options, draws, draws.stream("fault", number), 0.0) for number in range(count)]
+    faults = _gathered(options, draws, faults)
     early = sorted(_AT_STARTUP.intersection(options.fault_kinds))
     if options.startup_faults and early:
         kinds = [draws.stream("startup fault", number).choice(early) for number in range(2)]
@@ -63,9 +79,49 @@ def draw(options: Options, draws: Draws) -> tuple[Fault, ...]:
 
 def _fault(options: Options, draws: Draws, stream: Stream, begin_s: float) -> Fault:
     kinds = [kind for kind in options.fault_kinds if kind != "join" or options.joiners]
-    kind = stream.choice(kinds or ["reset"])
+    kind = stream.weighted([(kind, _WEIGHTS.get(kind, 1.0)) for kind in kinds or ["reset"]])
     at_s = round(stream.uniform(begin_s, options.duration_s * 0.9), 3)
     return Fault(at_s, kind, _ARGUMENTS[kind](options, draws, stream))
+
+
+def _gathered(options: Options, draws: Draws, faults: list[Fault]) -> list[Fault]:
+    """Move some losses of memory next to other trouble, cut some machines off first, make some stay away long."""
+    anchors = [fault for fault in faults if fault.kind in _BESIDE]
+    gathered = []
+    for number, fault in enumerate(faults):
+        stream = draws.stream("gathered", number)
+        if fault.kind in ("crash", "stop") and anchors and stream.chance(0.5):
+            fault = _beside(options, stream, fault, stream.choice(anchors))
+        if fault.kind == "crash":
+            if options.duration_s >= _LONG_RUN_S and stream.chance(0.5):
+                long_s = round(stream.uniform(*_LONG_ABSENCE_S), 3)
+                fault = attrs.evolve(fault, arguments=fault.arguments | {"down_s": long_s})
+            if "split" in options.fault_kinds and stream.chance(0.2):
+                gathered.append(_alone_before(stream, fault))
+            elif "split" in options.fault_kinds and stream.chance(0.3):
+                gathered.append(_other_behind(options, stream, fault))
+        gathered.append(fault)
+    return gathered
+
+
+def _beside(options: Options, stream: Stream, fault: Fault, anchor: Fault) -> Fault:
+    end_s = anchor.at_s + float(anchor.arguments["duration_s"]) + _AFTER_S
+    return attrs.evolve(fault, at_s=round(stream.uniform(anchor.at_s, min(end_s, options.duration_s)), 3))
+
+
+def _alone_before(stream: Stream, crash: Fault) -> Fault:
+    """The machine that dies was lost to the others a while before, and not to the clients."""
+    begin_s = round(max(0.0, crash.at_s - _span(stream, 0.1, 5.0)), 3)
+    duration_s = round(crash.at_s - begin_s + _span(stream, 1.0, 20.0), 3)
+    return Fault(begin_s, "split", {"side": [crash.arguments["node"]], "duration_s": duration_s})
+
+
+def _other_behind(options: Options, stream: Stream, crash: Fault) -> Fault:
+    """Another machine has missed what was written last, and is back about when the one that dies is."""
+    other = stream.choice([name for name in node_names(options) if name != crash.arguments["node"]])
+    begin_s = round(max(0.0, crash.at_s - stream.uniform(5.0, 15.0)), 3)
+    duration_s = round(crash.at_s - begin_s + stream.uniform(0.0, 3.0), 3)
+    return Fault(begin_s, "split", {"side": [other], "duration_s": duration_s})
 
 
 _Drawer = Callable[[Options, Draws, Stream], dict[str, Any]]

@@ -50,6 +50,8 @@ class Bug:
     description: str
     patches: tuple[Patch, ...]
     scenario: Callable[[], Scenario]
+    needs: Callable[[Scenario], bool] | None = None
+    """Without which the bug cannot show, whatever happens: a random seed that lacks it counts as tried, unrun."""
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from dynacache.node import Node
 from dynacache.repair.hints import HintStore
 from dynacache.types import Level
 
+from ..history import OperationKind
 from ..run import Scenario
 from .bug import Bug, Patch, Script
 
@@ -156,6 +157,25 @@ def _two_sides() -> Scenario:
     return script.scenario(14.0)
 
 
+def _loses_memory(scenario: Scenario) -> bool:
+    return any(fault.kind in ("crash", "stop") for fault in scenario.faults)
+
+
+def _is_strict(scenario: Scenario) -> bool:
+    """Return whether strict writes and strict reads occur: only they promise what a fallback must not stand in for."""
+    strict = [each for each in scenario.operations if each.arguments["level"] in (Level.STRICT_QUORUM, Level.ALL)]
+    return len({each.kind is OperationKind.GET for each in strict}) == 2
+
+
+def _has_fallbacks(scenario: Scenario) -> bool:
+    options = scenario.options
+    return options.nodes + options.joiners > options.replication_factor and _is_strict(scenario)
+
+
+def _is_strict_and_loses_memory(scenario: Scenario) -> bool:
+    return _loses_memory(scenario) and _is_strict(scenario)
+
+
 BUGS = (
     Bug(
         "hint dropped silently", "I1",
@@ -170,12 +190,13 @@ BUGS = (
     Bug(
         "quorum of one", "I1",
         "the tally of a write is won by the first answer, whatever the level",
-        (Patch(Tally, "at_level", _one_is_enough),), _before_it_left,
+        (Patch(Tally, "at_level", _one_is_enough),), _before_it_left, _loses_memory,
     ),
     Bug(
         "quorum counts a fallback as home", "I9",
         "at strict_quorum the answer of a fallback counts like that of the owner it stands in for",
         (Patch(routes._Reachable, "needed", _sloppy_needed), Patch(WriteGroup, "start", _sloppy_start)), _two_sides,
+        _has_fallbacks,
     ),
     Bug(
         "hints are never replayed", "I2",
@@ -196,6 +217,7 @@ BUGS = (
         "a miss by a node that does not know", "I9",
         "a node that lost its memory takes itself for complete, and answers absent instead of unknown",
         (Patch(Node, "__init__", _complete),), _reads_after_loss,
+        _is_strict_and_loses_memory,
     ),
 )  # fmt: skip
 """Bugs in replication."""

@@ -21,12 +21,9 @@ from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import Engine
 from dynacache.versioning import packed
 
-from ..history import StoreCause, StoreEvent
+from ..history import HINT, StoreCause, StoreEvent
 
-__all__ = ["HINT", "Observer", "Stamp", "observe"]
-
-HINT = "hint:"
-"""A hint's place is this and its target; the place of an owner's record is the empty string."""
+__all__ = ["Observer", "Stamp", "observe"]
 
 Stamp = Callable[[], tuple[int, float]]
 """Takes the next sequence number; returns it and the virtual second."""
@@ -100,7 +97,9 @@ def observe(node_id: str, node: Node, stamp: Stamp, emit: Callable[[StoreEvent],
 
 
 def _engine_class(observer: Observer) -> type[Engine]:
-    class ObservedEngine(Engine):
+    """Return an engine that tells what comes to it, built on one that tells what leaves it."""
+
+    class ObservedEngine(_leaving_class(observer)):  # type: ignore[misc]
         __slots__ = ()
 
         def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
@@ -128,10 +127,23 @@ def _engine_class(observer: Observer) -> type[Engine]:
             Engine._put_tombstone(self, shard, key, record)
             observer.replaced(key, record)
 
+    return ObservedEngine
+
+
+def _leaving_class(observer: Observer) -> type[Engine]:
+    class Leaving(Engine):
+        __slots__ = ()
+
         def _expire(self, shard: int, key: bytes, record: bytes, now_ms: int, scheduled: bool = True) -> bytes | None:
             with observer.during(StoreCause.EXPIRE):
                 left = Engine._expire(self, shard, key, record, now_ms, scheduled)
             observer.changed("", key, left, StoreCause.EXPIRE)
+            return left
+
+        def _merge_expired(self, shard: int, key: bytes, held: bytes, incoming: bytes, now_ms: int) -> bytes | None:
+            left = Engine._merge_expired(self, shard, key, held, incoming, now_ms)
+            if left is None:
+                observer.changed("", key, None, StoreCause.EXPIRE)
             return left
 
         def _evict(self, spared: bytes | None) -> bool:
@@ -168,7 +180,7 @@ def _engine_class(observer: Observer) -> type[Engine]:
             for key in keys:
                 observer.changed("", key, None, StoreCause.REMOVE)
 
-    return ObservedEngine
+    return Leaving
 
 
 def _hints_class(observer: Observer) -> type[HintStore]:
@@ -182,6 +194,13 @@ def _hints_class(observer: Observer) -> type[HintStore]:
                 cause = StoreCause.PUT if record[0] & packed.OWN_BASE else StoreCause.MERGE
                 observer.changed(HINT + target, key, hint.record, cause)
             return taken
+
+        def refresh(self, key: bytes, record: bytes) -> None:
+            HintStore.refresh(self, key, record)
+            for target, hints in self._by_target.items():
+                hint = hints.get(key)
+                if hint is not None:
+                    observer.changed(HINT + target, key, hint.record, StoreCause.MERGE)
 
         def remove(self, target: str, key: bytes) -> None:
             HintStore.remove(self, target, key)

@@ -132,7 +132,7 @@ def test_signed_nonsense_is_malformed(body: object) -> None:
 def signed(body: bytes) -> bytes:
     """A packet with a right header around any body: what only a broken member could send."""
     sender = codec()
-    return sender._prefix + datagram._code(sender._hashes[0], sender._prefix, body) + body
+    return sender._prefix + datagram._code(sender._hashes[0], body) + body
 
 
 @given(st.binary(max_size=1_500))

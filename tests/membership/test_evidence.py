@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dynacache.config.membership import MembershipConfig
 from dynacache.membership.effects import Effect, MemberChanged, NameConflict, Note, NoteKind
-from dynacache.membership.messages import PING, Ack, exchange_payload
+from dynacache.membership.messages import PING, Ack, encode_claim, exchange_payload
 from dynacache.membership.state import Claim, Member, NodeState
 from tests.membership.harness import Bench
 from tests.membership.strategies import claims
@@ -68,6 +68,53 @@ def test_a_stale_alive_is_answered_to_its_sender_and_to_the_node(state: NodeStat
         assert claimed(under_test, [*effects], ORIGIN)[0] == A.in_state(state)
         assert claimed(under_test, [*effects], A.address)[0] == A.in_state(state)
         assert held(under_test, "a").state is state
+
+
+@pytest.mark.parametrize("life", [(5, 2), (4, 9)])
+def test_a_stale_dead_is_answered_with_the_contradiction(life: tuple[int, int]) -> None:
+    under_test = bench()
+    under_test.hear_of(A)
+    stale = attrs.evolve(A, generation=life[0], incarnation=life[1], state=NodeState.DEAD)
+    effects = under_test.hear_of(stale)
+    assert claimed(under_test, [*effects], ORIGIN)[0] == A
+    assert claimed(under_test, [*effects], A.address) == []
+    assert held(under_test, "a") == A
+
+
+@pytest.mark.parametrize("state", [NodeState.SUSPECT, NodeState.DEAD])
+def test_an_old_accusation_is_not_answered_by_who_believes_a_later_one(state: NodeState) -> None:
+    under_test = bench()
+    under_test.hear_of(A)
+    under_test.hear_of(A.in_state(state))
+    assert under_test.hear_of(attrs.evolve(A, incarnation=1, state=NodeState.DEAD)) == []
+
+
+def test_a_stale_suspicion_alone_is_not_worth_a_packet_but_rides_on_the_ack() -> None:
+    under_test = bench()
+    under_test.hear_of(A)
+    stale = encode_claim(attrs.evolve(A, incarnation=2, state=NodeState.SUSPECT), "x")
+    assert under_test.hear("peer", stale) == []
+    for _ in range(2):
+        messages = under_test.sent(under_test.hear("peer", stale, [PING, 1, "self"], at=ORIGIN), ORIGIN)
+        assert messages[:2] == [Ack(1), Claim(A, "a")]
+    assert under_test.swim.statistics().counters.corrections == 2
+    after = under_test.sent(under_test.hear("peer", [PING, 2, "self"], at=ORIGIN), ORIGIN)
+    assert after[0] == Ack(2)
+
+
+@pytest.mark.parametrize(("host", "expected"), [("10.0.1.1", 8), ("h" * 250, 4)])
+def test_corrections_in_one_ack_are_bounded_by_number_and_by_room(host: str, expected: int) -> None:
+    under_test = bench(rumours_limit=1)
+    members = [Member(f"m{n:02}", host, 7000 + n, 1, incarnation=5) for n in range(12)]
+    for member in members:
+        under_test.hear_of(member)
+    stale = [
+        encode_claim(attrs.evolve(member, host="10.0.1.2", incarnation=1, state=NodeState.SUSPECT), "x")
+        for member in members
+    ]
+    effects = under_test.hear("peer", *stale, [PING, 1, "self"], at=ORIGIN)
+    assert under_test.swim.statistics().counters.corrections == expected
+    assert claimed(under_test, effects, ORIGIN)[:expected] == members[:expected]
 
 
 def test_answers_have_a_budget() -> None:
@@ -183,7 +230,9 @@ def test_verdicts_wait_for_what_may_lie_unread_after_a_pause(is_contradicted: bo
     assert held(under_test, "a").state is NodeState.SUSPECT
     if is_contradicted:
         under_test.hear_of(attrs.evolve(A, incarnation=4))
-    under_test.tick(0.2)
+    under_test.tick(0.9)  # the last call comes after the pause
+    assert held(under_test, "a").state is (NodeState.ALIVE if is_contradicted else NodeState.SUSPECT)
+    under_test.tick(0.3)
     assert held(under_test, "a").state is (NodeState.ALIVE if is_contradicted else NodeState.DEAD)
 
 

@@ -23,9 +23,10 @@ from dynacache.membership.messages import (
     exchange_payload,
     read_claim,
     read_message,
+    read_messages,
     read_stream,
 )
-from dynacache.membership.state import Claim, Member
+from dynacache.membership.state import Claim, Member, NodeState
 from tests.membership.strategies import members
 
 MEMBER = Member("a", "10.0.0.1", 7000, generation=5)
@@ -96,6 +97,28 @@ def test_a_claim_with_one_bad_field_reads_as_none(position: int, value: object) 
     fields = claim_fields(MEMBER, "x")
     fields[position] = value
     assert read_message([CLAIM, *fields]) is None
+
+
+@pytest.mark.parametrize("position", [0, 2, 3, 5, 7, 9, 10, 11])
+def test_what_equals_a_known_claim_in_other_types_reads_as_none(position: int) -> None:
+    ones = Member("a", "10.0.0.1", 1, generation=1, incarnation=1, state=NodeState.LEFT, stopped=True)
+    fields = claim_fields(ones, "x")
+    assert read_claim(fields) == Claim(ones, "x")
+    assert read_claim([*fields[:position], float(str(fields[position])), *fields[position + 1 :]]) is None
+    assert read_claim(fields) == Claim(ones, "x")
+
+
+def test_a_record_is_the_same_object_whoever_says_it() -> None:
+    claims = [read_claim(claim_fields(MEMBER, source)) for source in ("x", "y")]
+    assert all(claims)
+    assert len({id(claim.member) for claim in claims if claim is not None}) == 1
+
+
+def test_the_messages_of_a_datagram_are_read_in_order_and_the_rest_counted() -> None:
+    claim = [CLAIM, *claim_fields(MEMBER, "x")]
+    lists: list[object] = [[PING, 1, "a"], claim, [True, *claim[1:]], [CLAIM, 1], [*claim, "later"], "text", [ACK, 2]]
+    found = [Ping(1, "a"), Claim(MEMBER, "x"), Claim(MEMBER, "x"), Ack(2)]
+    assert read_messages(lists) == (found, 3)
 
 
 @given(ANYTHING)

@@ -1,7 +1,7 @@
 """Rumours ride on every packet, packets fit, and a silenced core says nothing."""
 
 from dynacache.membership.effects import NameConflict, SendDatagram
-from dynacache.membership.messages import PING, Ack
+from dynacache.membership.messages import PING, Ack, encode_claim
 from dynacache.membership.state import Claim, Member
 from tests.membership.harness import Bench
 
@@ -25,6 +25,22 @@ def test_no_packet_exceeds_the_limit_however_much_there_is_to_tell() -> None:
     sizes = [len(effect.payload) for effect in effects if isinstance(effect, SendDatagram)]
     assert 1_000 < max(sizes) <= 1_400
     assert len(sizes) > 20
+
+
+def test_bytes_of_rumours_are_counted_apart() -> None:
+    bench = Bench()
+    member = Member("a", "10.0.0.2", 7000, 1)
+    bench.hear_of(member)
+    bench.hear("peer", [PING, 7, "self"], at=PEER)
+    counters = bench.swim.statistics().counters
+    claims = len(encode_claim(bench.own, "self")) + len(encode_claim(member, "peer"))
+    assert (counters.datagrams_sent, counters.gossip_sent) == (1, 0)
+    assert counters.rumour_bytes_sent == claims
+    before_bytes = counters.bytes_sent
+    bench.tick(0.1)
+    counters = bench.swim.statistics().counters
+    assert counters.gossip_sent == counters.datagrams_sent - 1 == 1
+    assert counters.rumour_bytes_sent > counters.bytes_sent - before_bytes > 0
 
 
 def test_the_loser_of_a_name_says_it_once_and_is_silent() -> None:

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import attrs
 import pytest
 
 from dynacache.config.membership import MembershipConfig
 from dynacache.membership.effects import Effect, Note, NoteKind, SendStream
-from dynacache.membership.messages import ACK, NACK, PING, PING_REQUEST, Ack, Nack, Ping, PingRequest
+from dynacache.membership.messages import ACK, NACK, PING, PING_REQUEST, Ack, Nack, Ping, PingRequest, encode_claim
 from dynacache.membership.state import Claim, Member, NodeState
 from tests.membership.harness import Bench
 
@@ -131,6 +132,90 @@ def test_a_suspect_is_pinged_with_the_suspicion_against_it() -> None:
             assert messages[1] == Claim(A.in_state(NodeState.SUSPECT), "x")
             return
     raise AssertionError("no probe began")
+
+
+def last_call(under_test: Bench, limit_s: float = 30.0) -> list[Effect]:
+    """The effects of the moment of the next last call."""
+    before = under_test.swim.statistics().counters.last_calls
+    for _ in range(int(limit_s / 0.01)):
+        effects = under_test.tick(0.01)
+        if under_test.swim.statistics().counters.last_calls > before:
+            return effects
+    raise AssertionError("no last call")
+
+
+def test_before_a_member_is_held_dead_it_and_three_others_are_asked_once_more() -> None:
+    others = [Member(f"m{number}", f"10.0.2.{number}", 7000, 1) for number in range(9)]
+    under_test = bench(A, *others)
+    suspect = A.in_state(NodeState.SUSPECT)
+    for source in "xyz":
+        under_test.hear_of(suspect, source=source)
+    effects = last_call(under_test)
+    asked: list[str] = []
+    for member in (A, *others):
+        messages = under_test.sent(effects, member.address)
+        if any(isinstance(message, Claim) and message.member == suspect for message in messages):
+            assert isinstance(messages[0], Ping)
+            assert messages[0].target_id == member.node_id
+            asked.append(member.node_id)
+    assert len(asked) == 4
+    assert asked[0] == "a"
+    assert state_of(under_test, "a") is NodeState.SUSPECT
+
+
+@pytest.mark.parametrize("teller", ["a", "b"])
+def test_what_anybody_answers_to_the_last_call_saves_the_accused(teller: str) -> None:
+    under_test = bench(A, *OTHERS)
+    for source in "xyz":
+        under_test.hear_of(A.in_state(NodeState.SUSPECT), source=source)
+    last_call(under_test)
+    under_test.hear(teller, [ACK, 1], encode_claim(attrs.evolve(A, incarnation=1), "a"))
+    under_test.tick(2.0)
+    assert state_of(under_test, "a") is NodeState.ALIVE
+
+
+def test_without_an_answer_to_the_last_call_the_verdict_falls_when_it_would_have() -> None:
+    under_test = bench(A, *OTHERS)
+    for source in "xyz":
+        under_test.hear_of(A.in_state(NodeState.SUSPECT), source=source)
+    under_test.tick(3.99)
+    assert state_of(under_test, "a") is NodeState.SUSPECT
+    under_test.tick(0.02)
+    assert state_of(under_test, "a") is NodeState.DEAD
+
+
+def test_last_calls_have_a_budget_and_the_rest_are_held_dead_without() -> None:
+    under_test = bench(A, *OTHERS, last_calls_limit=2)
+    for source in "xyz":
+        under_test.hear_of(*(m.in_state(NodeState.SUSPECT) for m in (A, *OTHERS)), source=source)
+    under_test.tick(4.01)
+    counters = under_test.swim.statistics().counters
+    assert (counters.last_calls, counters.last_calls_omitted, counters.deaths_declared) == (2, 3, 5)
+
+
+def test_those_held_down_are_pinged_in_turn_with_what_speaks_against_them() -> None:
+    under_test = bench(A, OTHERS[0], gossip_to_dead_s=0.0)
+    dead = [member.in_state(NodeState.DEAD) for member in (A, OTHERS[0])]
+    under_test.hear_of(*dead)
+    under_test.tick(5.0)
+    found: list[str] = []
+    for _ in range(4_100):
+        effects = under_test.tick(0.01)
+        for member in dead:
+            messages = under_test.sent(effects, member.address)
+            if messages and isinstance(messages[0], Ping):
+                assert messages[1] == Claim(member, "self")
+                found.append(member.node_id)
+    assert found in (["a", "b", "a", "b"], ["b", "a", "b", "a"])
+    assert under_test.swim.statistics().counters.reminders >= 4
+
+
+def test_nobody_down_nobody_reminded() -> None:
+    under_test = bench(A)
+    under_test.tick(0.1)
+    under_test.hear_of(A.in_state(NodeState.LEFT))
+    under_test.tick(60.0)
+    assert under_test.swim.statistics().counters.reminders == 0
 
 
 def test_a_contradiction_during_the_probe_makes_its_accusation_stale() -> None:

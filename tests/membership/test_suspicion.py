@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from dynacache.config.membership import MembershipConfig
 from dynacache.membership.suspicion import SuspicionTable, timeout_s
 
+NOTICE_S = MembershipConfig().probe_period_s
+
 
 @pytest.mark.parametrize(
     ("confirmations", "needed", "expected"),
@@ -26,6 +28,8 @@ def table() -> SuspicionTable:
 def test_a_lone_accusation_by_cluster_size(members: int, deadline_s: float) -> None:
     suspicions = table()
     suspicions.start("a", "x", 0.0, members)
+    assert suspicions.next_deadline_s() == pytest.approx(deadline_s - NOTICE_S)
+    assert suspicions.due(deadline_s - NOTICE_S) == (["a"], [])
     assert suspicions.next_deadline_s() == pytest.approx(deadline_s)
 
 
@@ -37,8 +41,10 @@ def test_two_other_accusers_bring_it_down_to_the_minimum() -> None:
     assert not suspicions.confirm("a", "y")
     assert suspicions.confirm("a", "z")
     assert not suspicions.confirm("a", "w")
-    assert suspicions.due(3.99) == []
-    assert suspicions.due(4.0) == ["a"]
+    assert suspicions.due(2.99) == ([], [])
+    assert suspicions.due(3.0) == (["a"], [])
+    assert suspicions.due(3.99) == ([], [])
+    assert suspicions.due(4.0) == ([], ["a"])
     assert suspicions.next_deadline_s() == math.inf
     assert "a" not in suspicions
 
@@ -49,8 +55,17 @@ def test_cancelled_and_unknown_ones_never_run_out() -> None:
     suspicions.cancel("a")
     suspicions.cancel("never")
     assert not suspicions.confirm("a", "y")
-    assert suspicions.due(1_000.0) == []
+    assert suspicions.due(1_000.0) == ([], [])
     assert suspicions.source_of("a", "x") is None
+
+
+def test_who_has_accused() -> None:
+    suspicions = table()
+    suspicions.start("a", "x", 0.0, 5)
+    assert suspicions.has_accused("a", "x")
+    assert not suspicions.has_accused("a", "y")
+    suspicions.cancel("a")
+    assert not suspicions.has_accused("a", "x")
 
 
 def test_our_own_word_is_preferred() -> None:
@@ -79,8 +94,31 @@ def test_each_running_suspicion_ends_exactly_once(steps: list[tuple[str, str, st
             suspicions.cancel(node_id)
             running.discard(node_id)
         assert len(suspicions) == len(running)
-    ended = suspicions.due(len(steps) * 0.01 + 24.0)
-    assert sorted(ended) == sorted(running)
+    end_s = len(steps) * 0.01 + 24.0
+    called, ended = suspicions.due(end_s)
+    assert (sorted(called), ended) == (sorted(running), [])
+    called, ended = suspicions.due(end_s + NOTICE_S)
+    assert (called, sorted(ended)) == ([], sorted(running))
+
+
+def test_nothing_ends_sooner_than_one_notice_after_its_last_call() -> None:
+    suspicions = table()
+    suspicions.start("a", "x", 0.0, 5)
+    assert suspicions.due(23.5) == (["a"], [])
+    suspicions.confirm("a", "y")
+    suspicions.confirm("a", "z")
+    assert suspicions.next_deadline_s() == 23.5 + NOTICE_S
+    assert suspicions.due(24.49) == ([], [])
+    assert suspicions.due(24.5) == ([], ["a"])
+
+
+def test_a_suspicion_that_starts_anew_has_its_last_call_again() -> None:
+    suspicions = table()
+    suspicions.start("a", "x", 0.0, 3)
+    assert suspicions.due(3.0) == (["a"], [])
+    suspicions.start("a", "x", 3.5, 3)
+    assert suspicions.due(6.4) == ([], [])
+    assert suspicions.due(6.5) == (["a"], [])
 
 
 def test_many_short_suspicions_leave_no_pile_behind() -> None:
@@ -95,6 +133,6 @@ def test_the_remembered_deadline_is_the_computed_one() -> None:
     table = SuspicionTable(MembershipConfig())
     table.start("victim", "first", 100.0, 10)
     (suspicion,) = table._by_id.values()
-    assert suspicion.due_s == suspicion.deadline_s() == table.next_deadline_s()
+    assert suspicion.due_s == suspicion.deadline_s() - NOTICE_S == table.next_deadline_s()
     assert table.confirm("victim", "second")
-    assert suspicion.due_s == suspicion.deadline_s() == table.next_deadline_s()
+    assert suspicion.due_s == suspicion.deadline_s() - NOTICE_S == table.next_deadline_s()

@@ -14,7 +14,7 @@ from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
 from dynacache.versioning.context import make_context, parse_context
 from sim.evidence import Evidence, NodeSnapshot
-from sim.history import OperationKind, OperationRecord, Outcome, StoreCause, StoreEvent
+from sim.history import HINT, OperationKind, OperationRecord, Outcome, StoreCause, StoreEvent
 from sim.options import Options
 
 START_MS = 1_700_000_000_000
@@ -33,6 +33,8 @@ class Story:
     events: list[StoreEvent] = attrs.field(factory=list)
     history: list[OperationRecord] = attrs.field(factory=list)
     held: dict[tuple[str, bytes], bytes] = attrs.field(factory=dict)
+    hints: dict[tuple[str, str, bytes], bytes] = attrs.field(factory=dict)
+    notes: list[tuple[float, str, str, dict[str, Any]]] = attrs.field(factory=list)
     issuers: dict[str, ActorIssuer] = attrs.field(init=False)
     ticks: int = 0
 
@@ -87,6 +89,30 @@ class Story:
         local, _ = packed.delete(self.held.get((node, key)), self.issuers[node], time, self.now_ms())
         self.put(node, local, key)
 
+    def keep_hint(self, source: str, holder: str, target: str, key: bytes = KEY) -> None:
+        """Let one node keep what another holds, for a third."""
+        self._hint(holder, target, packed.strip_local(self.held[source, key]), key, StoreCause.MERGE)
+
+    def end_hint(self, holder: str, target: str, cause: StoreCause = StoreCause.REMOVE, key: bytes = KEY) -> None:
+        """Let a hint end."""
+        self._hint(holder, target, None, key, cause)
+
+    def _hint(self, holder: str, target: str, record: bytes | None, key: bytes, cause: StoreCause) -> None:
+        name = (holder, HINT + target, key)
+        before = self.hints.pop(name, None)
+        if record is not None:
+            self.hints[name] = record
+        incarnation, sequence = self.issuers[holder].incarnation, self.step()
+        self.events.append(
+            StoreEvent(
+                sequence, self.now_s, holder, incarnation, key, before, record, cause, self.now_ms(), HINT + target
+            )
+        )
+
+    def note(self, node: str, event: str, **fields: Any) -> None:
+        """Let a node say something now."""
+        self.notes.append((self.now_s, node, event, fields))
+
     def drop(self, node: str, cause: StoreCause, key: bytes = KEY) -> None:
         """Let a node forget the key, for this cause."""
         self.put(node, None, key, cause)
@@ -95,6 +121,8 @@ class Story:
         """Let a node lose its memory and come back as another incarnation."""
         for name, key in [name for name in self.held if name[0] == node]:
             self.drop(name, StoreCause.LOST, key)
+        for holder, place, key in [name for name in self.hints if name[0] == node]:
+            self.end_hint(holder, place.removeprefix(HINT), StoreCause.LOST, key)
         self.issuers[node] = ActorIssuer(self.issuers[node].incarnation + 1)
 
     # What clients do
@@ -147,6 +175,6 @@ class Story:
         keys = sorted({event.key for event in self.events})
         given: dict[str, Any] = {
             "history": tuple(self.history), "store_events": tuple(self.events), "snapshots": snapshots,
-            "owners": dict.fromkeys(keys, self.names), "end_s": self.now_s,
+            "owners": dict.fromkeys(keys, self.names), "end_s": self.now_s, "notes": tuple(self.notes),
         }  # fmt: skip
         return Evidence(self.options, **(given | more))

@@ -1,6 +1,6 @@
 from dynacache.versioning.layout import decode
 from sim.history import StoreCause
-from sim.ledger import Ledger, covered, is_spent
+from sim.ledger import Ledger, covered, dots_of, is_spent
 from tests.sim.story import KEY, Story
 
 
@@ -66,3 +66,11 @@ def test_small_questions() -> None:
     story = Story()
     story.remove("a")
     assert not any(is_spent(version) for version in decode(story.held["a", KEY]).dots.values())
+
+
+def test_the_dots_of_a_record_are_those_that_live_in_it() -> None:
+    story = Story()
+    story.mint("a", b"1:")
+    story.mint("a", b"2:")
+    assert dots_of(story.held["a", KEY]) == tuple(Ledger.of(story.events).dots(KEY)[1:])
+    assert dots_of(None) == ()

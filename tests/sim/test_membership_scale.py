@@ -5,7 +5,7 @@ import math
 import attrs
 import pytest
 
-from sim.membership_scale import Life, combine, measure, percentile, repeats
+from sim.membership_scale import CRASH_S, PLAIN, SLOW_S, Life, combine, measure, percentile, repeats
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,8 @@ def lives() -> list[Life]:
 
 def test_every_death_is_found_by_all(lives: list[Life]) -> None:
     for life in lives:
-        assert life.crashes == len(life.suspected_s) == len(life.buried_s) == 1
+        assert life.crashes == len(life.suspected_s) == len(life.dead_s) == len(life.buried_s) == 1
+        assert life.suspected_s[0] + 4.0 <= life.dead_s[0] <= life.buried_s[0]
         assert life.suspected_s[0] < 5.0
         assert life.suspected_s[0] + 4.0 <= life.buried_s[0] < 30.0
 
@@ -40,6 +41,27 @@ def test_the_load_at_rest_does_not_grow_with_the_cluster(lives: list[Life]) -> N
     assert larger.quiet.exchange_bytes > lives[0].quiet.exchange_bytes
 
 
+def test_at_rest_there_are_probes_and_no_rumours(lives: list[Life]) -> None:
+    for life in lives:
+        assert life.quiet.probes == life.quiet.datagrams
+        assert life.quiet.gossip == life.quiet.rumour_bytes == 0
+        assert life.slow.probes + life.slow.gossip == pytest.approx(life.slow.datagrams)
+        assert life.slow.probe_bytes + life.slow.rumour_bytes == pytest.approx(life.slow.datagram_bytes)
+
+
+def test_what_an_event_costs_each_node_does_not_grow_with_the_cluster(lives: list[Life]) -> None:
+    small, larger = combine(lives), combine([shortened(40, 5.0, CRASH_S, SLOW_S)])
+    assert 5.0 < larger.datagrams_per_crash < 2 * small.datagrams_per_crash
+    assert 1.0 < larger.datagrams_per_holdup < small.datagrams_per_holdup
+
+
+def test_the_plain_protocol_has_neither_lifeguard_nor_last_calls() -> None:
+    plain = measure(10, 1, PLAIN)
+    assert plain.crashes == len(plain.buried_s) == 1
+    assert plain.buried_s[0] - plain.suspected_s[0] == pytest.approx(4.0, abs=0.6)
+    assert plain.holdups > 5
+
+
 def test_slow_nodes_are_accused_and_cost_packets(lives: list[Life]) -> None:
     assert sum(life.false_suspicions_slow for life in lives) > 0
     assert all(life.slow.datagrams > life.quiet.datagrams for life in lives)
@@ -57,12 +79,12 @@ def test_a_large_cluster_is_settled_and_joined_by_a_tenth() -> None:
     assert life.join_s < 10.0
 
 
-def shortened(nodes: int, quiet_s: float) -> Life:
-    """A life whose faulty phases are cut short, since they are not looked at."""
+def shortened(nodes: int, quiet_s: float, crash_s: float = 0.5, slow_s: float = 0.5) -> Life:
+    """A life with shorter phases; the faulty ones are cut off where they are not looked at."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sim.membership_scale.QUIET_S", quiet_s)
-        for name in ("CRASH_S", "SLOW_S"):
-            patch.setattr(f"sim.membership_scale.{name}", 0.5)
+        patch.setattr("sim.membership_scale.CRASH_S", crash_s)
+        patch.setattr("sim.membership_scale.SLOW_S", slow_s)
         return measure(nodes, 1)
 
 

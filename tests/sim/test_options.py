@@ -42,3 +42,25 @@ def test_an_option_that_is_none_is_refused() -> None:
 def test_quorums(factor: int, quorum: int) -> None:
     assert read_quorum(Options(replication_factor=factor)) == quorum
     assert write_quorum(Options(replication_factor=factor)) == quorum
+
+
+def test_an_absence_is_long_and_quiet() -> None:
+    absences = [options for options in map(draw, range(300)) if options.duration_s == 100.0]
+    assert 3 <= len(absences) <= 30
+    for options in absences:
+        assert set(options.fault_kinds) == {"crash", "stop", "join", "memory"}
+        assert (options.loss_rate, options.duplicate_rate, options.reorder_rate) == (0.0, 0.0, 0.0)
+
+
+def test_a_full_store_evicts_and_keeps_what_does_not_expire() -> None:
+    full = [options for options in map(draw, range(300)) if options.keys == 200]
+    assert full
+    for options in full:
+        assert (options.storage_limit_bytes, options.eviction, options.ttl_share) == (130_000, "lru", 0.0)
+
+
+def test_tombstones_outlive_hints_however_short_their_grace() -> None:
+    for grace_ms in (1, 24 * 60 * 60 * 1000):
+        settings = config(Options(tombstone_grace_ms=grace_ms, hint_lifetime_ms=20_000))
+        assert settings.storage.gc_grace_max_ms == max(grace_ms, settings.storage.gc_grace_min_ms)
+        assert settings.storage.gc_grace_min_ms > settings.hints.lifetime_ms

@@ -9,11 +9,15 @@ import attrs
 import pytest
 
 from dynacache.node import Node
+from dynacache.types import Level
+from sim import checkers
+from sim.checkers import i06_linearizable
 from sim.evidence import Evidence, Violation
 from sim.faults.schedule import Fault
-from sim.history import Outcome
+from sim.history import OperationKind, OperationRecord, Outcome
 from sim.options import Options
 from sim.run import Result, Scenario, draw_scenario, run, run_scenario
+from sim.world.world import World
 
 FAIR: dict[str, Any] = {
     "fault_kinds": (),
@@ -26,21 +30,28 @@ SPEED_TARGET = 100
 """Virtual seconds of a cluster of five in one second of one core."""
 
 
-def test_twenty_seeds_have_the_same_hashes_in_other_processes() -> None:
+@pytest.mark.timeout(300)
+def test_twenty_whole_seeds_have_the_same_traces_in_other_processes_in_another_order() -> None:
     code = (
+        "import sys\n"
         "from sim.run import run\n"
-        "for seed in range(1, 21): print(run(seed, duration_s=3.0).line)"
-    )  # fmt: skip
+        "print(hash('text'))\n"
+        "for seed in sys.argv[1:]: print(run(int(seed)).line, flush=True)\n"
+    )
+    seeds = [str(seed) for seed in range(1, 21)]
     path = ":".join(sys.path)
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed, "PYTHONPATH": path}, stdout=subprocess.PIPE
+            [sys.executable, "-c", code, *order],
+            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": path},
+            stdout=subprocess.PIPE,
         )
-        for seed in ("1", "77")
+        for hash_seed, order in (("1", seeds), ("77", seeds[::-1]))
     ]
-    first, second = (process.communicate(timeout=100)[0].decode().splitlines() for process in running)
-    assert first == second
-    assert len({line.split()[3] for line in first}) == 20, "every seed is another run"
+    first, second = (process.communicate(timeout=280)[0].decode().splitlines() for process in running)
+    assert first[0] != second[0], "the processes differ in what they hash text to"
+    assert sorted(first[1:]) == sorted(second[1:])
+    assert len({line.split()[3] for line in first[1:]}) == 20, "every seed is another run"
 
 
 def test_a_run_repeats_itself_within_a_process() -> None:
@@ -125,6 +136,47 @@ def test_a_cluster_that_is_never_born_is_unknown() -> None:
     forever = Fault(-4.9, "split", {"side": ["n1"], "duration_s": 1e6})
     result = run_scenario(_scenario(faults=(forever,)))
     assert (result.verdict, result.reason) == ("unknown", "the cluster was not born in time")
+
+
+def _strong_history(answer: bytes) -> tuple[OperationRecord, ...]:
+    """Twelve strong writes at once, and then a read of this value."""
+    writes = [
+        OperationRecord(
+            number, 0, OperationKind.SET, b"k", Level.STRONG, number, 1.0, 100 + number, 1.0, Outcome.OK, True,
+            {"value": b"%d" % number},
+        )
+        for number in range(12)
+    ]  # fmt: skip
+    read = OperationRecord(12, 0, OperationKind.GET, b"k", Level.STRONG, 200, 2.0, 201, 2.0, Outcome.OK, answer)
+    return (*writes, read)
+
+
+@pytest.mark.parametrize(
+    ("answer", "limit", "verdict"),
+    [(b"7", 100_000, "held"), (b"none", 100_000, "violated"), (b"none", 50, "unknown"), (b"7", 5, "unknown")],
+)
+def test_a_search_that_gives_up_makes_the_verdict_unknown(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes, limit: int, verdict: str
+) -> None:
+    original = World.evidence
+
+    def with_strong_operations(world: World, **given: Any) -> Evidence:
+        return attrs.evolve(original(world, **given), history=_strong_history(answer))
+
+    monkeypatch.setattr(World, "evidence", with_strong_operations)
+    monkeypatch.setattr(checkers, "CHECKERS", {"I6": i06_linearizable.check})
+    monkeypatch.setattr(i06_linearizable, "STATE_LIMIT", limit)
+    result = run_scenario(_scenario())
+    assert (result.verdict, len(result.violations)) == (verdict, verdict == "violated")
+    doubt = "I6: the search gave up on 1 key(s), the first is b'k'"
+    assert result.reason == (doubt if verdict == "unknown" else "")
+
+
+def test_a_violation_outweighs_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkers, "undecided", lambda evidence: "in doubt")
+    monkeypatch.setattr(checkers, "check_all", lambda evidence: [Violation("I1", None, "made up")])
+    result = run_scenario(_scenario())
+    assert (result.verdict, result.reason) == ("violated", "in doubt")
 
 
 def test_a_result_is_plain_data() -> None:

@@ -30,6 +30,8 @@ def test_membership_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "6 nodes" in shown
     assert "dead in all views p50 / p99" in shown
+    assert "probes and answers / rumours alone, at rest" in shown
+    assert "datagrams a node for one crash, beyond rest" in shown
     assert "Lifeguard" in shown
 
 

@@ -69,11 +69,48 @@ def test_with_one_replica_no_memory_may_be_lost_and_nobody_is_accused() -> None:
     assert check(story.evidence()) == []
 
 
-def test_a_lost_hint_is_not_silent_when_it_was_noted() -> None:
+def with_lost_hints() -> Story:
+    """Two writes at a, kept by b for c, are gone with a's memory and with b's hints, of which b gave up one aloud."""
     story = Story()
-    story.set("a", b"1:")
+    for key, value in ((KEY, b"1:"), (b"k9", b"2:")):
+        story.set("a", value, key=key)
+        story.keep_hint("a", "b", "c", key)
+    story.end_hint("b", "c", key=b"k9")
+    story.now_s += 60
+    story.end_hint("b", "c")
+    story.note("b", "hint.lost", target="c")
     story.restart("a")
-    assert check(story.evidence(notes=((0.0, "b", "hint.lost", {}),))) == []
+    return story
+
+
+def test_a_lost_hint_is_not_silent_when_it_was_noted_and_excuses_no_other() -> None:
+    story = with_lost_hints()
+    assert [violation.key for violation in check(story.evidence())] == [b"k9"]
+    assert [violation.key for violation in check(story.evidence(notes=()))] == [KEY, b"k9"]
+
+
+def test_a_counter_is_excused_by_its_own_hints_only() -> None:
+    story = Story()
+    _count(story, "a", 5)
+    story.merge("a", "b")
+    short = story.held["a", KEY]
+    _count(story, "a", 2)
+    story.mint("a", b"1:", key=b"k9")
+    for key in (KEY, b"k9"):
+        story.keep_hint("a", "b", "c", key)
+    for name in ("a", "b"):
+        story.put(name, short, cause=StoreCause.MERGE)
+    story.now_s += 60
+    story.end_hint("b", "c", key=b"k9")
+    story.note("b", "hint.lost", target="c")
+    story.hints.clear()
+    assert KEY in [violation.key for violation in check(story.evidence())]
+    story.end_hint("b", "c")
+    assert KEY in [violation.key for violation in check(story.evidence())], "a hint that held nothing excuses nothing"
+    story.keep_hint("a", "b", "c")
+    story.end_hint("b", "c")
+    story.note("b", "hint.lost", target="c")
+    assert KEY not in [violation.key for violation in check(story.evidence())]
 
 
 def test_a_write_whose_superseder_is_lost_is_lost_with_it() -> None:

@@ -2,6 +2,7 @@ import attrs
 
 from dynacache.versioning import packed
 from sim.checkers.i02_convergence import check
+from sim.evidence import Evidence
 from sim.faults.schedule import Fault
 from sim.history import StoreCause
 from tests.sim.story import KEY, Story
@@ -36,14 +37,52 @@ def test_eviction_makes_no_difference_until_the_key_is_held_again() -> None:
     assert len(check(story.evidence())) == 1
 
 
-def test_a_store_that_is_full_may_lag() -> None:
+def test_an_eviction_of_what_others_hold_excuses_only_its_owner() -> None:
+    story = Story(names=("a", "b", "c", "d"))
+    story.set("a", b"1:", "b", "c", "d")
+    story.set("a", b"2:", "b", "d")
+    story.drop("d", StoreCause.EVICT)
+    (violation,) = check(story.evidence())
+    assert [name in violation.text for name in ("a 01", "b 01", "c 01", "d 01")] == [True, True, True, False]
+    story.merge("a", "c")
+    assert check(story.evidence()) == []
+
+
+def test_an_eviction_before_the_loss_of_memory_excuses_nobody() -> None:
+    story = Story()
+    story.set("a", b"1:", "b", "c")
+    story.drop("c", StoreCause.EVICT)
+    story.restart("c")
+    assert len(check(story.evidence())) == 1
+
+
+def full(story: Story, eviction: str) -> Evidence:
+    """The story's end, with c's store full."""
+    evidence = story.evidence()
+    snapshot = attrs.evolve(evidence.snapshots["c"], used_bytes=evidence.options.storage_limit_bytes)
+    options = attrs.evolve(evidence.options, eviction=eviction)
+    return attrs.evolve(evidence, options=options, snapshots=evidence.snapshots | {"c": snapshot})
+
+
+def test_a_full_store_that_evicts_nothing_may_lag() -> None:
     story = Story()
     story.set("a", b"1:", "b")
-    evidence = story.evidence(faults=(Fault(1.0, "memory", {"node": "c", "limit_bytes": 1, "duration_s": 1.0}),))
-    assert check(evidence) == []
-    evidence = story.evidence()
-    full = attrs.evolve(evidence.snapshots["c"], used_bytes=evidence.options.storage_limit_bytes)
-    assert check(attrs.evolve(evidence, snapshots=evidence.snapshots | {"c": full})) == []
+    assert check(full(story, "noeviction")) == []
+    assert len(check(full(story, "lru"))) == 1
+
+
+def test_a_full_store_may_have_no_room_for_a_tombstone() -> None:
+    story = Story()
+    story.set("a", b"1:", "b", "c")
+    story.delete("a", "b")
+    assert check(full(story, "lru")) == []
+
+
+def test_a_limit_that_was_lowered_for_a_while_excuses_nobody_afterwards() -> None:
+    story = Story()
+    story.set("a", b"1:", "b")
+    lowered = Fault(1.0, "memory", {"node": "c", "limit_bytes": 1, "duration_s": 1.0})
+    assert len(check(story.evidence(faults=(lowered,)))) == 1
 
 
 def test_what_has_expired_is_nothing_whether_it_was_cleaned_or_not() -> None:

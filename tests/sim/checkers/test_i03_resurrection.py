@@ -50,6 +50,18 @@ def test_a_superseder_that_was_evicted_or_lost_binds_nobody() -> None:
     assert texts(story) == []
 
 
+def test_a_tombstone_that_outlived_its_successors_is_no_value() -> None:
+    """Seed 2101: the write after the delete was superseded by one that was evicted, and one owner missed both."""
+    story = Story()
+    story.set("a", b"1:", "b", "c")
+    story.delete("a", "b", "c")
+    for value in (b"2:", b"3:"):
+        story.set("a", value, "b")
+    for name in ("a", "b"):
+        story.drop(name, StoreCause.EVICT)
+    assert check(story.evidence()) == []
+
+
 def test_a_node_that_takes_back_what_it_saw_superseded_is_found() -> None:
     story = Story()
     story.set("a", b"1:", "b", "c")

@@ -4,7 +4,7 @@ import attrs
 
 from sim.draws import Draws
 from sim.faults.draw import CLOCK_LIMIT_MS, STARTUP_S, client_names, draw, node_names, victim_of
-from sim.faults.schedule import FAULT_KINDS
+from sim.faults.schedule import FAULT_KINDS, Fault
 from sim.options import Options
 
 OPTIONS = Options(
@@ -49,3 +49,40 @@ def test_no_kinds_no_faults() -> None:
 def test_names() -> None:
     assert node_names(OPTIONS) == ("n1", "n2", "n3", "n4", "n5")
     assert client_names(OPTIONS) == ("client0", "client1")
+
+
+def test_losses_of_memory_fall_beside_other_trouble() -> None:
+    faults = draw(OPTIONS, Draws(1))
+    victim = victim_of(OPTIONS, Draws(1))
+    crashes = [fault for fault in faults if fault.kind == "crash"]
+    splits = [fault for fault in faults if fault.kind == "split"]
+
+    def beside(crash: Fault, side: list[str] | None) -> bool:
+        return any(
+            split.at_s <= crash.at_s <= split.at_s + split.arguments["duration_s"] + 5.0
+            and split.arguments["side"] == (side or split.arguments["side"])
+            for split in splits
+        )
+
+    assert sum(beside(crash, [victim]) for crash in crashes) > 0.2 * len(crashes)
+    assert any(beside(crash, [other]) for crash in crashes for other in node_names(OPTIONS) if other != victim)
+
+
+def test_no_split_is_added_where_splits_are_not_wanted() -> None:
+    without = attrs.evolve(OPTIONS, fault_kinds=("crash", "pause"))
+    faults = draw(without, Draws(1))
+    assert {fault.kind for fault in faults} == {"crash", "pause"}
+    assert len(faults) == 600
+
+
+def test_machines_stay_away_long_in_long_runs_alone() -> None:
+    longest = {
+        duration_s: max(
+            fault.arguments["down_s"]
+            for fault in draw(attrs.evolve(OPTIONS, duration_s=duration_s), Draws(1))
+            if fault.kind == "crash"
+        )
+        for duration_s in (60.0, 600.0)
+    }
+    assert longest[60.0] <= 12.0
+    assert longest[600.0] > 55.0

@@ -1,3 +1,5 @@
+"""What the observer sees: whatever a store or the hints come to hold or let go, once, with its cause and its place."""
+
 from itertools import count
 from random import Random
 from types import SimpleNamespace
@@ -8,16 +10,19 @@ from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import Engine
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
-from sim.history import StoreCause, StoreEvent
-from sim.world.observer import HINT, observe
+from sim.history import HINT, StoreCause, StoreEvent
+from sim.ledger import Ledger
+from sim.run import run
+from sim.world.observer import observe
 
 KEY = b"k"
 NOW_MS = 1_700_000_000_000
+LIMIT_BYTES = 1 << 28
 
 
 def watched() -> tuple[Any, list[StoreEvent], Any]:
     """A store and hints of a node that has nothing else."""
-    engine = Engine(StorageSettings(), 16, Random(1))
+    engine = Engine(StorageSettings(limit_bytes=LIMIT_BYTES), 16, Random(1))
     shared = SimpleNamespace(issuer=ActorIssuer(7), now_ms=NOW_MS)
     node = SimpleNamespace(engine=engine, hints=HintStore(HintConfig()), shared=shared)
     events: list[StoreEvent] = []
@@ -26,9 +31,11 @@ def watched() -> tuple[Any, list[StoreEvent], Any]:
     return node, events, observer
 
 
-def record(issuer: ActorIssuer, old: bytes | None = None, ttl_ms: int = 0) -> tuple[bytes, bytes]:
+def record(
+    issuer: ActorIssuer, old: bytes | None = None, ttl_ms: int = 0, payload: bytes = b"v"
+) -> tuple[bytes, bytes]:
     expire_ms = NOW_MS + ttl_ms if ttl_ms else 0
-    return packed.write(old, issuer, NOW_MS << 16, expire_ms, packed.RAW, b"v", NOW_MS)
+    return packed.write(old, issuer, NOW_MS << 16, expire_ms, packed.RAW, payload, NOW_MS)
 
 
 def causes(events: list[StoreEvent]) -> list[tuple[str, StoreCause, bool]]:
@@ -55,7 +62,7 @@ def test_expiry_eviction_and_removal_have_their_cause() -> None:
     node.engine.put(1, KEY, record(node.shared.issuer)[0])
     node.engine.set_limit(1)
     node.engine.collect(NOW_MS)
-    node.engine.set_limit(1 << 28)
+    node.engine.set_limit(LIMIT_BYTES)
     node.engine.put(1, KEY, record(node.shared.issuer)[0])
     node.engine.remove(1, KEY)
     gone = [cause for _, cause, held in causes(events) if not held]
@@ -73,3 +80,135 @@ def test_hints_have_their_place() -> None:
         (HINT + "c", StoreCause.MERGE, True),
         (HINT + "b", StoreCause.REMOVE, False),
     ]
+
+
+def deleted(issuer: ActorIssuer, old: bytes | None = None) -> bytes:
+    return packed.delete(old, issuer, NOW_MS << 16, NOW_MS)[0]
+
+
+def replayed(events: list[StoreEvent]) -> dict[tuple[str, bytes], bytes]:
+    """What every place holds, by the events alone; each must begin where the one before it ended."""
+    held: dict[tuple[str, bytes], bytes] = {}
+    for event in events:
+        name = (event.place, event.key)
+        assert event.before == held.pop(name, None)
+        if event.after is not None:
+            held[name] = event.after
+    return held
+
+
+def test_a_mint_is_known_by_its_dot_and_by_what_it_superseded() -> None:
+    node, events, _ = watched()
+    first, _ = record(node.shared.issuer)
+    node.engine.put(1, KEY, first)
+    second, _ = record(node.shared.issuer, first)
+    node.engine.replace(1, KEY, first, second)
+    ledger = Ledger.of(events)
+    old, new = ledger.dots(KEY)
+    assert ledger.mints[KEY, new].superseded == (old,)
+    assert [old[1], new[1]] == [1, 2]
+    assert {event.incarnation for event in events} == {7}
+    assert {(event.hybrid_ms, event.node_id) for event in events} == {(NOW_MS, "a")}
+
+
+def test_what_comes_from_elsewhere_is_no_mint() -> None:
+    node, events, _ = watched()
+    other = ActorIssuer(8)
+    first, sent = record(other)
+    node.engine.merge(1, KEY, sent, NOW_MS)
+    assert node.engine.merge_newer(1, KEY, record(other, first)[1], NOW_MS)
+    assert node.engine.merge(1, KEY, sent, NOW_MS) is not None, "what is already covered changes nothing"
+    assert causes(events) == [("", StoreCause.MERGE, True)] * 2
+    assert ["nobody minted" in breach.text for breach in Ledger.of(events).breaches] == [True, True]
+
+
+def test_a_tombstone_takes_the_place_of_a_value_in_one_event_and_is_reaped_in_another() -> None:
+    node, events, _ = watched()
+    local, _ = record(node.shared.issuer)
+    node.engine.put(1, KEY, local)
+    node.engine.put(1, KEY, deleted(node.shared.issuer, local))
+    node.engine.put(1, KEY, record(node.shared.issuer, node.engine.peek(1, KEY))[0])
+    node.engine.put(1, KEY, deleted(node.shared.issuer, node.engine.peek(1, KEY)))
+    node.engine.collect(NOW_MS + node.engine.settings.gc_grace_max_ms + 1)
+    assert node.engine.statistics().reaped == 1
+    assert causes(events) == [*[("", StoreCause.PUT, True)] * 4, ("", StoreCause.REAP, False)]
+    assert replayed(events) == {}
+
+
+def test_what_is_evicted_for_another_key_is_told_before_that_one_comes() -> None:
+    node, events, _ = watched()
+    large = bytes(10_000)
+    node.engine.put(1, KEY, record(node.shared.issuer, payload=large)[0])
+    node.engine.set_limit(node.engine.usage().total_bytes)
+    node.engine.put(1, b"another", record(node.shared.issuer, payload=large[:5_000])[0])
+    assert [(event.key, event.cause) for event in events[1:]] == [
+        (KEY, StoreCause.EVICT),
+        (b"another", StoreCause.PUT),
+    ]
+    assert node.engine.statistics().evicted == 1
+    assert set(replayed(events)) == {("", b"another")}
+
+
+def test_an_expired_victim_has_expired_and_was_not_evicted() -> None:
+    node, events, _ = watched()
+    node.engine.put(1, KEY, record(node.shared.issuer, ttl_ms=10)[0])
+    node.engine.set_limit(1)
+    node.engine.collect(NOW_MS + 20)
+    assert causes(events)[1:] == [("", StoreCause.EXPIRE, False)]
+
+
+def test_a_dead_arrival_that_ends_what_was_held_is_an_expiry() -> None:
+    node, events, _ = watched()
+    other = ActorIssuer(8)
+    first, sent = record(other, ttl_ms=10)
+    node.engine.merge(1, KEY, packed.touch(sent, NOW_MS + 9_000), NOW_MS)
+    assert node.engine.merge(1, KEY, record(other, first, ttl_ms=10)[1], NOW_MS + 20) is None
+    assert causes(events)[1:] == [("", StoreCause.EXPIRE, False)]
+
+
+def test_a_hint_that_follows_its_key_is_told() -> None:
+    node, events, _ = watched()
+    other = ActorIssuer(8)
+    first, sent = record(other)
+    node.hints.add("b", 1, KEY, sent, NOW_MS, counted=True)
+    node.hints.add("c", 1, b"another", sent, NOW_MS, counted=True)
+    node.hints.refresh(KEY, record(other, first)[1])
+    node.hints.refresh(KEY, sent)
+    assert causes(events)[2:] == [(HINT + "b", StoreCause.MERGE, True)]
+    assert replayed(events) == {(HINT + target, key): hint.record for target, key, hint in node.hints.items()}
+
+
+def test_a_hint_that_is_refused_is_not_told() -> None:
+    node, events, _ = watched()
+    node.hints.settings = HintConfig(target_limit_count=1)
+    assert node.hints.add("b", 1, KEY, record(ActorIssuer(8))[1], NOW_MS, counted=True)
+    assert not node.hints.add("b", 1, b"another", record(ActorIssuer(8))[1], NOW_MS, counted=True)
+    assert len(events) == 1
+
+
+def test_the_end_of_a_process_loses_store_and_hints_once() -> None:
+    node, events, observer = watched()
+    local, _ = record(node.shared.issuer)
+    node.engine.put(1, KEY, local)
+    node.hints.add("b", 1, KEY, packed.strip_local(local), NOW_MS, counted=True)
+    observer.lost()
+    observer.lost()
+    assert causes(events)[2:] == [("", StoreCause.LOST, False), (HINT + "b", StoreCause.LOST, False)]
+    assert replayed(events) == {}
+
+
+def test_a_seeds_events_lead_to_what_its_nodes_hold() -> None:
+    """A whole run with little memory, expiries, deletes, crashes and hints: nothing happens behind the observer."""
+    kinds = ("crash", "split", "memory")
+    small: dict[str, Any] = {"storage_limit_bytes": 130_000, "ttl_share": 0.2, "delete_share": 0.2, "keys": 150}
+    run_of = {"nodes": 4, "read_share": 0.2, "duration_s": 20.0, "value_bytes_maximum": 4096, "faults_per_minute": 20.0}
+    result = run(6, keep=True, fault_kinds=kinds, eviction="lru", operations_per_s=40.0, **small, **run_of)
+    evidence = result.evidence
+    assert evidence is not None
+    by_node = {name: [each for each in evidence.store_events if each.node_id == name] for name in evidence.snapshots}
+    for name, snapshot in evidence.snapshots.items():
+        held = replayed(by_node[name])
+        assert {key: value for (place, key), value in held.items() if not place} == snapshot.records
+        assert {place for place, _ in held if place} == {HINT + target for target, _, _ in snapshot.hints}
+    seen = {event.cause for event in evidence.store_events}
+    assert seen >= {StoreCause.PUT, StoreCause.MERGE, StoreCause.EXPIRE, StoreCause.EVICT, StoreCause.LOST}
