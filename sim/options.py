@@ -25,8 +25,9 @@ from .draws import Draws, Stream
 __all__ = ["Options", "config", "draw", "read_quorum", "write_quorum"]
 
 _ABSENCE_SHARE: Final = 0.04
-_SMALL_STORE_BYTES: Final = 130_000
-"""A store of which the empty tables take a good part; what is written into it is often drawn to be too much."""
+_SMALL_STORE_BYTES: Final = 140_000
+"""A store of which the empty tables take a good part (just under a half at 128 partitions, the most that the product
+accepts); what is written into it is often drawn to be too much."""
 _LEVELS: Final = [
     ((Level.QUORUM, Level.QUORUM), 5.0),
     ((Level.STRICT_QUORUM, Level.STRICT_QUORUM), 3.0),
@@ -103,6 +104,9 @@ class Options:
     fault_kinds: tuple[str, ...] = ()
     """Kinds that may be drawn; empty for none."""
     startup_faults: bool = False
+    healing: bool = True
+    """Whether nodes compare and fill their copies by themselves. Never drawn False: only in scenarios of bugs that this
+    would hide; there hints and reads repair what they can, and a memory that was lost stays incomplete."""
     drain_limit_s: float = 120.0
     """Hints must be gone, and all be well, within this after the faults ended."""
 

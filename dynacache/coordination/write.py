@@ -100,7 +100,7 @@ class Writer:
         shared = self.shared
         old = self.held(route, partition, key) or created
         time = time or self._tick()
-        unknown = old is None or not route.complete
+        unknown = not route.complete or (old is None and shared.store.missing(partition, key) is not None)
         local, replica = packed.write(
             old, shared.issuer, time, expire_ms, payload_flags, payload, shared.now_ms, context, unknown
         )

@@ -97,7 +97,7 @@ def _no_targets(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _no_room_for_hints() -> Scenario:
     """One owner misses more writes than there is room for hints; only reading can repair the rest."""
-    script = Script.of(hint_target_limit_count=1, hint_settle_s=1.0)
+    script = Script.of(hint_target_limit_count=1, hint_settle_s=1.0, healing=False)
     owners = script.owners()
     script.part(1.0, 9.0, [owners[2]])
     for step, key in enumerate(script.keys_of(owners, 6)):
@@ -116,7 +116,7 @@ def _complete(original: Callable[..., None]) -> Callable[..., None]:
 
 def _reads_after_loss() -> Scenario:
     """One owner missed a write, another lost its memory; only the third still knows."""
-    script = Script.of(hint_settle_s=40.0)
+    script = Script.of(hint_settle_s=40.0, healing=False)
     first, _, last = owners = script.owners()
     script.part(1.0, 9.0, [last])
     script.fault(4.5, "crash", node=first, down_s=0.5)

@@ -53,7 +53,7 @@ def _resume_own(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _own_base_resumed() -> Scenario:
     """The first owner evicts what it alone held, and has the version before it back from another."""
-    script = Script.of(hint_settle_s=12.0)
+    script = Script.of(hint_settle_s=12.0, healing=False)
     first = script.owners()[0]
     script.hide(0.0, 9.0, 0, [first])
     script.set(0.5, client=1)
@@ -146,7 +146,7 @@ def _pick_older(original: Callable[..., None]) -> Callable[..., None]:
 
 def _stale_replica() -> Scenario:
     """One owner missed a write, and its hint waits long."""
-    script = Script.of(hint_settle_s=40.0, read_level=3, write_level=3)
+    script = Script.of(hint_settle_s=40.0, read_level=3, write_level=3, healing=False)
     last = script.owners()[2]
     script.set(0.5, level=3)
     script.part(1.0, 9.0, [last])

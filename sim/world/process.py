@@ -21,7 +21,9 @@ from .network import Address
 from .observer import Observer
 from .peering import Peering
 
-__all__ = ["Hellos", "Process", "Settings", "birth_of"]
+__all__ = ["Hellos", "Process", "Settings", "birth_of", "without_healing"]
+
+_HEALING = ("exchange", "transfer")
 
 
 @attrs.frozen
@@ -38,6 +40,7 @@ class Settings:
     replication_factor: int
     secret: str | None
     peer_high_water_bytes: int
+    healing: bool = True
 
 
 @attrs.define(eq=False, repr=False)
@@ -101,3 +104,10 @@ def birth_of(settings: Settings, incarnation: int) -> Birth:
         partition_count=settings.partition_count,
         replication_factor=settings.replication_factor,
     )
+
+
+def without_healing(node: Node) -> Node:
+    """Return the node with the cores taken out that compare and fill copies; it still answers those of others."""
+    for name in _HEALING:
+        del node.upkeep.cores[name]
+    return node

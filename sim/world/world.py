@@ -91,6 +91,7 @@ class World:
                 replication_factor=options.replication_factor,
                 secret=secret,
                 peer_high_water_bytes=options.peer_high_water_bytes,
+                healing=options.healing,
             )
             network = attrs.evolve(node_config.network, secret=secret or "")
             machine = Machine(
