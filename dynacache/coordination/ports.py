@@ -2,7 +2,7 @@
 
 What: the store (``storage.engine``) and the hint store (``repair.hints``), as far as reads and writes use them.
 
-Invariant: packages of one rank never import each other; ``node.py`` hands the real objects in.
+Invariant: packages of one rank never import each other; ``node.core`` hands the real objects in.
 
 Why: the coordinator can then be tested on a store of ten lines, and storage can change without it.
 """

@@ -76,6 +76,8 @@ class Shared:
     stale_after_ms: int
     """A copy that has not met a complete owner for so long may lack deletions that are reaped elsewhere."""
     digest: int = 0
+    """Of what the owners depend on in our member table (``node.members``); it travels with every request to a peer, and
+    one with another digest is refused unread. A restart or a node without a place does not change it."""
     effects: Effects = attrs.field(factory=Effects)
     now_s: float = 0.0
     now_ms: int = 0

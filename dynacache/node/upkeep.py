@@ -7,7 +7,8 @@ Invariant: a request of a sender whose member table differs is corrected before 
 beyond the allowed skew is not served, and while this node distrusts its own clock it serves fences alone, which carry
 no time. The cores never run before the node's own messages of the turn were served.
 
-Why a list and not four attributes in the node: a core is added in one line, and none can be forgotten in one place.
+Why one table of them beside the node's own names: a core is added in one line, and no place that drives, tells or
+counts them can forget one.
 """
 
 from collections.abc import Callable, Mapping

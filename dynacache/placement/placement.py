@@ -12,7 +12,7 @@ members in some states (R4.5)::
     New   NORMAL  JOINING SETTLING                     those who will own it after the change
 
 While nobody joins or leaves the three are one. A write counts when it has its quorum in each; equal sets count once.
-Model-checked (``sim.ring_model``): with any of these rules left out a quorum read missed an acknowledged quorum write.
+Model-checked (``sim.ring``): with any of these rules left out a quorum read missed an acknowledged quorum write.
 
 Why liveness plays no part: a dead member keeps its place (hints and fallbacks cover it), so that a crash moves no data.
 """
@@ -55,7 +55,8 @@ class Placement:
     table: MemberTable
     """The member table that this follows from."""
     digest: int
-    """The digest of the member table."""
+    """The digest of the whole member table. What travels with requests is another (``Shared.digest``): of the part that
+    decides who owns what."""
     partition_count: int
     replication_factor: int
     shift: int
@@ -110,8 +111,6 @@ class Placement:
     def owners(self, partition: int) -> Owners:
         """Return the owners that reads ask, nearest first."""
         return self.owners_by_partition[partition]
-
-    read_owners = owners
 
     def old(self, partition: int) -> Owners:
         """Return Old: the owners before the change, nearest first; the readers while no owners change."""

@@ -1,7 +1,7 @@
 """What to do about one key that two owners hold differently: a table, and the entries that travel.
 
-What: an ``Entry`` is what one side has of a key: kind, version hash, time, when it goes by itself. ``decide`` says from
-the answerer's point of view which of the two acts.
+What: an ``Entry`` is what one side has of a key: kind, version hash, time, when it goes by itself. ``decide`` says what
+is to be done, in the words of the side that decides, which is the asker (``exchange_decisions``): *ours* is its own.
 
 Invariant: a decision never moves a value to a node that has no room for what it was not asked for. A value never falls
 to the ghost of another value; to that of a younger tombstone it does, for every owner has held that one. After it was

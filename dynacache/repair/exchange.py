@@ -29,6 +29,7 @@ from dynacache.repair.exchange_session import Session
 from dynacache.repair.exchange_steps import Runner
 from dynacache.repair.exchange_store import ExchangeStore
 from dynacache.repair.ports import Handler, RepairPort
+from dynacache.repair.ring_rules import witnesses
 from dynacache.repair.sync_times import SyncTimes
 from dynacache.types import NodeId
 
@@ -281,9 +282,8 @@ class Exchange:
         for partition in ground.departing:
             owners = placement.new(partition)
             done = self._handed_over.setdefault(partition, [])
-            # N - W + 1 of those who will own it, so that every write quorum of the past meets one of them.
-            copies = placement.replication_factor
-            needed = min(copies - copies // 2, len(owners))
+            # So many of those who will own it that every write quorum of the past meets one of them.
+            needed = witnesses(placement.replication_factor, len(owners))
             if not owners or len([node_id for node_id in owners if node_id in done]) >= needed:
                 self.engine.clear(partition)
                 self.engine.stale.discard(partition)

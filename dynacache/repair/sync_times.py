@@ -9,7 +9,7 @@ owner, or still warming, does not become stale.
 
 Why the start and not the end: what was written during the exchange may have missed it. Why one other owner is enough:
 a delete is on W owners, so among N - W + 1 = 2 of three, this copy and that one, at least one holds it (brief R2.6;
-model: `sim`'s model of tombstones, where every variant of these rules was caught).
+model-checked before it was built, where every variant of these rules resurrected or lost something).
 """
 
 from array import array

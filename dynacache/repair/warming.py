@@ -33,6 +33,7 @@ from collections.abc import Callable
 import attrs
 
 from dynacache.placement.placement import Owners, Placement
+from dynacache.repair.ring_rules import witnesses
 from dynacache.types import NodeId
 
 __all__ = ["Decision", "Ending", "OwnerSets", "Standing", "View", "decide", "owner_sets"]
@@ -119,7 +120,7 @@ def decide(node_id: NodeId, partition: int, sets: OwnerSets, view: View) -> Deci
     best: Decision | None = None
     for owners in dict.fromkeys((sets.read, sets.old)):
         others = [each for each in owners if each != node_id]
-        found = _by_quorum(partition, others, min(sets.copies - sets.copies // 2, len(others)), view)
+        found = _by_quorum(partition, others, witnesses(sets.copies, len(others)), view)
         if found is not None and (best is None or found.ending or len(found.ask) > len(best.ask)):
             best = found
     if best is not None:

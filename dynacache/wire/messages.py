@@ -10,8 +10,8 @@ Why: positional arrays decode to lists in C with no name lookups, so a batch of 
 groups (``WRITE``, ``READ``) carry many keys under one request id, so that a batch is replicated, acknowledged and timed
 as one thing (DESIGN section 3).
 
-Fields (``clock`` is the sender's hybrid timestamp, ``digest`` its member table's digest, ``rid`` a request id that the
-asking end chose, unique on its connection):
+Fields (``clock`` is the sender's hybrid timestamp, ``digest`` that of its member table as far as it decides who owns
+what, ``rid`` a request id that the asking end chose, unique on its connection):
 
 ====================  ==================================================================================================
 first of all
