@@ -12,13 +12,17 @@ import enum
 
 import attrs
 
-__all__ = ["NO_EXPIRY", "Instant", "Level", "MissReason", "NodeId", "Role", "WriteCondition"]
+__all__ = ["MEMBER_STOPPING", "NO_EXPIRY", "Instant", "Level", "MissReason", "NodeId", "Role", "WriteCondition"]
 
 NodeId = str
 """A node's stable name: 1 to 64 printable characters, unique in the cluster."""
 
 NO_EXPIRY = 0
 """The expiry instant of an entry that never expires."""
+
+
+MEMBER_STOPPING = 16
+"""The state that a node tells its clients of itself, in a topology, while it serves them no more."""
 
 
 class Level(enum.IntEnum):

@@ -17,7 +17,7 @@ everywhere. While no node fails, all clients ask the same coordinator for a key,
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -31,6 +31,7 @@ from dynacache.client.values import Key, encode_key, encode_value
 from dynacache.errors import InvalidRequest
 from dynacache.types import Level, WriteCondition
 from dynacache.wire.messages import (
+    COMMAND,
     DELETE,
     FLAG_METADATA,
     FLAG_NO_PAYLOAD,
@@ -301,12 +302,32 @@ class Requests:
     def report(
         self, topic: str, argument: Any = None, *, address: str | None = None, timeout: float | None = None
     ) -> Call[Any]:
-        """Return a node's report on a topic ("status", "owners", "ready", "statistics"): a map of plain values.
+        """Return a node's report on a topic ("status", "owners", "ready", "statistics", ...): a map of plain values.
 
         ``address``: ask exactly this node ("host:port"); None asks whichever answers.
         """
         call: Call[Any] = Call([REPORT, 0, topic, argument], _NO_TIMEOUT, None, results.read_report, True, False)
         call.timeout_s = _timeout_s(timeout)
+        call.address = None if address is None else parse_addresses(address)[0]
+        return call
+
+    def command(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        address: str | None = None,
+        timeout: float | None = None,
+    ) -> Call[Any]:
+        """Order a node to do something ("join", "leave", "drain", "remove", "repair", "handoff_limit"); return a map
+        that tells what has begun.
+
+        ``address``: the node meant ("host:port"); None means whichever answers, for orders that any member can carry
+        out. An order given twice is as good as one, so it is repeated when its fate is unknown. Raises InvalidRequest
+        for one that cannot be carried out, with nothing changed.
+        """
+        message = [COMMAND, 0, name, None if arguments is None else dict(arguments)]
+        call: Call[Any] = Call(message, _NO_TIMEOUT, None, results.read_report, True, True, _timeout_s(timeout))
         call.address = None if address is None else parse_addresses(address)[0]
         return call
 

@@ -25,6 +25,7 @@ from dynacache.errors import ProtocolError
 from dynacache.placement.partitions import key_hash
 from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberState, MemberTable
+from dynacache.types import MEMBER_STOPPING
 
 __all__ = [
     "AVOID_FIRST_S",
@@ -217,7 +218,12 @@ class Router:
 
     def _apply_states(self, now_s: float) -> None:
         for node_id, endpoint in self._by_node.items():
-            alive = self._states.get(node_id, MEMBER_ALIVE) == MEMBER_ALIVE
+            state = self._states.get(node_id, MEMBER_ALIVE)
+            if state == MEMBER_STOPPING:
+                # It says so itself, and refuses: as good as an answer of that kind. Others still call it alive.
+                endpoint.failed(now_s, FAILURES_BEFORE_AVOIDING)
+                continue
+            alive = state == MEMBER_ALIVE
             if alive and not endpoint.alive:
                 endpoint.avoided_until_s = min(endpoint.avoided_until_s, now_s)
             endpoint.alive = alive

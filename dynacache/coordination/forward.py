@@ -27,6 +27,8 @@ from dynacache.wire.messages import DELETE, ERROR, FORWARD, GET, SET
 __all__ = ["Forwarder"]
 
 _OPERATION_ID_FIELD = {SET: 11, DELETE: 8}
+_NOT_SERVING = (ClockUnsafe.code, NotReady.code)
+"""What a node answers that serves nothing at all for a while: another owner may."""
 _RESEND_LIMIT = 3
 _GRACE_MS = 200
 """Time beyond the request's own timeout in which the serving node's answer may still arrive."""
@@ -51,7 +53,7 @@ class _Forwarded:
     def replied(self, connection: ConnectionId, message: Message) -> bool:
         """Hand the reply to the client under its own id; a refusal is not definite if an earlier try may have been
         applied."""
-        if message[0] == ERROR and message[2] == ClockUnsafe.code and self.forwarder.elsewhere(self):
+        if message[0] == ERROR and message[2] in _NOT_SERVING and self.forwarder.elsewhere(self):
             return True
         reply = list(message)
         reply[1] = self.rid

@@ -10,7 +10,7 @@ stamp says to have been sent too long ago is refused unread (``max_message_age_m
 Why one loop: the batch is the unit of the hot path, and two branches per message are all that the common case pays.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -27,6 +27,7 @@ from dynacache.placement.partitions import fingerprint, key_hash
 from dynacache.types import Level
 from dynacache.versioning.context import Context, parse_context
 from dynacache.wire.messages import (
+    COMMAND,
     DELETE,
     GET,
     INCREMENT,
@@ -46,6 +47,10 @@ _HIGHEST_LEVEL = int(Level.ALL)
 """Above it is `strong`, which is refused."""
 
 
+def _no_commands(connection: ConnectionId, message: Message) -> None:
+    raise InvalidRequest("this node takes no commands")
+
+
 @attrs.define(eq=False)
 class Gate:
     """Checks and dispatches client requests."""
@@ -57,11 +62,17 @@ class Gate:
     forwarder: Forwarder
     stopping: bool = False
     closed: bool = False
-    """Nothing is served: the node is stopping, or distrusts its clock."""
+    """Nothing is served: the node is stopping or drained, or distrusts its clock."""
+    command: Callable[[ConnectionId, Message], None] = _no_commands
+    """Carries an operator's order out; raises an error of the tree."""
 
     def stop(self) -> None:
-        """Serve nothing any more."""
+        """Serve nothing any more, until told otherwise."""
         self.stopping = self.closed = True
+
+    def resume(self) -> None:
+        """Serve again after ``stop``, as far as the clock is trusted."""
+        self.stopping, self.closed = False, not self.shared.clock_safe
 
     def distrust_clock(self, distrusted: bool) -> None:
         """Serve nothing while this machine's clock is in doubt (``Shared.clock_safe``)."""
@@ -168,10 +179,13 @@ class Gate:
         if kind == PING:
             self.shared.effects.send(connection, (PONG, rid))
             return
+        if kind == COMMAND and connection > 0:  # a client's own: orders are never forwarded
+            self.command(connection, message)
+            return
         if kind not in (GET, SET, DELETE, TOUCH, INCREMENT):
             raise InvalidRequest(f"message kind: got {kind!r}, expected a client request")
         if self.stopping:
-            raise NotReady("this node is stopping")
+            raise NotReady("this node is stopping or drained; ask another one")
         if self.closed:
             self.shared.counters.clock_refusals += 1
             raise ClockUnsafe(

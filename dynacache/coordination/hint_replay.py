@@ -118,6 +118,11 @@ class HintReplay:
     def hand_over(self) -> bool:
         """Stopping: deliver without pause and offer the rest once; True when nothing is left to do."""
         self._is_stopping = True
+        return self.offer_all()
+
+    def offer_all(self) -> bool:
+        """Drained: deliver without pause, and offer to all owners what waits for those that are away; it stays until
+        enough of them hold it. True when nothing is left to do."""
         shared = self.shared
         for target in self.hints.targets():
             if shared.links.usable(target):

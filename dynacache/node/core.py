@@ -39,7 +39,6 @@ from dynacache.events import (
     LoopLag,
     Message,
     Received,
-    Stopped,
     StopRequested,
     Writable,
 )
@@ -47,6 +46,8 @@ from dynacache.membership.birth import Birth
 from dynacache.membership.state import Member
 from dynacache.membership.swim import Swim
 from dynacache.node.clock_watch import ClockWatch
+from dynacache.node.closing import Closing
+from dynacache.node.commands import Commands
 from dynacache.node.members import Members
 from dynacache.node.peer_messages import Peer, PeerMessages
 from dynacache.node.quarantine import Quarantine
@@ -137,8 +138,11 @@ class Node:
         self.gate = Gate(shared, self.reader, self.writer, conditional, self.forwarder)
         self.replica = Replica(shared)
         self.replay = HintReplay(shared, config.hints, self.hints)
+        self.repair_port = port = NodeRepairPort(shared, lambda: self.members.placement)
+        stop_timeout_s = config.network.stop_timeout_s
+        self.closing = Closing(shared, self.gate, self.replay, self.members, port.other_requests, stop_timeout_s)
         self.reports = Reports(self)
-        self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
+        self.gate.command = Commands(self).carry_out
         self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
         self.members.owners_changed = self._owners_changed
         self._add_repair_cores()
@@ -155,8 +159,6 @@ class Node:
         self.peer_messages = PeerMessages(shared, self.members, self.replica, self.gate, self.upkeep, self.quarantine)
         self._peers: dict[ConnectionId, Peer] = {}
         self._started = False
-        self._stop_deadline_s: float | None = None
-        self._announced = False
         self._next_tick_s = now.monotonic_s
         self._on_input = self._input_table()
 
@@ -256,9 +258,8 @@ class Node:
 
     def _stop_requested(self, item: Input, now: Instant) -> None:
         assert isinstance(item, StopRequested)
-        self._stop_deadline_s = item.deadline_s
         self._next_tick_s = now.monotonic_s
-        self.gate.stop()
+        self.closing.stop(item.deadline_s)
 
     # Messages
 
@@ -291,17 +292,15 @@ class Node:
         self.quarantine.tick(now)
         if shared.clock_safe:
             self.engine.collect(shared.now_ms, self.config.storage.collect_count)
-        if self._stop_deadline_s is None:
-            if shared.clock_safe:
-                self.replay.tick()
-                self.upkeep.tick()
-        else:
-            self._stop_step(now)
+        if shared.clock_safe and not self.closing.is_ending:
+            self.replay.tick()
+            self.upkeep.tick()
+        self.closing.tick(now)
         self._next_tick_s = now.monotonic_s + self._pause_s()
 
     def _pause_s(self) -> float:
         """Return how long housekeeping may rest: an idle node should cost nothing."""
-        if self._stop_deadline_s is not None or self.hints.targets() or self.links.any_avoided():
+        if self.closing.is_busy or self.hints.targets() or self.links.any_avoided():
             return _TICK_S
         pause_s = min(_IDLE_TICK_S, self.upkeep.next_due_s() - self.shared.now_s)
         pause_s = min(pause_s, self.quarantine.next_due_s() - self.shared.now_s)
@@ -309,23 +308,6 @@ class Node:
         if due_ms is not None:
             pause_s = min(pause_s, (due_ms - self.shared.now_ms) / 1000)
         return max(_TICK_S, pause_s)
-
-    def _stop_step(self, now: Instant) -> None:
-        """Stopping: finish what is in flight, hand hints over, announce, and report."""
-        shared = self.shared
-        assert self._stop_deadline_s is not None
-        late = now.monotonic_s >= self._stop_deadline_s
-        if not self._announced and (late or (self.replay.hand_over() and not shared.pending)):
-            self._announced = True
-            self.replay.give_up()
-            self.members.stop(now)
-        if self._announced and (late or self.members.swim.is_announced):
-            shared.effects.others.append(Stopped())
-
-    def _leave(self) -> None:
-        """The place is given up and all is handed over: stop, as if asked to."""
-        self._stop_deadline_s = self.shared.now_s + self.config.network.stop_timeout_s
-        self.gate.stopping = True
 
     def _begin_warming(self, reason: str) -> None:
         """Have everything this node owns filled anew from the other owners."""
@@ -374,7 +356,9 @@ class Node:
         self.exchange = exchange = Exchange(port, config.repair, engine, self._news, config.storage.gc_grace_max_ms)
         engine.confirmed = exchange.is_clean
         self.transfer.ended = exchange.synced
-        self.ring = RingChange(port, self.members, config.cluster, engine, lambda: exchange.departing, self._leave)
+        self.ring = RingChange(
+            port, self.members, config.cluster, engine, lambda: exchange.departing, self.closing.leave
+        )
         for name, core in (("transfer", self.transfer), ("exchange", exchange), ("ring", self.ring)):
             self.upkeep.add(name, core)
 

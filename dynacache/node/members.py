@@ -26,7 +26,7 @@ from dynacache.membership.state import Member, NodeState
 from dynacache.membership.swim import Swim
 from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberEntry, MemberState, MemberTable
-from dynacache.types import Instant, NodeId
+from dynacache.types import MEMBER_STOPPING, Instant, NodeId
 from dynacache.wire.messages import BIRTH, MEMBERSHIP, STALE_TABLE, TABLE, TOPOLOGY
 
 __all__ = ["Members"]
@@ -61,6 +61,8 @@ class Members:
     place_learned: Callable[[str], None] = attrs.field(default=_unheard)
     """Called, with the reason in words, when others knew more of our own place than we did."""
     topology_changed: bool = True
+    is_stopping: bool = False
+    """Clients are told to go elsewhere."""
     swim_due_s: float = float("-inf")
     """When SWIM must be called; looked up after each call of it and not in every turn."""
 
@@ -166,7 +168,15 @@ class Members:
 
     def topology_message(self) -> tuple[int, int, object, dict[NodeId, int], int]:
         """Return the message that tells a client the table, the states and this node's monotonic time."""
-        return (TOPOLOGY, 0, self.table.to_wire(), self.states(), int(self.shared.now_s * 1000))
+        states = self.states()
+        if self.is_stopping:
+            states[self.shared.node_id] = MEMBER_STOPPING
+        return (TOPOLOGY, 0, self.table.to_wire(), states, int(self.shared.now_s * 1000))
+
+    def tell_stopping(self, stopping: bool) -> None:
+        """Tell every client whether to ask other nodes instead of this one."""
+        self.topology_changed = self.topology_changed or stopping != self.is_stopping
+        self.is_stopping = stopping
 
     def states(self) -> dict[NodeId, int]:
         """Return the liveness of every member of the table; a member SWIM does not know counts as dead."""

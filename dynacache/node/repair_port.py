@@ -107,6 +107,10 @@ class NodeRepairPort:
         """Requests in flight beside ``BUSY_PENDING_COUNT``, at most 1."""
         return min(1.0, len(self.shared.pending) / BUSY_PENDING_COUNT)
 
+    def other_requests(self) -> int:
+        """Return how many requests in flight are not questions of repair."""
+        return sum(type(request) is not _Question for request in self.shared.pending.values())
+
     def is_up(self, node_id: NodeId) -> bool:
         """Tell whether a peer can be asked now."""
         return self.shared.links.usable(node_id)

@@ -1,4 +1,4 @@
-"""What a node tells its operator: status, owners and history of a key, hints, readiness, counters.
+"""What a node tells its operator: the cluster, itself, a key, hints, changes, transfers, repair, counters.
 
 What: ``Reports.answer`` serves the ``REPORT`` message; each topic is one method that returns a plain map.
 
@@ -34,7 +34,17 @@ class Reports:
         """Send the report a message asks for, or an error naming the topics there are."""
         shared = self.node.shared
         about_keys = {"owners": self.owners, "explain": self.explain}
-        topics = {"hints": self.hints, "ready": self.ready, "statistics": self.statistics, "status": self.status}
+        topics = {
+            "change": self.change,
+            "handoff": self.handoff,
+            "hints": self.hints,
+            "node": self.node_itself,
+            "ready": self.ready,
+            "repair": self.repair,
+            "statistics": self.statistics,
+            "status": self.status,
+            "table": self.table,
+        }
         rid, topic = (message[1], message[2]) if len(message) > 2 else (0, None)
         if type(rid) is not int:
             rid = 0
@@ -77,6 +87,7 @@ class Reports:
             "partition_count": node.members.table.partition_count,
             "replication_factor": node.members.table.replication_factor,
             "zone_violation": node.members.placement.zone_violation,
+            "zone_violations": node.members.placement.zone_violations,
             "members": members,
             **self.ready(),
         }
@@ -104,10 +115,59 @@ class Reports:
         return {"targets": self.node.replay.listing(), "bytes": self.node.hints.total_bytes, "ended": ended}
 
     def ready(self) -> dict[str, Any]:
-        """Return whether this node serves, and how many of its partitions are still incomplete."""
+        """Return whether this node serves, how many of its partitions are still incomplete, and why it does not serve
+        (nil when it does)."""
         node = self.node
         warming = len(node.engine.warming & node.members.placement.owned_by(node.node_id))
-        return {"ready": not node.gate.closed, "warming_partitions": warming}
+        return {"ready": not node.gate.closed, "warming_partitions": warming, "reason": self._why_closed()}
+
+    def node_itself(self) -> dict[str, Any]:
+        """Return this node's own state, which no other node can tell: what is incomplete, its clock, what it holds,
+        what its own change waits for, whether it is drained."""
+        node = self.node
+        owned = node.members.placement.owned_by(node.node_id)
+        figures = node.engine.statistics()
+        return {
+            "node": node.node_id,
+            **self.ready(),
+            "stale_partitions": len(node.engine.stale & owned),
+            "owned_partitions": len(owned),
+            "departing_partitions": len(node.exchange.departing),
+            "clock": node.quarantine.watch.trust.value,
+            "drained": node.closing.is_drained,
+            "handed_over": node.closing.is_handed_over,
+            "in_flight": node.repair_port.other_requests(),
+            "hints": node.hints.counts(),
+            "entries": figures.entries,
+            "entries_bytes": figures.usage.entries_bytes,
+            "used_bytes": figures.usage.total_bytes,
+            "limit_bytes": figures.limit_bytes,
+            "placement_digest": node.shared.digest,
+            **node.ring.progress(),
+        }
+
+    def change(self) -> dict[str, Any]:
+        """Return what this node's own change of place, and the removals it knows of, have come to."""
+        node = self.node
+        departing = len(node.exchange.departing)
+        return {
+            "node": node.node_id,
+            **node.ring.progress(),
+            "departing_partitions": departing,
+            "handoff": node.transfer.progress(),
+        }
+
+    def repair(self) -> dict[str, Any]:
+        """Return how repair stands toward each other owner."""
+        return {"node": self.node.node_id, **self.node.exchange.progress()}
+
+    def handoff(self) -> dict[str, Any]:
+        """Return how far the filling of this node has come, and what it gives to others."""
+        return {"node": self.node.node_id, **self.node.transfer.progress()}
+
+    def table(self) -> dict[str, Any]:
+        """Return the member table in its wire form: who asks can derive owners and plans from it without this node."""
+        return {"node": self.node.node_id, "table": self.node.members.table.to_wire()}
 
     def statistics(self) -> dict[str, Any]:
         """Return every counter and gauge of this node."""
@@ -124,6 +184,17 @@ class Reports:
             "operation_ids": len(node.operations),
             "clock": node.quarantine.report(),
         }
+
+    def _why_closed(self) -> str | None:
+        """Return why clients are not served, None when they are."""
+        node = self.node
+        if not node.gate.closed:
+            return None
+        if node.closing.is_ending:
+            return "the node is stopping"
+        if node.closing.is_drained:
+            return "the node is drained"
+        return "the node's clock is in doubt"
 
 
 def _key(topic: str, key: object) -> bytes:

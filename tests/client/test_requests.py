@@ -8,7 +8,7 @@ from dynacache.client.options import Options
 from dynacache.client.requests import DELTA_LIMIT, Requests
 from dynacache.errors import InvalidRequest
 from dynacache.types import Level
-from dynacache.wire.messages import DELETE, GET, INCREMENT, PAYLOAD_MSGPACK, PING, REPORT, SET, TOUCH
+from dynacache.wire.messages import COMMAND, DELETE, GET, INCREMENT, PAYLOAD_MSGPACK, PING, REPORT, SET, TOUCH
 
 REQUESTS = Requests(Options(), b"client-1")
 METADATA, RECEIPT, SIBLINGS, NO_PAYLOAD, PREVIOUS = 1, 2, 4, 8, 16
@@ -39,6 +39,8 @@ METADATA, RECEIPT, SIBLINGS, NO_PAYLOAD, PREVIOUS = 1, 2, 4, 8, 16
         (REQUESTS.owners("k"), [REPORT, 0, "owners", b"k"]),
         (REQUESTS.status(), [REPORT, 0, "status", None]),
         (REQUESTS.ping(), [PING, 0]),
+        (REQUESTS.command("repair"), [COMMAND, 0, "repair", None]),
+        (REQUESTS.command("join", {"node": "n4"}), [COMMAND, 0, "join", {"node": "n4"}]),
     ],
 )
 def test_message(call: Any, message: list[Any]) -> None:
@@ -115,3 +117,10 @@ def test_reads_that_may_be_stale_go_to_any_owner() -> None:
     assert not REQUESTS.get("k").spread
     assert not REQUESTS.get("k", level="one").spread
     assert REQUESTS.get("k", level="quorum", max_staleness=1.0).spread
+
+
+def test_a_command_may_be_for_one_node_and_is_repeated() -> None:
+    call = REQUESTS.command("join", {"node": "n4"}, address="10.0.0.4:7400", timeout=2.0)
+    assert (call.address, call.timeout_s) == (("10.0.0.4", 7400), 2.0)
+    assert call.repeatable, "an order given twice is as good as one"
+    assert call.changes, "an order whose fate is unknown is not told as refused"

@@ -18,6 +18,7 @@ from dynacache.errors import ClusterMismatch, ProtocolError
 from dynacache.placement.partitions import key_hash, partition_of
 from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberEntry, MemberState, MemberTable
+from dynacache.types import MEMBER_STOPPING
 
 CLUSTER = b"0123456789abcdef"
 KEYS = [b"key-%d" % number for number in range(200)]
@@ -218,6 +219,19 @@ def test_a_member_back_alive_is_used_at_once() -> None:
     assert router.choose(key, False, 0.2) is not first
     router.update(FIVE.to_wire(), {first.node_id: 0}, 0.3)
     assert router.choose(key, False, 0.3) is first
+
+
+def test_a_node_that_says_it_stops_is_left_before_it_refuses() -> None:
+    key = KEYS[0]
+    router = router_of()
+    first = router.choose(key, False, 0.0)
+    first.connections = 1
+    router.update(FIVE.to_wire(), {first.node_id: MEMBER_STOPPING}, 0.1)
+    assert router.choose(key, False, 0.2) is not first
+    # Others, who still call it alive, do not make it be asked again before its time.
+    router.update(FIVE.to_wire(), {first.node_id: 0}, 0.3)
+    assert router.choose(key, False, 0.3) is not first
+    assert router.choose(key, False, 20.0) is first
 
 
 def test_an_address_may_be_insisted_on() -> None:

@@ -147,3 +147,18 @@ def test_a_write_that_may_have_been_applied_is_never_called_refused() -> None:
         cluster.run(3.0)
         (reply,) = cluster.replies[max(cluster.replies)]
         assert reply[0] == DONE or (reply[0] == ERROR and not error_from_code(reply[2], "").definite)
+
+
+def test_an_owner_that_serves_nobody_is_passed_over() -> None:
+    cluster = FakeCluster(5)
+    outsider = _outsider(cluster)
+    first = cluster.owners(KEY)[0]
+    cluster.nodes[first].gate.stop()
+    assert cluster.ask(outsider, [INCREMENT, KEY, 2, Level.QUORUM])[0] == NUMBER
+    for owner in cluster.owners(KEY)[1:]:
+        cluster.nodes[owner].gate.stop()
+    for fallback in cluster.nodes:
+        cluster.nodes[fallback].gate.stop()
+    cluster.nodes[outsider].gate.resume()
+    reply = cluster.ask(outsider, [INCREMENT, KEY, 2, Level.QUORUM])
+    assert (reply[0], reply[2]) == (ERROR, NotReady.code), "with nobody else to ask, the refusal is passed on"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dynacache.errors import InvalidRequest, LevelNotAvailable, NotReady
 from dynacache.events import Close
 from dynacache.types import Level
-from dynacache.wire.messages import DONE, ERROR, GET, PING, PONG, SET, STAMP, TIME, VALUE, WRITE
+from dynacache.wire.messages import COMMAND, DONE, ERROR, GET, PING, PONG, REPORTED, SET, STAMP, TIME, VALUE, WRITE
 from tests.fake_cluster import CLIENT, FakeCluster
 
 RAW = 1
@@ -61,13 +61,34 @@ def test_a_stopping_node_refuses_definitely() -> None:
     assert cluster.holders(b"key") == []
 
 
+def test_what_was_stopped_may_go_on_unless_its_clock_is_in_doubt() -> None:
+    cluster = FakeCluster(3)
+    gate = cluster.nodes["n1"].gate
+    gate.stop()
+    gate.resume()
+    assert cluster.ask("n1", [SET, b"key", RAW, b"value"])[0] == DONE
+    gate.stop()
+    cluster.nodes["n1"].shared.clock_safe = False
+    gate.resume()
+    assert (gate.stopping, gate.closed) == (False, True)
+
+
+def test_an_order_is_taken_from_clients_and_never_from_a_forward() -> None:
+    cluster = FakeCluster(3)
+    assert cluster.ask("n1", [COMMAND, "repair"])[0] == REPORTED
+    node = cluster.nodes["n1"]
+    node.gate.serve(-1, [[COMMAND, 1, "repair"]], 1)
+    ((_, _, code, _),) = node.shared.effects.sends[-1]
+    assert code == InvalidRequest.code
+
+
 _RID = 10**9
 _SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-10, 2**40), st.binary(max_size=8), st.text(max_size=4))
 _FIELDS = st.lists(st.one_of(_SCALARS, st.lists(_SCALARS, max_size=3)), max_size=12)
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from([GET, SET, 34, 35, 36, 48, 49, 1, 3, 5, 99, -1]), _FIELDS)
+@given(st.sampled_from([GET, SET, 34, 35, 36, 48, 49, 50, 1, 3, 5, 99, -1]), _FIELDS)
 def test_any_fields_at_all_get_one_answer_or_none_and_never_an_exception(kind: int, fields: list[Any]) -> None:
     before = CLUSTER.now_s
     effects = CLUSTER.nodes["n1"].handle(CLUSTER.instant("n1"), [(CLIENT, [[kind, _RID, *fields]])])

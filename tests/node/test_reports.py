@@ -3,6 +3,7 @@
 import pytest
 
 from dynacache.errors import InvalidRequest
+from dynacache.placement.table import MemberTable
 from dynacache.wire.messages import ERROR, REPORT, SET
 from tests.fake_cluster import FakeCluster
 
@@ -42,7 +43,11 @@ def test_a_restarted_node_counts_warming_partitions() -> None:
     cluster.kill("n2")
     cluster.restart("n2")
     cluster.run(0.1)
-    assert cluster.ask("n2", [REPORT, "ready"])[2] == {"ready": True, "warming_partitions": 1024}
+    assert cluster.ask("n2", [REPORT, "ready"])[2] == {
+        "ready": True,
+        "warming_partitions": 1024,
+        "reason": None,
+    }
 
 
 def test_hints_are_listed_by_target_and_counted_by_end() -> None:
@@ -65,3 +70,26 @@ def test_the_clock_is_told() -> None:
     clock = CLUSTER.ask("n1", [REPORT, "statistics"])[2]["clock"]
     assert clock["trust"] == "safe"
     assert clock["peers_ahead_ms"] == {"n2": 0, "n3": 0}
+
+
+def test_a_node_tells_what_only_it_knows() -> None:
+    cluster = FakeCluster(3)
+    cluster.ask("n1", [SET, b"key", 1, b"value", 4])
+    report = cluster.ask("n1", [REPORT, "node"])[2]
+    assert (report["node"], report["state"], report["wants"]) == ("n1", "normal", None)
+    assert (report["ready"], report["drained"], report["clock"]) == (True, False, "safe")
+    assert (report["owned_partitions"], report["stale_partitions"], report["entries"]) == (1024, 0, 1)
+    assert 0 < report["entries_bytes"] <= report["used_bytes"] <= report["limit_bytes"]
+    assert report["placement_digest"] == cluster.ask("n2", [REPORT, "node"])[2]["placement_digest"]
+
+
+def test_the_member_table_can_be_asked_for() -> None:
+    wire = CLUSTER.ask("n1", [REPORT, "table"])[2]["table"]
+    assert MemberTable.from_wire(wire) == CLUSTER.nodes["n1"].members.table
+
+
+def test_changes_transfers_and_repair_have_reports() -> None:
+    change = CLUSTER.ask("n1", [REPORT, "change"])[2]
+    assert (change["state"], change["departing_partitions"], change["removals"]) == ("normal", 0, {})
+    assert CLUSTER.ask("n1", [REPORT, "handoff"])[2]["partitions_left"] == 0
+    assert [row["node"] for row in CLUSTER.ask("n1", [REPORT, "repair"])[2]["peers"]] == ["n2", "n3"]

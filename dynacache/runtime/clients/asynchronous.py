@@ -66,6 +66,7 @@ class AsyncClient(AsyncSession):
     increment = _awaited(Requests.increment)
     owners = _awaited(Requests.owners)
     report = _awaited(Requests.report)
+    command = _awaited(Requests.command)
     status = _awaited(Requests.status)
 
     async def get_many(

@@ -88,6 +88,7 @@ class Client(BlockingSession):
     increment = _carried_out(Requests.increment)
     owners = _carried_out(Requests.owners)
     report = _carried_out(Requests.report)
+    command = _carried_out(Requests.command)
     status = _carried_out(Requests.status)
 
     def get_many(

@@ -22,6 +22,7 @@ from dynacache.wire.codec import frame_of_messages
 from dynacache.wire.framing import FrameReader
 from dynacache.wire.handshake import Acceptor, refusal_of
 from dynacache.wire.messages import (
+    COMMAND,
     DELETE,
     DONE,
     ERROR,
@@ -262,7 +263,7 @@ class _Connection:
         return None if verdict == SERVE_AND_HANG_UP else [reply]
 
 
-_LENGTHS = {GET: 7, SET: 12, DELETE: 9, TOUCH: 6, INCREMENT: 8, REPORT: 4, PING: 2}
+_LENGTHS = {GET: 7, SET: 12, DELETE: 9, TOUCH: 6, INCREMENT: 8, REPORT: 4, COMMAND: 4, PING: 2}
 
 
 def _padded(message: list[Any]) -> list[Any]:
@@ -348,5 +349,6 @@ _SERVICES: dict[int, Callable[..., list[Any]]] = {
     TOUCH: _touch,
     INCREMENT: _increment,
     REPORT: _report,
+    COMMAND: _report,
     PING: lambda _, rid: [PONG, rid],
 }

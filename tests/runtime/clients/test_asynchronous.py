@@ -128,6 +128,8 @@ def test_reports(shell: str, cluster: FakeCluster) -> None:
         for node in cluster.nodes:
             assert (await client.status(address=node.address))["node"] == node.node_id
         assert (await client.report("ready"))["topic"] == "ready"
+        ordered = await client.command("join", {"node": "n1"}, address=cluster.node("n1").address)
+        assert ordered == {"topic": "join", "argument": {"node": "n1"}, "node": "n1"}
 
     run(shell, cluster.addresses, scenario)
 
