@@ -181,6 +181,8 @@ class Evidence:
     """From here on nothing is wrong with network, clocks and machines."""
     end_s: float = 0.0
     converged: bool = True
-    """False when hints did not drain in the time given."""
+    """False when the cluster did not come to rest in the time given."""
+    unfinished: str = ""
+    """What was left to do then."""
     stopped_early: str = ""
     """Why the run ended before its last phase (an exception left a node); empty for none."""

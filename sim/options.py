@@ -10,14 +10,24 @@ Why draws instead of one good configuration: bugs live where limits are small, t
 (swarm testing; brief section 9). Rates are drawn to be zero often, so that some runs show what is clean without them.
 
 A few runs are *absences*: long, on a quiet network, with machines that stay away for most of a minute. Only there do
-suspicions run out unexcused, hints grow old and tombstones outlive their grace.
+suspicions run out unexcused, hints grow old and tombstones outlive their grace. In half of the runs time is *scaled*:
+hints live for seconds, and the grace of tombstones is little more, so that any long fault is an absence beyond both.
 """
 
 from typing import Any, Final
 
 import attrs
 
-from dynacache.config import Config, CoordinationConfig, HintConfig, MembershipConfig, StorageSettings
+from dynacache.config import (
+    ClusterConfig,
+    Config,
+    CoordinationConfig,
+    HintConfig,
+    MembershipConfig,
+    RepairConfig,
+    StorageSettings,
+    TransferConfig,
+)
 from dynacache.types import Level
 
 from .draws import Draws, Stream
@@ -89,6 +99,8 @@ class Options:
     replica_timeout_ms: int = 500
     read_timeout_ms: int = 1_000
     write_timeout_ms: int = 2_000
+    longest_timeout_ms: int = 60_000
+    """Longest timeout that a client may ask for; the least grace of tombstones is above it."""
     operation_id_limit: int = 100_000
     peer_high_water_bytes: int = 32 * 1024 * 1024
     delay_minimum_s: float = 0.0002
@@ -104,11 +116,23 @@ class Options:
     fault_kinds: tuple[str, ...] = ()
     """Kinds that may be drawn; empty for none."""
     startup_faults: bool = False
+    victims: int = 1
+    """Founders whose memory may be lost."""
+    exchange_interval_s: float = 10.0
+    walk_interval_s: float = 600.0
+    confirm_s: float = 1.0
+    young_ms: int = 2_000
+    transfer_patience_s: float = 5.0
+    hints_wait_s: float = 60.0
+    auto_remove_after_s: float = 0.0
+    join_undo_after_s: float = 60.0
+    change_interval_s: float = 10.0
     healing: bool = True
     """Whether nodes compare and fill their copies by themselves. Never drawn False: only in scenarios of bugs that this
-    would hide; there hints and reads repair what they can, and a memory that was lost stays incomplete."""
+    would hide; there hints and one read of each key repair what they can before the end is judged, and a memory that was
+    lost stays incomplete."""
     drain_limit_s: float = 120.0
-    """Hints must be gone, and all be well, within this after the faults ended."""
+    """All must be well within this after the faults ended: changes ended, hints gone, copies complete and equal."""
 
 
 def write_quorum(options: Options) -> int:
@@ -143,7 +167,7 @@ def _cluster(draws: Draws) -> dict[str, Any]:
     write_level, read_level = _stream(draws, "levels").weighted(_LEVELS)
     return {
         "nodes": nodes,
-        "joiners": _stream(draws, "joiners").weighted([(0, 3), (1, 1)]),
+        "joiners": _stream(draws, "joiners").weighted([(0, 2), (1, 2), (2, 1)]),
         "zones": _stream(draws, "zones").weighted([(1, 3), (3, 1)]),
         "replication_factor": min(factor, nodes),
         "partition_count": _stream(draws, "partition_count").choice([16, 64, 128]),
@@ -189,6 +213,7 @@ def _limits(draws: Draws) -> dict[str, Any]:
         "hint_lifetime_ms": _stream(draws, "hint_life").weighted([(1_800_000, 2), (20_000, 1)]),
         "hint_settle_s": _stream(draws, "hint_settle").choice([1.0, 5.0, 15.0]),
         "tombstone_grace_ms": _stream(draws, "grace").weighted([(24 * 60 * 60 * 1000, 2), (1, 1)]),
+        **_intervals(draws),
         "peer_high_water_bytes": _stream(draws, "high_water").weighted([(32 * mebibyte, 3), (4096, 1)]),
         "replica_timeout_ms": _stream(draws, "replica_timeout").choice([100, 500]),
         "operation_id_limit": _stream(draws, "operation_ids").weighted([(100_000, 3), (10, 1)]),
@@ -197,7 +222,8 @@ def _limits(draws: Draws) -> dict[str, Any]:
 
 def _weather(draws: Draws) -> dict[str, Any]:
     kinds = ("cut", "split", "isolate", "loss", "duplicate", "reorder", "corrupt", "delay", "reset", "pause", "slow",
-             "crash", "stop", "join", "clock_offset", "clock_drift", "memory")  # fmt: skip
+             "crash", "stop", "join", "clock_offset", "clock_drift", "memory", "leave", "remove", "wipe", "standstill",
+             "blackout", "clock_wrong", "repair_now")  # fmt: skip
     share = _stream(draws, "kind share").choice([0.2, 0.5, 0.5])
     chosen = tuple(kind for kind in kinds if _stream(draws, f"kind {kind}").chance(share * _KIND_SHARES.get(kind, 1.0)))
     calm: dict[str, Any] = {}
@@ -205,6 +231,7 @@ def _weather(draws: Draws) -> dict[str, Any]:
         calm = {"loss_rate": 0.0, "duplicate_rate": 0.0, "reorder_rate": 0.0, "faults_per_minute": 2.0}
         chosen = ("crash", "stop", "join", "memory")
     return {
+        "victims": _stream(draws, "victims").weighted([(1, 3), (2, 2), (3, 0.5)]),
         "delay_mean_s": _stream(draws, "delay_mean_s").choice([0.0005, 0.002, 0.02]),
         "loss_rate": _stream(draws, "loss_rate").choice([0.0, 0.0, 0.01, 0.05]),
         "duplicate_rate": _stream(draws, "duplicate_rate").choice([0.0, 0.0, 0.05]),
@@ -215,6 +242,29 @@ def _weather(draws: Draws) -> dict[str, Any]:
         "fault_kinds": chosen,
         "startup_faults": _stream(draws, "startup_faults").chance(0.3),
     } | calm
+
+
+def _intervals(draws: Draws) -> dict[str, Any]:
+    """Return intervals short enough for a run; and in half of them lives so short that any long fault outlasts them."""
+    intervals: dict[str, Any] = {
+        "exchange_interval_s": _stream(draws, "exchange_interval_s").choice([0.5, 1.0, 1.5]),
+        "walk_interval_s": _stream(draws, "walk_interval_s").choice([5.0, 20.0, 600.0]),
+        "confirm_s": _stream(draws, "confirm_s").choice([0.2, 0.5]),
+        "young_ms": _stream(draws, "young_ms").choice([500, 2_000]),
+        "transfer_patience_s": _stream(draws, "transfer_patience_s").choice([1.0, 5.0]),
+        "hints_wait_s": _stream(draws, "hints_wait_s").choice([5.0, 20.0]),
+        "auto_remove_after_s": _stream(draws, "auto_remove_after_s").weighted([(0.0, 3), (5.0, 0.5), (20.0, 0.5)]),
+        "join_undo_after_s": _stream(draws, "join_undo_after_s").choice([5.0, 20.0]),
+        "change_interval_s": _stream(draws, "change_interval_s").choice([0.5, 3.0]),
+    }
+    if _stream(draws, "scaled").chance(0.5) and not _is_absence(draws):
+        intervals |= {
+            "longest_timeout_ms": 5_000,
+            "hint_lifetime_ms": _stream(draws, "scaled hint_life").choice([3_000, 8_000]),
+            "hint_settle_s": 1.0,
+            "tombstone_grace_ms": _stream(draws, "scaled grace").choice([1, 20_000]),
+        }
+    return intervals
 
 
 def _storage_limit_bytes(draws: Draws) -> int:
@@ -231,7 +281,7 @@ def _is_absence(draws: Draws) -> bool:
 
 def config(options: Options) -> Config:
     """Return the configuration that every node of the run has."""
-    grace_ms = options.hint_lifetime_ms + 61_000
+    grace_ms = options.hint_lifetime_ms + options.longest_timeout_ms + 1_000
     hints = HintConfig(
         target_limit_bytes=options.hint_target_limit_bytes,
         target_limit_count=options.hint_target_limit_count,
@@ -249,6 +299,32 @@ def config(options: Options) -> Config:
         replica_timeout_ms=options.replica_timeout_ms,
         read_timeout_ms=options.read_timeout_ms,
         write_timeout_ms=options.write_timeout_ms,
+        longest_timeout_ms=options.longest_timeout_ms,
         operation_id_limit=options.operation_id_limit,
     )
-    return Config(storage=storage, hints=hints, coordination=coordination, membership=MembershipConfig.simulated())
+    return Config(
+        cluster=_cluster_config(options),
+        storage=storage,
+        hints=hints,
+        coordination=coordination,
+        membership=MembershipConfig.simulated(),
+        repair=_repair_config(options),
+        transfer=TransferConfig(patience_s=options.transfer_patience_s, hints_wait_s=options.hints_wait_s),
+    )
+
+
+def _cluster_config(options: Options) -> ClusterConfig:
+    return ClusterConfig(
+        auto_remove_after_s=options.auto_remove_after_s,
+        join_undo_after_s=options.join_undo_after_s,
+        change_interval_s=options.change_interval_s,
+    )
+
+
+def _repair_config(options: Options) -> RepairConfig:
+    return RepairConfig(
+        exchange_interval_s=options.exchange_interval_s,
+        walk_interval_s=options.walk_interval_s,
+        confirm_s=options.confirm_s,
+        young_ms=options.young_ms,
+    )

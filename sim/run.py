@@ -3,8 +3,9 @@
 What: ``run`` takes a seed and draws everything; ``run_scenario`` takes options, operations and faults that somebody
 chose (shrinking, planted bugs, regression seeds). Both return a ``Result``.
 
-Phases: birth; safety, with workload and faults; faults end (network whole, clocks right, everybody started); hints
-drain; every key is read once at level all; rest; then all checkers judge the evidence.
+Phases: birth; safety, with workload and faults; faults end (network whole, clocks right, everybody started); the
+cluster comes to rest by itself (``world.rest``); nothing moves any more; every key is read once at level all, which
+finds nothing to repair; then all checkers judge the evidence.
 
 Invariant: a pure function of its arguments and the code. The trace hash says so: the same seed gives the same hash in
 every process.
@@ -38,6 +39,11 @@ __all__ = ["Judge", "Result", "Scenario", "draw_scenario", "run", "run_scenario"
 _BIRTH_LIMIT_S = 90.0
 _SETTLE_LIMIT_S = 60.0
 _REST_S = 3.0
+_CLOCKWORK_S = 5.0
+"""What goes by its clock, as an expiry, goes on all nodes within this."""
+_LONGEST_REST_S = 12.0
+_EXCHANGES_S = 4.5
+"""Two nodes compare once in two exchange intervals, a tenth more or less; so this many see each ask at least once."""
 _FINAL_NUMBER = 1_000_000
 """Final reads are numbered from here."""
 
@@ -91,8 +97,8 @@ def run(seed: int, *, keep: bool = False, **fixed: Any) -> Result:
 def run_scenario(scenario: Scenario, *, keep: bool = False, judge: Judge | None = None) -> Result:
     """Run a scenario; ``judge`` takes the place of all checkers."""
     world = World(scenario.options)
-    reason, converged = _live(world, scenario)
-    evidence = world.evidence(converged=converged, final_reads=_final_reads(world.history))
+    reason, end = _live(world, scenario)
+    evidence = world.evidence(final_reads=_final_reads(world.history), **end)
     violations, doubt = _judge(world, evidence, judge)
     reason = reason or doubt
     verdict = "violated" if violations else "unknown" if reason else "held"
@@ -111,14 +117,14 @@ def run_scenario(scenario: Scenario, *, keep: bool = False, judge: Judge | None 
     )
 
 
-def _live(world: World, scenario: Scenario) -> tuple[str, bool]:
-    """Go through the phases; return why no judgement is possible (empty), and whether all settled."""
+def _live(world: World, scenario: Scenario) -> tuple[str, dict[str, Any]]:
+    """Go through the phases; return why no judgement is possible (empty), and what was seen of the end."""
     options = scenario.options
     world.begin(scenario.faults)
     if any(fault.at_s < 0 for fault in scenario.faults):
         world.advance(fault_draw.STARTUP_S)
     if not world.advance_until(world.founders_serve, _BIRTH_LIMIT_S):
-        return _early(world, "the cluster was not born in time"), False
+        return _early(world, "the cluster was not born in time"), {"converged": False}
     world.advance_until(world.is_linked, 2.0)
     world.recorder.phase("safety")
     world.begin_safety(scenario.operations, scenario.faults)
@@ -127,19 +133,40 @@ def _live(world: World, scenario: Scenario) -> tuple[str, bool]:
     world.recorder.phase("drain")
     world.end_faults()
     settled = world.advance_until(lambda: world.founders_serve() and world.is_linked(), _SETTLE_LIMIT_S)
-    drained = world.advance_until(lambda: world.is_drained() and world.is_linked(), options.drain_limit_s)
-    world.recorder.phase("read")
-    _read_all(world, scenario.operations)
-    world.advance_until(world.clients_rest, 2 * options.client_timeout_s + 1.0, 0.05)
+    rested = world.advance_until(lambda: not _unfinished(world), options.drain_limit_s)
+    if not options.healing:
+        _read_back(world, scenario)
+    unfinished = "" if rested else _unfinished(world)
     world.recorder.phase("settle")
     world.advance(_REST_S)
     world.recorder.phase("rest")
-    world.advance(_REST_S)
-    drained = world.advance_until(world.is_drained, options.drain_limit_s) and drained
+    world.advance(_rest_s(options))
+    rested = rested and world.advance_until(lambda: not _unfinished(world), _CLOCKWORK_S)
+    end = {"converged": rested, "unfinished": unfinished or _unfinished(world), "snapshots": world.snapshots()}
+    world.recorder.phase("read")
+    if options.healing:
+        _read_back(world, scenario)
     world.recorder.phase("end")
     if world.heap.halted:
-        return _early(world, "stopped"), False
-    return ("" if settled else "the cluster did not settle in time"), settled and drained
+        return _early(world, "stopped"), {"converged": False}
+    return "" if settled else "the cluster did not settle in time", end
+
+
+def _rest_s(options: Options) -> float:
+    """Return how long to look at a cluster at rest: every node asks every other one, where that is not too long."""
+    return min(_LONGEST_REST_S, max(_REST_S, _EXCHANGES_S * options.exchange_interval_s))
+
+
+def _read_back(world: World, scenario: Scenario) -> None:
+    _read_all(world, scenario.operations)
+    world.advance_until(world.clients_rest, 2 * scenario.options.client_timeout_s + 1.0, 0.05)
+
+
+def _unfinished(world: World) -> str:
+    """Return what is left to do; without healing, hints are all that ends by itself."""
+    if world.options.healing:
+        return world.unfinished()
+    return "" if world.is_drained() and world.is_linked() else "hints are left"
 
 
 def _early(world: World, reason: str) -> str:

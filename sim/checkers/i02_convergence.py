@@ -33,8 +33,7 @@ def check(evidence: Evidence) -> list[Violation]:
     case = Case.of(evidence)
     found = []
     if not evidence.converged:
-        left = sum(len(snapshot.hints) for snapshot in evidence.snapshots.values())
-        found.append(Violation("I2", None, f"the cluster did not come to rest: {left} hints are left"))
+        found.append(Violation("I2", None, f"the cluster did not come to rest: {evidence.unfinished}"))
     evicted = _evictions(evidence)
     for key, owners in sorted(evidence.owners.items()):
         ghosts = {node_id: evicted[node_id, key] for node_id in owners if (node_id, key) in evicted}

@@ -14,6 +14,7 @@ from ..draws import Draws
 from ..world.heap import Heap
 from ..world.machine import Machine
 from ..world.network import Network
+from ..world.operators import command, wants_place
 from ..world.recorder import Recorder
 from .schedule import Fault
 
@@ -24,6 +25,8 @@ _SILENT_SHARE = 0.25
 """Of the crashes, those where the power goes and nobody is told."""
 _ROOM_BYTES = 20_000
 """What a lowered memory limit leaves above the empty store."""
+_OPERATOR_S = 1.0
+"""An operator whose request was refused, or who waits for the end of a node, looks again after this."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -37,7 +40,11 @@ class Trouble:
     recorder: Recorder
     draws: Draws
     applied: list[Fault] = attrs.field(factory=list)
+    gone: set[str] = attrs.field(factory=set)
+    """Nodes that were asked to leave and are not wanted back, yet."""
     _undo: dict[int, _Undo] = attrs.field(factory=dict)
+    has_ended: bool = False
+    """Whether all faults are being ended just now."""
     _number: int = 0
 
     def apply(self, fault: Fault) -> None:
@@ -49,8 +56,10 @@ class Trouble:
 
     def end_all(self) -> None:
         """End every fault that has not ended."""
+        self.has_ended = True
         for number in list(self._undo):
             self._finish(number)
+        self.has_ended = False
 
     def _lasting(self, duration_s: float, undo: _Undo) -> None:
         self._number = number = self._number + 1
@@ -165,10 +174,77 @@ class Trouble:
         else:
             machine.start()
 
+    def _wipe(self, nodes: list[str], apart_s: float, down_s: float) -> None:
+        for number, node in enumerate(nodes):
+            self.heap.after(number * apart_s, self._crash, node, down_s)
+
+    def _standstill(self, nodes: list[str], duration_s: float) -> None:
+        for node in nodes:
+            self._pause(node, duration_s)
+
+    def _blackout(self, duration_s: float) -> None:
+        nodes = list(self.machines)
+        self._cut(nodes, nodes, duration_s)
+
+    # Places
+
     def _join(self, node: str) -> None:
         machine = self.machines.get(node)
         if machine is not None:
-            machine.start()
+            self._start_as_owner(machine)
+
+    def _start_as_owner(self, machine: Machine) -> None:
+        """Start with the setting to take a place; what runs already is asked for it."""
+        self.gone.discard(machine.name)
+        wants_place(machine)
+        machine.start()
+        command(machine, lambda running: running.ring.request_join())
+
+    def _leave(self, node: str, down_s: float) -> None:
+        machine = self.machines[node]
+        if node not in self.gone and command(machine, lambda running: running.ring.request_leave()):
+            self.gone.add(node)
+            self._when_ended(machine, down_s)
+
+    def _when_ended(self, machine: Machine, down_s: float) -> None:
+        """Start a leaver again once it has been gone for ``down_s``, or when all faults end if it is gone by then."""
+
+        def again() -> None:
+            if machine.process is not None:
+                if self.has_ended:
+                    return
+                self._lasting(_OPERATOR_S, again)
+            else:
+                self._lasting(0.0 if self.has_ended else down_s, lambda: self._start_as_owner(machine))
+
+        self._lasting(_OPERATOR_S, again)
+
+    def _remove(self, node: str, after_s: float, down_s: float) -> None:
+        machine = self.machines[node]
+        if machine.process is None:
+            return
+        life = machine.lives
+        machine.crash(silent=False)
+        self._lasting(down_s, lambda: self._start_as_owner(machine))
+        self.heap.after(after_s, self._ask_to_remove, machine, life)
+
+    def _ask_to_remove(self, machine: Machine, life: int) -> None:
+        """Ask the others, one after the other and again, until one removes the dead one or it is back."""
+        if machine.lives != life:
+            return
+        for other in self.machines.values():
+            if other is not machine and command(other, lambda running: running.ring.request_remove(machine.name)):
+                self.recorder.coverage["removal asked for"] += 1
+                return
+        self.heap.after(_OPERATOR_S, self._ask_to_remove, machine, life)
+
+    def _repair_now(self, node: str) -> None:
+        command(self.machines[node], lambda running: running.exchange.repair_now())
+
+    # Clocks and limits
+
+    def _clock_wrong(self, node: str, offset_ms: int, duration_s: float) -> None:
+        self._clock_offset(node, offset_ms, duration_s)
 
     def _clock_offset(self, node: str, offset_ms: int, duration_s: float) -> None:
         clock = self.machines[node].clock

@@ -3,16 +3,16 @@
 What: ``draw`` returns faults over the safety phase, and a few before it when the options say so. Each fault is drawn
 from a stream of its own, by its number.
 
-Invariant: the fault model of I1 holds: memory is lost by one machine of the run only (its ``victim``), however often.
-Clocks stay within the skew that the product promises to bear. Every fault ends within the run.
+Invariant: memory is lost by the ``victims`` of the run only, however often. Clocks stay within the skew that the
+product promises to bear, but for ``clock_wrong``. Every fault ends with the safety phase at the latest.
 
 Losses of memory are drawn to fall beside other trouble half of the time, some on a machine that the others had just
 lost sight of, some when another had missed writes, and they last long in a long run.
 
 Why beside: one thing that goes wrong alone is borne easily, and two that are drawn apart hardly ever meet.
 
-Why one victim: until replicas repair themselves, a second machine that loses its memory may take the last copy of an
-acknowledged write with it, as the promise says it may.
+Why few victims: who loses its memory before the others have filled it takes the last copy of a write with it, as the
+promise says it may; the judge of I1 excuses exactly those writes, and a run in which everything is excused shows little.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from ..draws import Draws, Stream
 from ..options import Options
 from .schedule import Fault
 
-__all__ = ["CLOCK_LIMIT_MS", "STARTUP_S", "client_names", "draw", "node_names", "victim_of"]
+__all__ = ["CLOCK_LIMIT_MS", "STARTUP_S", "client_names", "draw", "node_names", "victims_of"]
 
 STARTUP_S: Final = 5.0
 """Faults of the start-up lie in this many seconds from its begin; their ``at_s`` is -STARTUP_S to 0."""
@@ -51,9 +51,13 @@ def client_names(options: Options) -> tuple[str, ...]:
     return tuple(f"client{number}" for number in range(options.clients))
 
 
-def victim_of(options: Options, draws: Draws) -> str:
-    """Return the machine whose memory may be lost."""
-    return draws.stream("victim").choice(node_names(options))
+def victims_of(options: Options, draws: Draws) -> tuple[str, ...]:
+    """Return the machines whose memory may be lost."""
+    return tuple(draws.stream("victim").sample(node_names(options), options.victims))
+
+
+def _joiner_names(options: Options) -> tuple[str, ...]:
+    return tuple(f"j{number}" for number in range(1, options.joiners + 1))
 
 
 def draw(options: Options, draws: Draws) -> tuple[Fault, ...]:
@@ -137,7 +141,7 @@ def _some(stream: Stream, names: tuple[str, ...]) -> list[str]:
 
 
 def _node(options: Options, stream: Stream) -> str:
-    return stream.choice(node_names(options))
+    return stream.choice(node_names(options) + _joiner_names(options))
 
 
 def _cut(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
@@ -172,17 +176,57 @@ def _reset(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
     return {"first": first, "second": second}
 
 
+def _victim(options: Options, draws: Draws, stream: Stream) -> str:
+    victims = victims_of(options, draws)
+    return stream.choice(victims) if len(victims) > 1 else victims[0]
+
+
 def _crash(options: Options, draws: Draws, stream: Stream) -> dict[str, Any]:
-    return {"node": victim_of(options, draws), "down_s": _span(stream, 0.3, 12.0)}
+    return {"node": _victim(options, draws, stream), "down_s": _span(stream, 0.3, 12.0)}
 
 
 def _stop(options: Options, draws: Draws, stream: Stream) -> dict[str, Any]:
     within_s = round(stream.uniform(0.5, 5.0), 3)
-    return {"node": victim_of(options, draws), "within_s": within_s, "down_s": _span(stream, 0.3, 8.0)}
+    return {"node": _victim(options, draws, stream), "within_s": within_s, "down_s": _span(stream, 0.3, 8.0)}
+
+
+def _wipe(options: Options, draws: Draws, stream: Stream) -> dict[str, Any]:
+    victims = victims_of(options, draws)
+    nodes = stream.sample(victims, stream.integer(1, len(victims)))
+    return {"nodes": nodes, "apart_s": _span(stream, 0.1, 20.0), "down_s": _span(stream, 0.3, 5.0)}
 
 
 def _join(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
     return {"node": f"j{stream.integer(1, max(1, options.joiners))}"}
+
+
+def _leave(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+    node = stream.choice(node_names(options) + _joiner_names(options))
+    return {"node": node, "down_s": _span(stream, 0.5, 60.0)}
+
+
+def _remove(options: Options, draws: Draws, stream: Stream) -> dict[str, Any]:
+    after_s = _span(stream, 1.0, 10.0)
+    return {"node": _victim(options, draws, stream), "after_s": after_s, "down_s": _span(stream, 8.0, 60.0)}
+
+
+def _standstill(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+    nodes = node_names(options)
+    some = nodes if stream.chance(0.5) else tuple(_some(stream, nodes))
+    return {"nodes": sorted(some), "duration_s": _span(stream, 5.0, 40.0)}
+
+
+def _blackout(_: Options, __: Draws, stream: Stream) -> dict[str, Any]:
+    return {"duration_s": _span(stream, 5.0, 40.0)}
+
+
+def _clock_wrong(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+    offset_ms = int(_span(stream, 800.0, 60_000.0)) * stream.choice([-1, 1])
+    return {"node": _node(options, stream), "offset_ms": offset_ms, "duration_s": _span(stream, 1.0, 20.0)}
+
+
+def _repair_now(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
+    return {"node": _node(options, stream)}
 
 
 def _clock_offset(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
@@ -218,4 +262,11 @@ _ARGUMENTS: Final[dict[str, _Drawer]] = {
     "clock_offset": _clock_offset,
     "clock_drift": _clock_drift,
     "memory": _memory,
+    "leave": _leave,
+    "remove": _remove,
+    "wipe": _wipe,
+    "standstill": _standstill,
+    "blackout": _blackout,
+    "clock_wrong": _clock_wrong,
+    "repair_now": _repair_now,
 }

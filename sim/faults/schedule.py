@@ -32,7 +32,14 @@ FAULT_KINDS: Final[dict[str, tuple[str, ...]]] = {
     "slow": ("node", "factor_s", "duration_s"),  # every turn of the node takes this long
     "crash": ("node", "down_s"),  # memory lost; started again after down_s
     "stop": ("node", "within_s", "down_s"),  # asked to stop gracefully; started again after down_s
-    "join": ("node",),  # a node that was never there comes in by the seeds
+    "join": ("node",),  # a node that was never there comes in by the seeds and becomes an owner
+    "leave": ("node", "down_s"),  # asked to give its place up; started again so long after it has ended, to join again
+    "remove": ("node", "after_s", "down_s"),  # killed; then removed for good; started after down_s, to join again
+    "wipe": ("nodes", "apart_s", "down_s"),  # killed one after the other, each started again empty after down_s
+    "standstill": ("nodes", "duration_s"),  # all these processes stand still at once
+    "blackout": ("duration_s",),  # no node reaches any other; clients reach all
+    "clock_wrong": ("node", "offset_ms", "duration_s"),  # the wall clock jumps beyond the skew that is borne, and back
+    "repair_now": ("node",),  # an operator asks for repair of everything
     "clock_offset": ("node", "offset_ms", "duration_s"),  # the wall clock jumps, and back at the end
     "clock_drift": ("node", "parts_per_million", "duration_s"),
     "memory": ("node", "limit_bytes", "duration_s"),  # the store's limit is lowered

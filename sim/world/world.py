@@ -33,6 +33,7 @@ from .machine import Machine
 from .network import Network
 from .process import Settings
 from .recorder import Recorder
+from .rest import unfinished
 
 __all__ = ["GAUGE_INTERVAL_S", "PORT", "World"]
 
@@ -139,7 +140,7 @@ class World:
         self.network.settle()
         for machine in self.machines.values():
             machine.clock.correct(self.heap.now_s)
-            if machine.name[0] == "n":
+            if self.is_wanted(machine):
                 machine.start()
         self.faults_end_s = self.heap.now_s
 
@@ -159,8 +160,12 @@ class World:
     # State
 
     def founders_serve(self) -> bool:
-        """Tell whether every founder has a node that knows a table."""
-        return all(self.machines[name].node is not None for name in node_names(self.options))
+        """Tell whether every founder, and who joined, has a node that knows a table, but for those that left."""
+        return all(machine.node is not None for machine in self.machines.values() if self.is_wanted(machine))
+
+    def is_wanted(self, machine: Machine) -> bool:
+        """Tell whether a machine ought to run: it is a founder or was started once, and was not asked to leave."""
+        return (machine.name[0] == "n" or machine.lives > 0) and machine.name not in self.trouble.gone
 
     def is_linked(self) -> bool:
         """Tell whether every running node reaches every other one of the table and holds it alive, and no stream waits
@@ -176,6 +181,14 @@ class World:
             for entry in node.members.table.entries.values()
             if entry.node_id in self.machines and self.machines[entry.node_id].node is not None
         )
+
+    def unfinished(self, *, trees: bool = True) -> str:
+        """Return what is not at rest, in words; empty when everything is (``trees``: and all owners hold the same)."""
+        if not self.founders_serve():
+            return "not every node serves"
+        if not self.is_linked():
+            return "not every node reaches every other"
+        return unfinished([each.node for each in self.machines.values() if each.node is not None], trees=trees)
 
     def is_drained(self) -> bool:
         """Tell whether no hint is kept and no request waits anywhere."""
@@ -193,14 +206,19 @@ class World:
 
     # Evidence
 
+    def snapshots(self) -> dict[str, NodeSnapshot]:
+        """Return what every running node holds now."""
+        nodes = {name: machine for name, machine in self.machines.items() if machine.node is not None}
+        return {name: self._snapshot(machine) for name, machine in nodes.items()}
+
     def evidence(self, **more: Any) -> Evidence:
-        """Gather everything."""
+        """Gather everything; ``snapshots`` of an earlier moment may be given."""
         recorder = self.recorder
         for client in self.clients:
             self.history.extend(client.unfinished())
         history = tuple(sorted(self.history, key=lambda record: record.call_sequence))
         nodes = {name: machine for name, machine in self.machines.items() if machine.node is not None}
-        snapshots = {name: self._snapshot(machine) for name, machine in nodes.items()}
+        snapshots = more.pop("snapshots", None) or self.snapshots()
         keys = sorted({record.key for record in history})
         placement = next((m.node.members.placement for m in nodes.values() if m.node is not None), None)
         partitions = {key: key_hash(key) >> placement.shift for key in keys} if placement else {}

@@ -1,0 +1,78 @@
+"""Whether a cluster has come to rest: nothing is under way any more, and the owners of each partition hold the same.
+
+What: ``unfinished`` names the first thing that is still to come, in words, or returns nothing; ``differing`` names two
+owners of a partition whose trees differ although neither has settled a difference there.
+
+Invariant: looking changes nothing. A cluster of which ``unfinished`` says nothing has one member table, no change of
+it under way, no hint, no request, no partition that is filled, stale or departing, every clock trusted, and trees that
+are equal wherever they are not known to differ for good (a full store).
+
+Why trees as well as records: a judge compares the records; what is forgotten, evicted or deleted shows in trees alone,
+and a tree that differs makes repair work for ever.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from dynacache.node import Node
+from dynacache.placement.table import MemberState
+from dynacache.repair.ring_rules import TRANSITIONS
+
+__all__ = ["differing", "settled_partitions", "unfinished"]
+
+_CHANGING = TRANSITIONS | {MemberState.REMOVING}
+
+
+def unfinished(nodes: Sequence[Node], *, trees: bool = True) -> str:
+    """Return what these nodes, all that run, have not finished; ``trees``: also compare what they hold."""
+    for node in nodes:
+        left = _own(node)
+        if left:
+            return f"{node.node_id}: {left}"
+    if len({node.members.table.digest for node in nodes}) > 1:
+        return "there are different member tables"
+    return differing(nodes) if trees else ""
+
+
+def _own(node: Node) -> str:
+    """Return what one node has still to do."""
+    engine, ring = node.engine, node.ring.progress()
+    counts = {
+        "hints": sum(node.hints.counts().values()),
+        "requests under way": len(node.shared.pending),
+        "partitions to be filled": len(engine.warming),
+        "stale partitions": len(engine.stale),
+        "departing partitions": len(node.exchange.departing),
+    }
+    for name, count in counts.items():
+        if count:
+            return f"{count} {name}"
+    if not node.shared.clock_safe:
+        return "its clock is in doubt"
+    if ring["wants"]:
+        return f"it wants to be {ring['wants']}, and waits for {ring['waiting_for']}"
+    for entry in node.members.table.entries.values():
+        if entry.state in _CHANGING or entry.removal in (1, 2):
+            return f"{entry.node_id} is {entry.state.name.lower()} (removal {entry.removal}); {ring['waiting_for']}"
+    return ""
+
+
+def differing(nodes: Iterable[Node]) -> str:
+    """Return two owners whose trees of a partition differ for no settled reason."""
+    by_name = {node.node_id: node for node in nodes}
+    settled = {name: settled_partitions(node) for name, node in by_name.items()}
+    placement = next(iter(by_name.values())).members.placement
+    for partition, owners in enumerate(placement.owners_by_partition):
+        present = [name for name in owners if name in by_name]
+        roots = {name: by_name[name].engine.root(partition) for name in present}
+        for name in present[1:]:
+            first = present[0]
+            known = (first, name, partition) in settled[first] or (name, first, partition) in settled[name]
+            if roots[name] != roots[first] and not known:
+                return f"the trees of {first} and {name} differ in partition {partition}"
+    return ""
+
+
+def settled_partitions(node: Node) -> set[tuple[str, str, int]]:
+    """Return (node, peer, partition) of every partition in which the node has settled a difference with a peer."""
+    views = node.exchange.ground.peers
+    return {(node.node_id, name, partition) for name, view in views.items() for partition in view.settled._trees}
