@@ -43,10 +43,11 @@ KEEPALIVE_IDLE_S: Final = 15
 KEEPALIVE_INTERVAL_S: Final = 5
 KEEPALIVE_COUNT: Final = 3
 UNACKNOWLEDGED_LIMIT_MS: Final = 30_000
+"""Milliseconds after which the system ends a connection whose other end takes nothing more in."""
 _OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-def prepare_stream(stream: Socket) -> None:
+def prepare_stream(stream: Socket, unacknowledged_limit_ms: int = UNACKNOWLEDGED_LIMIT_MS) -> None:
     """Set what every data socket needs: no blocking, no delay of small frames, notice of a vanished other end."""
     stream.setblocking(False)
     if stream.family == socket.AF_UNIX:
@@ -57,7 +58,7 @@ def prepare_stream(stream: Socket) -> None:
         ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
         ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
         ("TCP_KEEPCNT", KEEPALIVE_COUNT),
-        ("TCP_USER_TIMEOUT", UNACKNOWLEDGED_LIMIT_MS),
+        ("TCP_USER_TIMEOUT", unacknowledged_limit_ms),
     ):
         option = getattr(socket, name, None)
         if option is not None:

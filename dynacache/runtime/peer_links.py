@@ -9,7 +9,9 @@ any moment a link has at most one connection.
 
 Why two: repair, hints and large values must not delay acknowledgements (DESIGN section 3). Why the waits grow to
 `BACKOFF_LIMIT_S` only, and are drawn between half and all of that: a dead node costs a connect every second or two,
-while a node that comes back is found within two seconds, and not by everybody at once.
+while a node that comes back is found within two seconds, and not by everybody at once. Why a link that is cut ends
+after `SILENCE_LIMIT_S`: after a long cut the system waits as long again before it sends what was lost once more; a new
+connection is there at once.
 """
 
 import random
@@ -28,11 +30,13 @@ from dynacache.runtime.listener import prepare_stream
 from dynacache.types import NodeId, Role
 from dynacache.wire.handshake import Initiator
 
-__all__ = ["BACKOFF_FIRST_S", "BACKOFF_LIMIT_S", "CONNECT_TIMEOUT_S", "PeerLinks", "backoff_s"]
+__all__ = ["BACKOFF_FIRST_S", "BACKOFF_LIMIT_S", "CONNECT_TIMEOUT_S", "SILENCE_LIMIT_S", "PeerLinks", "backoff_s"]
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_LIMIT_S = 2.0
 CONNECT_TIMEOUT_S = 3.0
+SILENCE_LIMIT_S = 8.0
+"""Seconds without the other machine acknowledging what was sent after which a link has ended."""
 _ROLES = (Role.PEER, Role.BULK)
 
 
@@ -109,7 +113,7 @@ class PeerLinks:
             return self._failed(link, error)
         descriptor = stream.socket.detach()
         connected = socket.socket(fileno=descriptor)
-        prepare_stream(connected)
+        prepare_stream(connected, int(SILENCE_LIMIT_S * 1000))
         ended = trio.Event()
         reasons: list[DynacacheError | None] = []
 

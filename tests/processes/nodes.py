@@ -105,8 +105,15 @@ class Process:
 class Caller:
     """A client connection made of one blocking socket."""
 
-    def __init__(self, port: int, secret: str | None = None, role: Role = Role.CLIENT, timeout_s: float = 5.0) -> None:
-        self.socket = socket.create_connection((HOST, port), timeout_s)
+    def __init__(
+        self,
+        port: int,
+        secret: str | None = None,
+        role: Role = Role.CLIENT,
+        timeout_s: float = 5.0,
+        opened: socket.socket | None = None,
+    ) -> None:
+        self.socket = opened or socket.create_connection((HOST, port), timeout_s)
         self.reader = FrameReader()
         self.backlog: list[Any] = []
         hello = Initiator(role, b"", "" if role is Role.CLIENT else "caller", secret, os.urandom(32))
@@ -143,9 +150,9 @@ class Caller:
         self.send(request)
         return self.reply()
 
-    def report(self, topic: str = "status") -> dict[str, Any]:
+    def report(self, topic: str = "status", *arguments: bytes) -> dict[str, Any]:
         """One report."""
-        message = self.ask(REPORT, 1, topic)
+        message = self.ask(REPORT, 1, topic, *arguments)
         assert message[0] == REPORTED, message
         found: dict[str, Any] = message[2]
         return found

@@ -1,6 +1,7 @@
 """Links come up, come back, and go; the core hears of it, and nobody is dialled too often."""
 
 import random
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,7 @@ import trio
 from dynacache.config import NetworkConfig
 from dynacache.events import Connected, Disconnected, Effects, Note
 from dynacache.runtime.entropy import draw_nonce
-from dynacache.runtime.peer_links import BACKOFF_FIRST_S, BACKOFF_LIMIT_S, PeerLinks, backoff_s
+from dynacache.runtime.peer_links import BACKOFF_FIRST_S, BACKOFF_LIMIT_S, SILENCE_LIMIT_S, PeerLinks, backoff_s
 from dynacache.types import Role
 from dynacache.wire.handshake import Initiator
 from dynacache.wire.messages import DONE, GET
@@ -55,6 +56,17 @@ async def test_two_links_to_each_peer() -> None:
         here.links.connect("node", peer.address)
         await trio.sleep(0.05)
         assert len(peer.core.inputs_of(Connected)) == 2
+
+
+async def test_a_link_that_is_cut_ends_before_the_system_would_try_again() -> None:
+    async with running_loop() as peer, dialling() as here:
+        here.links.connect("node", peer.address)
+        await here.bench.until(lambda: roles_of(here.bench) == {Role.PEER, Role.BULK})
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        for connection in here.bench.loop.transport.by_number.values():
+            if connection.outbound and option is not None:
+                limit_ms = connection.socket.getsockopt(socket.IPPROTO_TCP, option)
+                assert limit_ms == SILENCE_LIMIT_S * 1000
 
 
 async def test_messages_travel_both_ways() -> None:
