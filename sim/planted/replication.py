@@ -117,7 +117,7 @@ def _complete(original: Callable[..., None]) -> Callable[..., None]:
 def _reads_after_loss() -> Scenario:
     """One owner missed a write, another lost its memory; only the third still knows."""
     script = Script.of(hint_settle_s=40.0, healing=False)
-    first, _, last = owners = script.owners()
+    first, last, _ = owners = script.owners()
     script.part(1.0, 9.0, [last])
     script.fault(4.5, "crash", node=first, down_s=0.5)
     for step, key in enumerate(script.keys_of(owners, 12)):

@@ -157,7 +157,8 @@ def _leaving_class(observer: Observer) -> type[Engine]:
         def _drop_live(self, shard: int, key: bytes, record: bytes, scheduled: bool = True) -> None:
             Engine._drop_live(self, shard, key, record, scheduled)
             if observer.cause is StoreCause.EVICT:
-                observer.changed("", key, None, StoreCause.EVICT)
+                has_ended = packed.clean(record, self._now_ms) is None
+                observer.changed("", key, None, StoreCause.EXPIRE if has_ended else StoreCause.EVICT)
 
         def _drop_tombstone(self, shard: int, key: bytes) -> bytes:
             dropped = Engine._drop_tombstone(self, shard, key)

@@ -7,7 +7,6 @@ of a judge that was too strict. When something newer makes an old bug harmless, 
 from collections.abc import Callable
 from typing import Any
 
-from dynacache.coordination.read_batch import ReadBatch
 from dynacache.coordination.read_operation import ReadOperation
 from dynacache.repair.hints import HintStore
 from dynacache.versioning.kernel import EXPIRED
@@ -17,25 +16,11 @@ from sim.planted.bug import Bug, Patch, Script
 __all__ = ["RESTORED"]
 
 
-def _asked_role(original: Callable[..., ReadOperation]) -> Callable[..., ReadOperation]:
-    """A read goes on with the role in which the batch asked the machine, not with the key's own."""
-
-    def operation(self: ReadBatch, item: Any) -> ReadOperation:
-        resumed = original(self, item)
-        if not isinstance(item, ReadOperation):
-            name = self.target.node_id
-            resumed.asked[name] = resumed.outstanding[name] = self.target
-        return resumed
-
-    return operation
-
-
 def _bug(name: str, invariant: str, owner: Any, method: str, wrap: Callable[[Any], Any]) -> Bug:
     return Bug(name, invariant, name, (Patch(owner, method, wrap),), lambda: Script.of().scenario())
 
 
 _STALE_HINTS = _bug("hints stay behind", "I3", HintStore, "refresh", lambda _: lambda self, key, record: None)
-_WRONG_ROLE = _bug("repaired in another's name", "I3", ReadBatch, "_operation", _asked_role)
 _NO_FILLING = _bug("fills nobody", "I2", ReadOperation, "_repair_in_passing", lambda _: lambda self: None)
 _NOTHING_HIDES = _bug("ghosts hide nothing", "I2", i02_convergence, "_hidden", lambda _: lambda held, ghosts: False)
 _TOMBSTONES = _bug(
@@ -45,9 +30,8 @@ _TOMBSTONES = _bug(
 RESTORED: dict[str, Bug] = {
     "seed-21-i2.json": _NO_FILLING,
     "seed-22-i2.json": _NO_FILLING,
-    "seed-70-i3.json": _STALE_HINTS,
+    "seed-113-i3.json": _STALE_HINTS,
     "seed-561-i2.json": _NOTHING_HIDES,
-    "seed-1147-i3.json": _WRONG_ROLE,
     "seed-2101-i3.json": _TOMBSTONES,
 }
 """File to the bug that it once showed."""
