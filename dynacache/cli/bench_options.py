@@ -31,11 +31,25 @@ class BenchOptions:
     secret_file: Annotated[Path | None, Parameter(env_var="DYNACACHE_SECRET_FILE")] = None
     """File whose first line is the running cluster's secret."""
     nodes: int = 3
-    """Nodes of a cluster started for the bench."""
+    """Nodes of a cluster started for the bench; --scale and the restarts have their own."""
     memory: Annotated[bool, Parameter(negative=())] = False
     """Fill one engine with --entries entries and measure memory and pauses instead of sending requests."""
+    scale: Annotated[bool, Parameter(negative=())] = False
+    """Grow a cluster of three nodes to five and shrink it to three again under load: what fails, what is lost, how much
+    moves, what it costs in latency."""
+    restart_empty: Annotated[bool, Parameter(negative=())] = False
+    """Kill one of five nodes under load and start it again empty: what fails, how long until it is filled, how many
+    bytes that takes."""
+    rolling: Annotated[bool, Parameter(negative=())] = False
+    """Stop and start each of five nodes in turn under load, waiting each time until it is ready and complete."""
+    exchange: Annotated[bool, Parameter(negative=())] = False
+    """Let two replicas of --entries entries compare what they hold, with 0, 1 and 1,000 differences: bytes and processor
+    time."""
+    rest: Annotated[bool, Parameter(negative=())] = False
+    """Repair at rest: the processor time of idle nodes, the traffic between full ones that evict, and what 100,000
+    entries that expire at once cause."""
     entries: int = 1_000_000
-    """Entries for --memory."""
+    """Entries for --memory and --exchange."""
     against: Literal["redis"] | None = None
     """Measure Redis too: one master, two replicas, SET followed by WAIT 1; rounds alternate."""
     connections: int = 50
@@ -50,22 +64,39 @@ class BenchOptions:
     """Level of reads."""
     write_level: _Level = "quorum"
     """Level of writes."""
-    keys: int = 10_000
-    """Keys to draw from; all of them are written before anything is measured."""
+    keys: int | None = None
+    """Keys to draw from; all of them are written before anything is measured. Left out, 10,000, or 50,000 where data
+    move."""
     zipf: float = 0.0
     """Exponent of Zipf's law for the keys; 0 uses them evenly."""
     trace: Path | None = None
     """Take the keys from this trace (one key a line, .xz or plain)."""
     rate: Annotated[tuple[float, ...], Parameter(negative=(), show_default=False)] = ()
-    """Send so many requests a second on schedule (open loop); repeat it for several."""
-    seconds: float = 1.5
-    """Length of each round."""
+    """Send so many requests a second on schedule (open loop); repeat it for several. Where data move, 300 if left
+    out."""
+    seconds: float | None = None
+    """Length of each round; left out, 1.5. Where data move, the time before the first change, 10 if left out."""
     requests: int = 0
     """End a round after so many requests instead; 0 goes by time."""
     rounds: int | None = None
     """Rounds; left out, 7 with --against and 3 without."""
     seed: int = 1
     """Seed of keys and order."""
+
+    @property
+    def moves_data(self) -> bool:
+        """Whether a cluster is changed under load."""
+        return self.scale or self.restart_empty or self.rolling
+
+    @property
+    def keys_wanted(self) -> int:
+        """Keys to draw from."""
+        return self.keys or (50_000 if self.moves_data else 10_000)
+
+    @property
+    def seconds_wanted(self) -> float:
+        """Length of a round, or of the load before the first change."""
+        return self.seconds or (10.0 if self.moves_data else 1.5)
 
     @property
     def rounds_wanted(self) -> int:

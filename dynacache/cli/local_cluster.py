@@ -2,7 +2,7 @@
 
 What: `LocalCluster` starts N founders, waits until every one of them tells the same member table with everybody alive,
 kills one and starts it again as an operator would: same address, no memory, no mention of founders, any living node as
-its seed.
+its seed. `add` starts a node that joins; `forget` is for one that has left.
 
 Invariant: a node runs ``python -m dynacache serve`` with this interpreter, so what is shown is what is shipped. Waiting
 has a deadline, and a node that ends too early is quoted in the error.
@@ -69,12 +69,43 @@ class LocalCluster:
         seed = self.addresses[(position + 1) % self.count]
         self.children[position] = self._start(position, [], [seed])
 
+    def terminate(self, position: int, timeout_s: float = _START_TIMEOUT_S) -> int:
+        """SIGTERM one node and wait for its end; return its exit code. Raises subprocess.TimeoutExpired."""
+        process = self.children[position].process
+        process.terminate()
+        return process.wait(timeout_s)
+
+    def add(self) -> int:
+        """Start one more node, which joins by itself; return its position. Raises StartFailed."""
+        seeds = self.addresses
+        self.ports.append(self._unused_port())
+        self.count += 1
+        position = self.count - 1
+        self.children.append(self._start(position, ["--set", "cluster.join=true"], seeds))
+        return position
+
+    def _unused_port(self) -> int:
+        return next(port for port in free_ports(self.count + 1) if port not in self.ports)
+
+    def forget(self, position: int) -> None:
+        """A node that has left and ended is no part of the cluster any more."""
+        del self.children[position], self.ports[position]
+        self.count -= 1
+
+    def order(self, position: int, command: str, **arguments: Any) -> Mapping[str, Any]:
+        """Order one node to do something; raises an error of the tree."""
+        result: Mapping[str, Any] = self._opened().command(command, arguments, address=self.addresses[position])
+        return result
+
+    def _opened(self) -> CacheClient:
+        if self._client is None:
+            self._client = client_factory.get()(Connection(server=self.addresses, timeout=_REPORT_TIMEOUT_S))
+        return self._client
+
     def report(self, position: int, topic: str) -> Mapping[str, Any]:
         """What one node reports (``status`` or ``statistics``); empty where it does not answer."""
         try:
-            if self._client is None:
-                self._client = client_factory.get()(Connection(server=self.addresses, timeout=_REPORT_TIMEOUT_S))
-            report: Mapping[str, Any] = self._client.report(topic, address=self.addresses[position])
+            report: Mapping[str, Any] = self._opened().report(topic, address=self.addresses[position])
         except (DynacacheError, OSError):
             return {}
         return report

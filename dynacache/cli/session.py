@@ -71,6 +71,26 @@ class CacheClient(Protocol):
     ) -> Any:
         """What one node reports on a topic; `address` names the node."""
 
+    def command(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        address: str | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Order a node to do something; `address` names the node."""
+
+    def command(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        address: str | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Order a node to do something."""
+
     def owners(self, key: bytes | str) -> Any:
         """Where a key lives."""
 
@@ -93,6 +113,11 @@ class Connection:
 
     timeout: Annotated[float, Parameter(env_var="DYNACACHE_TIMEOUT")] = 5.0
     """Seconds within which each operation must be answered."""
+
+    @property
+    def view(self) -> str | None:
+        """The node whose view of the cluster is asked for: the only one given, else None, for whichever answers."""
+        return self.server[0] if len(self.server) == 1 else None
 
 
 def read_secret(path: Path | None) -> str:

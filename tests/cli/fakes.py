@@ -104,6 +104,17 @@ class FakeClient:
         self._note("report", topic, address)
         return self.reports[topic]
 
+    def command(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        address: str | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        self._note("command", name, dict(arguments or {}), address)
+        return self.reports.get(name, {})
+
     def owners(self, key: bytes | str) -> Any:
         self._note("owners", key)
         return self.reports["owners"]

@@ -75,6 +75,23 @@ def test_founders_name_each_other_and_a_restart_names_one_seed(monkeypatch: pyte
         assert cluster.addresses[0] in commands[-1]
 
 
+def test_one_joins_and_one_leaves(fake_client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ProcessGroup() as group:
+        cluster, commands = started(group, monkeypatch)
+        founders = cluster.addresses
+        assert cluster.add() == 3
+        assert "cluster.join=true" in commands[-1]
+        assert [commands[-1][at + 1] for at, word in enumerate(commands[-1]) if word == "--seed"] == list(founders)
+        assert len(set(cluster.addresses)) == 4
+        fake_client.reports["leave"] = {"state": "leaving"}
+        assert cluster.order(3, "leave", node="x") == {"state": "leaving"}
+        assert fake_client.calls[-1] == ("command", "leave", {"node": "x"}, cluster.addresses[3])
+        assert cluster.terminate(3) != 0
+        cluster.forget(3)
+        assert (cluster.addresses, len(cluster.children)) == (founders, 3)
+        cluster.close()
+
+
 def test_waiting_asks_every_node_and_has_an_end(fake_client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     with ProcessGroup() as group:
         cluster, _ = started(group, monkeypatch)

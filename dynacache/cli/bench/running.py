@@ -83,7 +83,7 @@ def _run_load(options: BenchOptions, output: Output) -> int:
                 watch=tuple(child.pid for child in servers.children),
             )
         for name, job in jobs.items():
-            _tell(f"filling {name} with {options.keys:,} keys")
+            _tell(f"filling {name} with {options.keys_wanted:,} keys")
             filled = run_generator(attrs.evolve(job, sequence=True, depth=16, warmup_s=0.0, rate=0.0))
             if filled.failures:
                 raise StartFailed(f"{filled.failures} writes failed while filling {name}")
@@ -115,11 +115,11 @@ def _our_job(options: BenchOptions, group: ProcessGroup, stack: contextlib.ExitS
         value_bytes=_value_bytes(options),
         read_level=Level[options.read_level.upper()],
         write_level=Level[options.write_level.upper()],
-        key_count=options.keys,
+        key_count=options.keys_wanted,
         zipf_exponent=options.zipf,
         trace=str(options.trace.resolve()) if options.trace else "",
         seed=options.seed,
-        seconds=options.seconds,
+        seconds=options.seconds_wanted,
         requests=options.requests,
         watch=watch,
         secret=secret,
@@ -161,11 +161,11 @@ def _settings(options: BenchOptions, redis_version: str) -> dict[str, Any]:
         "nodes": options.nodes if not options.server else None,
         "connections": options.connections,
         "value_bytes": _value_bytes(options),
-        "keys": options.keys,
+        "keys": options.keys_wanted,
         "zipf": options.zipf,
         "read_level": options.read_level,
         "write_level": options.write_level,
         "rounds": options.rounds_wanted,
-        "seconds": options.seconds,
+        "seconds": options.seconds_wanted,
     }
     return settings | ({"redis": redis_version} if redis_version else {})
