@@ -43,8 +43,8 @@ class BenchOptions:
     rolling: Annotated[bool, Parameter(negative=())] = False
     """Stop and start each of five nodes in turn under load, waiting each time until it is ready and complete."""
     exchange: Annotated[bool, Parameter(negative=())] = False
-    """Let two replicas of --entries entries compare what they hold, with 0, 1 and 1,000 differences: bytes and processor
-    time."""
+    """Let two replicas of --entries entries compare what they hold, with 0, 1 and 1,000 differences: the bytes and the
+    processor time of it."""
     rest: Annotated[bool, Parameter(negative=())] = False
     """Repair at rest: the processor time of idle nodes, the traffic between full ones that evict, and what 100,000
     entries that expire at once cause."""

@@ -81,16 +81,6 @@ class CacheClient(Protocol):
     ) -> Any:
         """Order a node to do something; `address` names the node."""
 
-    def command(
-        self,
-        name: str,
-        arguments: Mapping[str, Any] | None = None,
-        *,
-        address: str | None = None,
-        timeout: float | None = None,
-    ) -> Any:
-        """Order a node to do something."""
-
     def owners(self, key: bytes | str) -> Any:
         """Where a key lives."""
 
