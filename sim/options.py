@@ -129,8 +129,8 @@ class Options:
     change_interval_s: float = 10.0
     healing: bool = True
     """Whether nodes compare and fill their copies by themselves. Never drawn False: only in scenarios of bugs that this
-    would hide; there hints and one read of each key repair what they can before the end is judged, and a memory that was
-    lost stays incomplete."""
+    would hide; there hints and one read of each key repair what they can before the end is judged, and a memory that
+    was lost stays incomplete."""
     drain_limit_s: float = 120.0
     """All must be well within this after the faults ended: changes ended, hints gone, copies complete and equal."""
 
@@ -262,6 +262,8 @@ def _intervals(draws: Draws) -> dict[str, Any]:
             "longest_timeout_ms": 5_000,
             "hint_lifetime_ms": _stream(draws, "scaled hint_life").choice([3_000, 8_000]),
             "hint_settle_s": 1.0,
+            "transfer_patience_s": 1.0,
+            "hints_wait_s": 2.0,
             "tombstone_grace_ms": _stream(draws, "scaled grace").choice([1, 20_000]),
         }
     return intervals

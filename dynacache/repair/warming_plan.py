@@ -241,11 +241,11 @@ class WarmingPlan:
             self._keep_in_touch()
 
     def _keep_in_touch(self) -> None:
+        now_ms = self.port.now_ms
         for partition, synced_ms in self._synced_ms.items():
-            age_ms = self.port.now_ms - synced_ms
-            if age_ms > self.stale_after_ms // 2 and partition in self._since_ms:
+            if now_ms - self._since_ms.get(partition, now_ms) > self.stale_after_ms // 2:
                 self.forget(partition)
-            if age_ms > self.stale_after_ms:
+            if now_ms - synced_ms > self.stale_after_ms:
                 self.store.stale.add(partition)
 
     def _made_progress(self) -> None:

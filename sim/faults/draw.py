@@ -12,7 +12,7 @@ lost sight of, some when another had missed writes, and they last long in a long
 Why beside: one thing that goes wrong alone is borne easily, and two that are drawn apart hardly ever meet.
 
 Why few victims: who loses its memory before the others have filled it takes the last copy of a write with it, as the
-promise says it may; the judge of I1 excuses exactly those writes, and a run in which everything is excused shows little.
+promise says it may; the judge of I1 excuses exactly those writes, and a run in which all is excused shows little.
 """
 
 from collections.abc import Callable

@@ -100,6 +100,16 @@ def test_who_hands_over_brings_and_takes_nothing() -> None:
     assert case.decisions.orders() == []
 
 
+def test_who_hands_over_is_done_when_an_owner_has_made_a_third_version_of_it() -> None:
+    case = _Case(one_way=True)
+    merged = case.owner.world.owners["b"].make(case.keys[0], b"of b")
+    before = case.owner.held(case.keys[0])
+    case.decisions.take([case.keys[0], merged])
+    assert case.owner.held(case.keys[0]) == before
+    assert not case.decisions.later, "else it would be brought for ever (seed 50)"
+    assert not case.decisions.records
+
+
 def test_a_record_that_went_meanwhile_is_for_later() -> None:
     case = _Case()
     case.owner.engine.remove(PARTITION, case.keys[0])

@@ -232,6 +232,24 @@ def test_what_waits_for_very_long_is_merged_again_in_time() -> None:
     assert since_ms >= port.now_ms - 6_000, "not since the first time"
 
 
+def test_incomplete_copies_are_merged_again_no_more_often_than_others() -> None:
+    plan, port, ended = plan_of()
+    plan.add([3])
+    port.now_ms += 6_000
+    for name in "ab":
+        hear(plan, name, BitMap([3]), hints=1)
+    port.now_s += plan.settings.patience_s + 0.1
+    for name in "ab":
+        merge(plan, name, 3, Begun(0, complete=False, since_ms=port.now_ms))
+    port.now_ms += 4_000
+    plan.step()
+    assert plan.waits_for_hints
+    for name in "ab":
+        hear(plan, name, BitMap([3]))
+    plan.step()
+    assert [partition for partition, _ in ended] == [3], "two that lost their memory would wait for each other for ever"
+
+
 def test_what_cannot_be_merged_for_very_long_becomes_stale_and_stays_so() -> None:
     plan, port, ended = plan_of()
     plan.add([3])
