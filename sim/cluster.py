@@ -35,9 +35,15 @@ STORY_LIMIT: Final = 200
 """Lines of the story that are kept, the latest ones."""
 _BIRTH_LIMIT_S = 60.0
 _STEP_S = 0.05
-_DEFAULTS: Final[dict[str, float]] = {"duration_s": math.inf, "down_s": math.inf, "within_s": 5.0}
-"""What a fault is given when the test does not say: it lasts until ``heal``."""
-_NAMING = frozenset({"node", "first", "second", "sources", "targets", "side"})
+_DEFAULTS: Final[dict[str, float]] = {
+    "duration_s": math.inf,
+    "down_s": math.inf,
+    "within_s": 5.0,
+    "after_s": 5.0,
+    "apart_s": 5.0,
+}
+"""What a fault is given when the test does not say: it lasts until ``heal``; who is removed was dead for a while."""
+_NAMING = frozenset({"node", "nodes", "first", "second", "sources", "targets", "side"})
 
 
 @attrs.define(eq=False, repr=False)
@@ -149,8 +155,9 @@ class SimulatedCluster:
     def fault(self, kind: str, *, after_s: float = 0.0, **arguments: Any) -> None:
         """Break something, now or after some virtual seconds.
 
-        ``kind`` and its arguments are those of ``faults.schedule.FAULT_KINDS``. A duration that is left out lasts until
-        ``heal``. Raises ValueError for a kind, argument or name that there is not.
+        ``kind`` and its arguments are those of ``faults.schedule.FAULT_KINDS``, but ``after_s`` is always the
+        time until it happens. A duration that is left out lasts until ``heal``; who left stays away. Raises ValueError
+        for a kind, argument or name that there is not.
         """
         defaults = {name: _DEFAULTS[name] for name in FAULT_KINDS.get(kind, ()) if name in _DEFAULTS}
         fault = Fault(after_s, kind, defaults | arguments)

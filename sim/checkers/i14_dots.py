@@ -9,8 +9,11 @@ Invariant kept by: ``versioning.actors``, ``versioning.packed.mint``, ``versioni
 Why both conditions: a clock that covers a dot nobody superseded loses that write for good, everywhere it is merged.
 """
 
+from dynacache.versioning.actors import Dot
+
 from ..evidence import Evidence, Violation
 from ..history import OperationKind, StoreCause
+from ..ledger import Mint
 from .case import Case
 
 __all__ = ["check"]
@@ -51,10 +54,23 @@ def _overreaching(case: Case) -> list[Violation]:
         if operation.kind is not OperationKind.SET or operation.arguments.get("version"):
             continue
         for mint in case.mints_of(operation):
-            if mint.beyond and not mint.event.place:
+            beyond = [dot for dot in mint.beyond if not _ended_there(case, mint, dot)]
+            if beyond and not mint.event.place:
                 text = (
-                    f"operation {operation.number} (set without a version) covers {mint.beyond[0]}, "
+                    f"operation {operation.number} (set without a version) covers {beyond[0]}, "
                     f"which {mint.event.node_id} did not hold"
                 )
                 found.append(Violation("I14", operation.key, text, (mint.event.sequence,)))
     return found
+
+
+def _ended_there(case: Case, mint: Mint, dot: Dot) -> bool:
+    """Return whether a dot had expired where a mint took place: its record stays until its second, and so does its
+    clock, which the mint then follows."""
+    return any(
+        change.event.cause is StoreCause.EXPIRE
+        and change.event.node_id == mint.event.node_id
+        and change.event.incarnation == mint.event.incarnation
+        and change.event.sequence < mint.event.sequence
+        for change in case.ledger.departures.get((mint.event.key, dot), ())
+    )

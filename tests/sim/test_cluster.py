@@ -11,6 +11,7 @@ from sim.faults.schedule import FAULT_KINDS
 
 ANYTHING: dict[str, Any] = {
     "node": "n1",
+    "nodes": ["n1"],
     "first": "n1",
     "second": "n2",
     "side": ["n1"],
@@ -98,7 +99,7 @@ def test_an_outside_node_joins() -> None:
 @pytest.mark.parametrize(
     ("kind", "arguments", "complaint"),
     [
-        ("flood", {}, "got kind 'flood', expected one of clock_drift"),
+        ("flood", {}, "got kind 'flood', expected one of blackout, clock_drift"),
         ("crash", {}, "expected"),
         ("crash", {"node": "n1", "colour": 1}, "colour"),
         ("crash", {"node": "n9"}, "got node 'n9', expected one of n1"),
@@ -146,7 +147,7 @@ def test_every_kind_of_fault_can_be_asked_for_and_healed(kind: str) -> None:
     cluster.advance(1.0)
     assert cache.get("k") == 1
     cluster.settle()
-    assert cluster.running == cluster.nodes
+    assert cluster.running == (("n2", "n3") if kind == "leave" else cluster.nodes)
     assert cache.get("k", level="all") == 1
 
 

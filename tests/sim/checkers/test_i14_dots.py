@@ -4,7 +4,7 @@ from dynacache.versioning import kernel
 from dynacache.versioning.actors import ActorIssuer
 from dynacache.versioning.layout import decode, encode
 from sim.checkers.i14_dots import check
-from sim.history import StoreCause
+from sim.history import OperationKind, StoreCause
 from tests.sim.story import KEY, Story
 
 
@@ -79,3 +79,15 @@ def test_a_plain_set_that_covers_what_its_coordinator_did_not_hold_is_found() ->
     token = story.mint("a", b"2:")
     story.set("b", b"3:", context=token)
     assert any("did not hold" in text for text in texts(story))
+
+
+def test_a_plain_set_over_what_has_expired_there_follows_its_clock() -> None:
+    story = Story()
+    begun = story.step()
+    token = story.mint("a", b"1:", ttl_ms=10)
+    story.call(OperationKind.SET, begun=begun, value=b"1:")
+    story.drop("a", StoreCause.EXPIRE)
+    story.set("a", b"2:", context=token)
+    assert texts(story) == []
+    story.set("b", b"3:", context=token)
+    assert any("b did not hold" in text for text in texts(story))
