@@ -228,13 +228,14 @@ class Exchange:
         return [view for view in self.ground.peers.values() if view.node_id not in running]
 
     def _visit_first(self) -> None:
-        """Bring exchanges forward that concern partitions marked as to be visited first."""
-        dirty = self.engine.dirty
+        """Bring exchanges forward that concern partitions marked as to be visited first, where both copies can be
+        compared now."""
+        dirty, ground = self.engine.dirty, self.ground
         if not dirty:
             return
         soon_s = self.port.now_s + self.settings.exchange_interval_s * _URGENT_SHARE
-        for view in self.ground.peers.values():
-            if view.due_s > soon_s and not dirty.isdisjoint(view.shared):
+        for view in ground.peers.values():
+            if view.due_s > soon_s and not dirty.isdisjoint(view.shared - ground.excluded(view)):
                 view.due_s = soon_s
 
     def _begin(self) -> None:

@@ -153,10 +153,11 @@ class ExchangeAnswers:
         return partition not in engine.stale or partition in view.stale
 
     def _begun(self, view: PeerView) -> None:
-        """The peer has asked, so it is not our turn before the next interval; the peers take turns."""
+        """The peer has asked, so it is not our turn before the next interval; the peers take turns. But a stale copy
+        only we can catch up, however often the peer asks."""
         ground = self.ground
         ground.counters.answered += 1
-        if not view.requested and not view.walk:
+        if not view.requested and not view.walk and ground.engine.stale.isdisjoint(view.shared):
             jitter = 0.9 + 0.2 * ground.port.random.random()
             view.due_s = ground.port.now_s + ground.settings.exchange_interval_s * jitter * 2**view.refusals
 

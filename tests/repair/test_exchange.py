@@ -163,6 +163,19 @@ def test_a_copy_without_a_sync_becomes_stale_and_is_caught_up_by_a_complete_one(
     assert world.equal()
 
 
+def test_a_stale_copy_is_caught_up_though_its_peers_ask_it_again_and_again() -> None:
+    """The peers cannot visit first what is stale here; were that to postpone our own turn, it would stay so for ever."""
+    world = World(names=("a", "b", "c"))
+    world.write(b"key", b"value", "a")
+    world.run(25)
+    for name in ("a", "b"):
+        world.owners[name].engine.dirty |= BitMap(range(16))
+    stale = world.owners["c"].engine.stale
+    stale |= BitMap(range(16))
+    world.run(60)
+    assert not stale
+
+
 def test_two_stale_copies_merge_and_lose_nothing() -> None:
     storage = StorageSettings(limit_bytes=4 << 20, gc_grace_min_ms=50_000, gc_grace_max_ms=200_000)
     world = World(storage=storage)
