@@ -33,11 +33,12 @@ from dynacache.cli.commands import (
     with_client,
 )
 from dynacache.cli.demo_options import DemoOptions
+from dynacache.cli.operating import cluster, explain, handoff, hints, repair
 from dynacache.cli.output import tell_error
 from dynacache.cli.session import Connection
 from dynacache.errors import DynacacheError
 
-__all__ = ["app", "bench", "cluster", "demo", "owners", "ready", "run", "serve", "status"]
+__all__ = ["app", "bench", "demo", "ready", "run", "serve"]
 
 _DEMO = DemoOptions()
 _BENCH = BenchOptions()
@@ -45,12 +46,12 @@ _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
 
 app = App(name="dynacache", help="A distributed in-memory cache.", suppress_keyboard_interrupt=False)
-cluster = App(name="cluster", help="Look at the cluster.")
-app.command(cluster)
+for _group in (cluster, repair, hints, handoff):
+    app.command(_group)
 app.command(set_command, name="set")
 # By name: the simulator is imported when it is asked for, from a wheel or from the checkout.
 app.command("dynacache.simulator.cli:app", name="sim", help="Run simulated clusters under faults, and judge them.")
-for _command in (get, delete, exists, ttl, touch, increment, mget, fetch):
+for _command in (get, delete, exists, ttl, touch, increment, mget, fetch, explain):
     app.command(_command)
 
 
@@ -78,6 +79,7 @@ def serve(
     host: str | None = None,
     port: int | None = None,
     advertise_host: str | None = None,
+    join: Annotated[bool, Parameter(negative=())] = False,
     name: str | None = None,
     zone: str | None = None,
     weight: int | None = None,
@@ -101,6 +103,8 @@ def serve(
         Port to listen on, TCP and UDP; 0 takes a free one.
     advertise_host
         Address that others are told.
+    join
+        Become an owner, where this node has no place yet; otherwise it waits for `dynacache cluster join`.
     name
         Stable name of the node; left out, host:port.
     zone
@@ -121,33 +125,41 @@ def serve(
     from dynacache.cli import serving
 
     flags = serving.Flags(
-        founders, seed, host, port, advertise_host, name, zone, weight, memory, secret, secret_file, config, setting
+        founders,
+        seed,
+        host,
+        port,
+        advertise_host,
+        name,
+        zone,
+        weight,
+        memory,
+        secret,
+        secret_file,
+        config,
+        setting,
+        join,
     )
     return serving.serve(flags)
 
 
 @app.command
-def ready(*, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table") -> int:
-    """Exit 0 when the node knows the member table, 4 when not."""
+def ready(
+    *,
+    complete: Annotated[bool, Parameter(negative=())] = False,
+    connection: Connection = DEFAULT_CONNECTION,
+    output: OutputOption = "table",
+) -> int:
+    """Exit 0 when the node knows the member table and serves, 4 when not.
+
+    Parameters
+    ----------
+    complete
+        Exit 0 only when none of its partitions is warming either.
+    """
     from dynacache.cli import cluster as looking
 
-    return with_client(connection, output, lambda client: looking.ready(client, connection.server[0]))
-
-
-@cluster.command
-def status(*, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table") -> int:
-    """Show the members as one node sees them."""
-    from dynacache.cli import cluster as looking
-
-    return with_client(connection, output, lambda client: looking.status(client, connection.server[0]))
-
-
-@cluster.command
-def owners(key: str, *, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table") -> int:
-    """Show which nodes hold a key."""
-    from dynacache.cli import cluster as looking
-
-    return with_client(connection, output, lambda client: looking.owners(client, key))
+    return with_client(connection, output, lambda client: looking.ready(client, connection.server[0], complete))
 
 
 @app.command

@@ -45,6 +45,8 @@ class Answer:
     text: str = ""
     """For people: printed as it is, with a line end."""
     tables: tuple[Rows, ...] = ()
+    remarks: tuple[str, ...] = ()
+    """Sentences for people, after the tables."""
     complaint: str = ""
     """One sentence for standard error."""
     exit_code: int = 0
@@ -82,6 +84,8 @@ def show(answer: Answer, output: Output, stream: TextIO | None = None, errors: T
             print(answer.text, file=stream)
         for table in answer.tables:
             _print_table(table, stream)
+        for remark in answer.remarks:
+            print(remark, file=stream)
     if answer.complaint:
         print(answer.complaint, file=errors or sys.stderr)
     return answer.exit_code

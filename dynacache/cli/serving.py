@@ -36,6 +36,7 @@ class Flags:
     secret_file: Path | None = None
     config: Path | None = None
     settings: tuple[str, ...] = ()
+    join: bool = False
 
 
 def overrides_of(flags: Flags) -> dict[str, object]:
@@ -44,6 +45,7 @@ def overrides_of(flags: Flags) -> dict[str, object]:
     named: Mapping[str, object] = {
         "cluster.founders": flags.founders,
         "cluster.seeds": flags.seeds or None,
+        "cluster.join": flags.join or None,
         "network.host": flags.host,
         "network.port": flags.port,
         "network.advertise_host": flags.advertise_host,

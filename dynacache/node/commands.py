@@ -71,8 +71,10 @@ class Commands:
         if self.node.closing.is_ending:
             raise NotReady("this node is stopping; it takes no commands any more")
         result = order.carry_out(**arguments)
-        fields = {key: len(value) if isinstance(value, list) else value for key, value in arguments.items()}
-        self.node.shared.note("operator.command", command=name, **fields)
+        fields: dict[str, Any] = {
+            key: len(value) if isinstance(value, list) else value for key, value in arguments.items()
+        }
+        self.node.shared.note("operator.command", "info", command=name, **fields)
         self.node.shared.effects.send(connection, (REPORTED, message[1], result))
 
     def _join(self, node: NodeId) -> dict[str, Any]:
