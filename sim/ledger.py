@@ -24,6 +24,9 @@ from .history import StoreCause, StoreEvent
 
 __all__ = ["Breach", "Change", "Ledger", "Mint", "Name", "covered", "dots_of", "is_counter", "is_spent"]
 
+_FORGETTING = (StoreCause.EXPIRE, StoreCause.DISCARD)
+"""Causes for which a place may lawfully forget what it had seen."""
+
 Name = tuple[bytes, Dot]
 """A dot of a key. Actors are unique in a cluster, but a base is not unique among the keys of a broken one."""
 
@@ -141,7 +144,7 @@ class Ledger:
         for dot in gone:
             lawful = event.cause not in (StoreCause.PUT, StoreCause.MERGE) or covered(new_clock, dot)
             self.departures.setdefault((event.key, dot), []).append(Change(event, dot, lawful))
-        if event.before is not None and event.after is not None and event.cause is not StoreCause.EXPIRE:
+        if event.before is not None and event.after is not None and event.cause not in _FORGETTING:
             forgotten = [actor for actor, n in old_clock.items() if new_clock.get(actor, 0) < n]
             if forgotten and not all(is_spent(version) for version in before.values()):
                 self._breach(event, "I14", f"{event.node_id} forgot what it had seen of {forgotten[0]}")

@@ -171,8 +171,9 @@ def _leaving_class(observer: Observer) -> type[Engine]:
                 Engine._reap_one(self, shard, key, is_early)
 
         def _discard_before(self, partition: int, key: bytes, time: int) -> bool:
-            gone = Engine._discard_before(self, partition, key, time)
-            observer.changed("", key, self.peek(partition, key), StoreCause.REMOVE)
+            with observer.during(StoreCause.DISCARD):
+                gone = Engine._discard_before(self, partition, key, time)
+            observer.changed("", key, self.peek(partition, key), StoreCause.DISCARD)
             return gone
 
         def clear(self, partition: int) -> None:

@@ -330,3 +330,17 @@ def test_since_keeps_what_is_not_older() -> None:
     assert newer == second
     assert packed.merge(both, newer) is both, "what was left out is removed nowhere else"
     assert packed.since(both, 21 << 16) is None
+
+
+def test_what_since_leaves_is_no_unbroken_residence() -> None:
+    by = issuer()
+    first = put(None, by, time=10 << 16)
+    local, wire = packed.write(first, by, 15 << 16, 0, 0, b"\xc0", NOW)
+    foreign = put(None, issuer(8), time=20 << 16)
+    merged = packed.merge(local, foreign)
+    assert merged[0] & OWN_BASE
+    left = packed.since(merged, 18 << 16)
+    assert left is not None
+    again = packed.merge(packed.merge(left, packed.strip_local(first)), foreign)
+    dots = decode(put(again, by, time=30 << 16)).dots
+    assert not set(dots) & set(decode(wire).dots), "a dot was minted twice"
