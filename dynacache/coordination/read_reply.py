@@ -54,7 +54,7 @@ def reply_to_read(operation: "ReadOperation", outcome: Concluded) -> None:
     message: Message
     if view is not None and view.found:
         shared.counters.hits += 1
-        shared.counters.conflicts_seen += int(view.sibling_count > 1)
+        shared.counters.conflicts_seen += bool(view.siblings)
         payload = b"" if operation.flags & FLAG_NO_PAYLOAD else view.payload
         shared.turn_reply_bytes += len(payload)
         message = (VALUE, operation.rid, view.flags & PAYLOAD_RAW, payload)

@@ -62,6 +62,7 @@ def test_concurrent_writes_are_siblings_with_one_winner_everywhere() -> None:
     replies = [cluster.ask(name, [GET, b"key", Level.ALL, 0, FLAG_SIBLINGS]) for name in cluster.nodes]
     assert {reply[3] for reply in replies} == {b"second"}
     assert all([each[1] for each in reply[4]["s"]] == [b"first"] for reply in replies)
+    assert [node.counters.conflicts_seen for node in cluster.nodes.values()] == [1, 1, 1]
 
 
 def test_a_miss_at_one_needs_two_answers() -> None:
