@@ -256,5 +256,6 @@ def _summary(
     sides = "; ".join(f"{side}: {told(found[side][1])}, {served[side]} writes late in the cut" for side in found)
     return (
         f"network cut for {cut_s:.0f} s, agreed {agreed_s:.1f} s after it, converged after {converged_s:.1f} s;"
-        f" {sides}; {verdict.acknowledged_writes} acknowledged writes, {verdict.lost_acknowledged_writes} lost; {dict(figures)}"
+        f" {sides}; {verdict.acknowledged_writes} acknowledged writes, {verdict.lost_acknowledged_writes} lost;"
+        f" {dict(figures)}"
     )

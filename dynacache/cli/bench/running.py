@@ -24,6 +24,7 @@ from dynacache.cli.bench.redis_servers import start_redis
 from dynacache.cli.bench.report import memory_answer, report_answer
 from dynacache.cli.bench.rounds import Case, run_rounds
 from dynacache.cli.bench.topology import topology_of
+from dynacache.cli.bench.trials import run_trials
 from dynacache.cli.bench_options import BenchOptions
 from dynacache.cli.local_cluster import LocalCluster
 from dynacache.cli.output import Output, show
@@ -51,6 +52,8 @@ def run(options: BenchOptions, output: Output) -> int:
                     for ttl_s in (0.0, _MEMORY_TTL_S)
                 ]
                 return show(memory_answer(figures), output)
+            if options.moves_data:
+                return max([show(answer, output) for answer in run_trials(options, _tell)])
             return _run_load(options, output)
         except StartFailed as error:
             print(f"dynacache bench: {error}", file=sys.stderr)
