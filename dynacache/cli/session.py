@@ -52,6 +52,9 @@ class CacheClient(Protocol):
     ) -> Any:
         """Write; true when applied."""
 
+    def set_many(self, values: Mapping[Any, Any], *, level: str | None = None) -> None:
+        """Write several values."""
+
     def delete(self, key: bytes | str, *, level: str | None = None) -> Any:
         """Delete; true when applied."""
 

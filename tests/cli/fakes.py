@@ -77,6 +77,10 @@ class FakeClient:
             self.ttls[name] = ttl
         return Written(True)
 
+    def set_many(self, values: Mapping[Any, Any], *, level: str | None = None) -> None:
+        self._note("set_many", len(values), level)
+        self.values |= {key_of(key): value for key, value in values.items()}
+
     def delete(self, key: bytes | str, *, level: str | None = None) -> Any:
         self._note("delete", key, level)
         self.values.pop(key_of(key), None)
