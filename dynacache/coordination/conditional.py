@@ -1,7 +1,8 @@
 """Operations that look before they write: conditions, previous values, deletes, touches, increments.
 
 What: ``Conditional`` reads a quorum first where the operation needs to know more than this node holds, then decides and
-writes in one step of this node. Deletes and increments of a key that a complete copy holds here skip the read. A touch
+writes in one step of this node. Increments of a key that a complete copy holds here skip the read, deletes too but at
+the strict levels: there a delete must cover whatever was acknowledged before it, and this copy may have missed it. A touch
 asks a quorum of the owners themselves: a copy that is cut off must not give a longer life to a version that was
 superseded elsewhere, because that version would be found again when its successor has expired without a trace.
 
@@ -16,7 +17,7 @@ Why: DESIGN sections 7 and 9; brief R1.14. A delete that could not read competes
 import attrs
 
 from dynacache.coordination.read import Reader
-from dynacache.coordination.read_operation import ReadOperation
+from dynacache.coordination.read_operation import STRICT_LEVELS, ReadOperation
 from dynacache.coordination.read_reply import Concluded, metadata_of
 from dynacache.coordination.requests import Request
 from dynacache.coordination.routes import Route
@@ -109,6 +110,8 @@ class Conditional:
             return True
         if request.operation in (SET, TOUCH):
             return request.operation == TOUCH
+        if request.operation == DELETE and request.level in STRICT_LEVELS and len(route.readers) > 1:
+            return True
         return not route.complete or self.writer.held(route, partition, request.key) is None
 
     def _may_be_blind(self, request: Request) -> bool:

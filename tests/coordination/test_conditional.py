@@ -290,3 +290,13 @@ def test_a_fallback_that_read_a_value_elsewhere_deletes_that_value() -> None:
     cluster.heal()
     cluster.run(10.0)
     assert [_read(cluster, name, b"key") for name in cluster.nodes] == [None] * 6
+
+
+def test_a_strict_delete_at_a_copy_that_is_behind_deletes_what_a_quorum_holds() -> None:
+    cluster = FakeCluster(3, repair=False)
+    cluster.ask("n1", [SET, b"key", RAW, b"old", Level.STRICT_QUORUM])
+    cluster.cut_link("n1", "n3")
+    assert cluster.ask("n1", [SET, b"key", RAW, b"new", Level.STRICT_QUORUM])[0] == DONE
+    assert cluster.ask("n3", [DELETE, b"key", Level.STRICT_QUORUM])[0] == DONE
+    reply = cluster.ask("n2", [GET, b"key", Level.STRICT_QUORUM])
+    assert (reply[0], reply[2]) == (MISS, MissReason.DELETED)

@@ -164,7 +164,7 @@ def test_a_copy_without_a_sync_becomes_stale_and_is_caught_up_by_a_complete_one(
 
 
 def test_a_stale_copy_is_caught_up_though_its_peers_ask_it_again_and_again() -> None:
-    """The peers cannot visit first what is stale here; were that to postpone our own turn, it would stay so for ever."""
+    """The peers cannot visit first what is stale here; did that postpone our own turn, it would stay so for ever."""
     world = World(names=("a", "b", "c"))
     world.write(b"key", b"value", "a")
     world.run(25)
