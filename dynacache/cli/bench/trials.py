@@ -9,6 +9,7 @@ node in everybody's table, the end of a process that has left, ``ready`` without
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from dynacache.cli.bench.trial import Trial, shape_of_trial
 from dynacache.cli.bench.trial_report import Promise, kept_promises, trial_answer
@@ -26,8 +27,8 @@ _MEMORY = "1GiB"
 _CHANGE_TIMEOUT_S = 120.0
 _DOWN_S = 2.0
 _SETTLE_S = 3.0
-MOVED_LIMIT = 1.5
-P99_LIMIT = 3.0
+_MOVED_LIMIT = 1.5
+_P99_LIMIT = 3.0
 
 
 def run_trials(options: BenchOptions, tell: Callable[[str], None]) -> list[Answer]:
@@ -58,7 +59,7 @@ def scale(trial: Trial, seconds: float) -> Answer:
     for nodes in (4, 5):
         with trial.stretch(f"{nodes - 1} to {nodes} nodes", _COPIES / nodes):
             joined = trial.cluster.add()
-            trial.until(lambda at=joined: _has_joined(trial, at), _CHANGE_TIMEOUT_S, f"node {nodes} is a member")
+            trial.until(partial(_has_joined, trial, joined), _CHANGE_TIMEOUT_S, f"node {nodes} is a member")
     for nodes in (4, 3):
         with trial.stretch(f"{nodes + 1} to {nodes} nodes", _COPIES / (nodes + 1)):
             _leave(trial, nodes)
@@ -71,8 +72,8 @@ def scale(trial: Trial, seconds: float) -> Answer:
         trial,
         "scaling 3 to 5 to 3 nodes under load",
         [
-            Promise("moved bytes, times the ideal", round(moved / ideal, 3), MOVED_LIMIT),
-            Promise("p99 while data move, times before", round(p99_ms / trial.stretches[0].p99_ms, 2), P99_LIMIT),
+            Promise("moved bytes, times the ideal", round(moved / ideal, 3), _MOVED_LIMIT),
+            Promise("p99 while data move, times before", round(p99_ms / trial.stretches[0].p99_ms, 2), _P99_LIMIT),
         ],
     )
 
@@ -102,7 +103,7 @@ def rolling(trial: Trial, seconds: float) -> Answer:
         with trial.stretch(f"node {position + 1} stopped and started", _COPIES / trial.cluster.count):
             codes.append(trial.cluster.terminate(position))
             trial.cluster.restart(position)
-            trial.until(lambda at=position: trial.is_complete(at), _CHANGE_TIMEOUT_S, "the node is complete")
+            trial.until(partial(trial.is_complete, position), _CHANGE_TIMEOUT_S, "the node is complete")
     with trial.stretch("after"):
         trial.wait(_SETTLE_S)
     return _judged(
