@@ -2,8 +2,8 @@
 
 What: ``Conditional`` reads a quorum first where the operation needs to know more than this node holds, then decides and
 writes in one step of this node. Increments of a key that a complete copy holds here skip the read, deletes too but at
-the strict levels: there a delete must cover whatever was acknowledged before it, and this copy may have missed it. A touch
-asks a quorum of the owners themselves: a copy that is cut off must not give a longer life to a version that was
+the strict levels: there a delete must cover whatever was acknowledged before it, and this copy may have missed it. A
+touch asks a quorum of the owners themselves: a copy that is cut off must not give a longer life to a version that was
 superseded elsewhere, because that version would be found again when its successor has expired without a trace.
 
 Invariant: the decision and the minting happen in one turn with nothing in between, so two such operations at one
