@@ -25,6 +25,7 @@ from ..history import OperationKind, OperationRecord, Outcome, StoreCause
 from ..ledger import Ledger, Mint
 from ..options import write_quorum
 from .lost_hints import lost_hints
+from .memory_losses import MemoryLosses
 
 __all__ = ["SETTERS", "Case", "value_of"]
 
@@ -49,6 +50,7 @@ class Case:
     """What lives anywhere at the end, hints included."""
     lost_hints: Mapping[bytes, frozenset[Dot]]
     """What went with hints whose loss was told."""
+    losses: MemoryLosses
     _by_value: dict[tuple[bytes, bytes], list[Mint]] = attrs.field(factory=dict)
     _accounted: dict[bytes, dict[Dot, bool]] = attrs.field(factory=dict)
 
@@ -69,7 +71,8 @@ class Case:
                 living.setdefault(key, {}).update(decode(record).dots)
             for _, key, record in snapshot.hints:
                 living.setdefault(key, {}).update(decode(record).dots)
-        case = cls(evidence, ledger, end_ms, living, lost_hints(evidence))
+        losses = MemoryLosses.of(ledger, evidence.store_events, write_quorum(evidence.options))
+        case = cls(evidence, ledger, end_ms, living, lost_hints(evidence), losses)
         for mint in ledger.mints.values():
             value = value_of(mint.version)
             if value is not None:
@@ -111,7 +114,7 @@ class Case:
 
     def unprotected(self, key: bytes, dot: Dot) -> bool:
         """Return whether more memories lost this version than the fault model allows, or its hint was lost aloud."""
-        if self.ledger.left_by(key, dot, StoreCause.LOST) >= write_quorum(self.evidence.options):
+        if self.losses.exceeded_by(key, dot):
             return True
         # A hint that held the version's successor had taken its place, and was what should have been remembered.
         lost = self.lost_hints.get(key)
@@ -139,7 +142,7 @@ class Case:
         """Return whether a version lives, or went for a lawful reason other than being superseded."""
         if dot in self.living.get(key, {}) or self.expired(key, dot) or self.evicted(key, dot):
             return True
-        return self.unprotected(key, dot) or self.ledger.left_by(key, dot, StoreCause.REAP) > 0
+        return self.ledger.left_by(key, dot, StoreCause.REAP) > 0 or self.unprotected(key, dot)
 
 
 def value_of(version: Version) -> bytes | None:

@@ -18,7 +18,7 @@ from dynacache.versioning.actors import Actor
 from dynacache.versioning.kernel import COUNTER, Version
 
 from ..evidence import Evidence, Violation
-from ..history import OperationKind, OperationRecord, Outcome, StoreCause
+from ..history import OperationKind, OperationRecord, Outcome
 from .case import SETTERS, Case
 
 __all__ = ["check"]
@@ -69,7 +69,7 @@ def _counters(case: Case) -> list[Violation]:
 def _excused(case: Case, key: bytes) -> bool:
     """Return whether eviction, or more losses than the fault model has, may have taken part of a counter."""
     return key in case.lost_hints or any(
-        case.evicted(key, dot) or case.ledger.left_by(key, dot, StoreCause.LOST) for dot in case.ledger.dots(key)
+        case.evicted(key, dot) or case.losses.exceeded_by(key, dot) for dot in case.ledger.dots(key)
     )
 
 

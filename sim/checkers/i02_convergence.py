@@ -1,19 +1,22 @@
 """I2: after the faults all owners of a key hold the same version set, evicted entries excepted.
 
-What: at the end, what every owner holds of a key, cleaned at one common moment, has the same version prefix; and the
-hints have drained.
+What: at the end, what every owner holds of a key, cleaned at one common moment, has the same version prefix; and within
+a bound of virtual time the cluster has come to rest (``sim.world.rest``): nothing is filled, stale or departing, no
+hint is kept, no change of members is under way, and the owners' trees are equal where no difference is settled.
 
-Invariant kept by: ``coordination.hint_replay``, ``coordination.read_repair``. Until replicas repair themselves the run
-ends with one read of each key at level all, which is allowed to do the repairing.
+Invariant kept by: ``repair.exchange``, ``repair.transfer``, ``coordination.hint_replay``. Nobody reads to help: the
+only reads after the faults come after what is judged here, but for scenarios that have no healing.
 
 What eviction excuses is the owner that evicted the key in its present life and does not hold it: eviction is local, and
 makes no difference (promise P5). All others must agree, unless one of those owners evicted a version that is newer than
 anything the others hold: that version hides theirs, so that no read may return or repair them (DESIGN section 9), until
 replicas repair each other. A store that evicts nothing may refuse a version while it is full; one that evicts refuses
-only tombstones, which it never throws out.
+only tombstones, which it never throws out. Above its watermark (``storage.replica``) a store takes no key from repair
+that it does not hold: what others have would throw out what is used here.
 """
 
 from dynacache.storage.records import is_tombstone
+from dynacache.storage.replica import ADMIT_SHARE
 from dynacache.versioning import packed
 
 from ..evidence import Evidence, NodeSnapshot, Violation
@@ -71,8 +74,10 @@ def _hidden(held: dict[str, bytes | None], ghosts: dict[str, int]) -> bool:
 
 def _refused(case: Case, node_id: str, held: dict[str, bytes | None]) -> bool:
     """Return whether a node's store may have refused what others hold."""
-    options = case.evidence.options
-    if case.evidence.snapshots[node_id].used_bytes <= options.storage_limit_bytes * _FULL_SHARE:
+    options, used_bytes = case.evidence.options, case.evidence.snapshots[node_id].used_bytes
+    if held[node_id] is None and used_bytes > options.storage_limit_bytes * ADMIT_SHARE:
+        return True
+    if used_bytes <= options.storage_limit_bytes * _FULL_SHARE:
         return False
     return options.eviction == "noeviction" or any(record and is_tombstone(record) for record in held.values())
 

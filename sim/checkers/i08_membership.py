@@ -23,6 +23,9 @@ __all__ = ["DETECTION_S", "QUIET_S", "check"]
 QUIET_S = 45.0
 """After this long without any fault a verdict rests on nothing but the protocol."""
 
+_HARMLESS_TO_OTHERS = frozenset({"crash", "stop", "join", "memory", "leave", "remove", "wipe", "repair_now"})
+"""Faults that leave the network, the clocks and the processes of all other members as they are."""
+
 _HEALTHY_LOSS = 0.02
 """Loss, duplication and reordering below this never bury a healthy member."""
 
@@ -53,7 +56,7 @@ def check(evidence: Evidence) -> list[Violation]:
     """Return a violation for each false verdict, each death that went unnoticed, and each view that stayed wrong."""
     up = _spans_up(evidence)
     trouble = _trouble(evidence)
-    return [*_removed(evidence, up), *_false_verdicts(evidence, up, trouble),
+    return [*_removed(evidence, up, trouble), *_false_verdicts(evidence, up, trouble),
             *_unnoticed(evidence, up, trouble), *_final_views(evidence)]  # fmt: skip
 
 
@@ -79,7 +82,7 @@ def _trouble(evidence: Evidence) -> list[_Span]:
         spans.append(_Span(evidence.start_s, max(evidence.faults_end_s, evidence.start_s)))
     safety_s = _safety_begin_s(evidence)
     for fault in evidence.faults:
-        if fault.kind not in ("crash", "stop", "join", "memory"):
+        if fault.kind not in _HARMLESS_TO_OTHERS:
             begin_s = safety_s + fault.at_s
             spans.append(_Span(begin_s, begin_s + float(fault.arguments.get("duration_s", 0.0))))
     return spans
@@ -93,11 +96,16 @@ def _is_up(up: dict[str, list[_Span]], node_id: str, begin_s: float, end_s: floa
     return any(span.begin_s <= begin_s and end_s <= span.end_s for span in up.get(node_id, []))
 
 
-def _removed(evidence: Evidence, up: dict[str, list[_Span]]) -> list[Violation]:
+def _removed(evidence: Evidence, up: dict[str, list[_Span]], trouble: list[_Span]) -> list[Violation]:
+    """A member that was cut off or stood still is rightly removed in the end, though its process is up."""
     found = []
+    window_s = QUIET_S + evidence.options.auto_remove_after_s
     for event in evidence.tables:
+        begin_s = event.at_s - window_s
+        if any(span.meets(begin_s, event.at_s) for span in trouble):
+            continue
         for node_id, state, _, _ in event.members:
-            if state == MemberState.REMOVED and _is_up(up, node_id, event.at_s - QUIET_S, event.at_s):
+            if state == MemberState.REMOVED and _is_up(up, node_id, begin_s, event.at_s):
                 text = f"{event.node_id} took {node_id} for removed, which was up and well"
                 found.append(Violation("I8", None, text, (event.sequence,)))
     return found

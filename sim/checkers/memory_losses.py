@@ -1,0 +1,73 @@
+"""Which versions lost more memories than the fault model of I1 allows.
+
+What: ``MemoryLosses`` follows who holds a version, or one that superseded it, through the events of its key. A version
+is *exceeded* at the moment when the W-th process that held it lost its memory without W stores having held it again in
+between; ``exceeded_by`` returns the events of those losses.
+
+Invariant: a version that fewer than W processes lost since W stores held it is never exceeded, however many memories
+the run lost. So the excuse is for single writes, never for a run.
+
+Why successors count: a process that holds what superseded a version has what was remembered of it.
+"""
+
+from collections.abc import Sequence
+
+import attrs
+
+from dynacache.versioning.actors import Dot
+
+from ..history import StoreCause, StoreEvent
+from ..ledger import Ledger, dots_of
+
+__all__ = ["MemoryLosses"]
+
+
+@attrs.define(eq=False)
+class MemoryLosses:
+    """The losses of memory in one run, by key and version."""
+
+    ledger: Ledger
+    needed: int
+    """W, of the replication factor."""
+    _events: dict[bytes, list[StoreEvent]] = attrs.field(factory=dict)
+    """Of keys that were lost by so many processes at all."""
+    _known: dict[tuple[bytes, Dot], tuple[StoreEvent, ...]] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, ledger: Ledger, events: Sequence[StoreEvent], needed: int) -> "MemoryLosses":
+        """Prepare for a run's events."""
+        lost: dict[bytes, set[tuple[str, int]]] = {}
+        for event in events:
+            if event.cause is StoreCause.LOST:
+                lost.setdefault(event.key, set()).add((event.node_id, event.incarnation))
+        losses = cls(ledger, needed)
+        for event in events:
+            if len(lost.get(event.key, ())) >= needed:
+                losses._events.setdefault(event.key, []).append(event)
+        return losses
+
+    def exceeded_by(self, key: bytes, dot: Dot) -> tuple[StoreEvent, ...]:
+        """Return the losses by which a version was lost beyond the fault model; empty if it was not."""
+        if key not in self._events:
+            return ()
+        name = (key, dot)
+        if name not in self._known:
+            self._known[name] = self._follow(key, dot)
+        return self._known[name]
+
+    def _follow(self, key: bytes, dot: Dot) -> tuple[StoreEvent, ...]:
+        covering = {dot, *self.ledger.successors(key, dot)}
+        stores: set[str] = set()
+        losses: dict[tuple[str, int], StoreEvent] = {}
+        for event in self._events[key]:
+            held = not covering.isdisjoint(dots_of(event.before))
+            holds = not covering.isdisjoint(dots_of(event.after))
+            if held and event.cause is StoreCause.LOST:
+                losses.setdefault((event.node_id, event.incarnation), event)
+                if len(losses) >= self.needed:
+                    return tuple(losses.values())
+            if not event.place:
+                (stores.add if holds else stores.discard)(event.node_id)
+                if holds and len(stores) >= self.needed:
+                    losses.clear()
+        return ()
