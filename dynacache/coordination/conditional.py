@@ -11,7 +11,8 @@ coordinator never both see the same state. Two coordinators may both decide yes 
 then exist as siblings and the winner is the same everywhere. A condition is refused, definitely, when the read could
 not be completed.
 
-Why: DESIGN sections 7 and 9; brief R1.14. A delete that could not read competes by time as a blind tombstone.
+Why: DESIGN sections 7 and 9; brief R1.14. A delete that could not read, or that found the key evicted, competes by time
+as a blind tombstone.
 """
 
 import attrs
@@ -101,7 +102,8 @@ class Conditional:
                 raise NotReady("an owner of this key is back; this node no longer stands in for it")
             self.writer.check(route, request.level)
             self._adopt(route, operation, outcome)
-            self._apply(prepared, route, operation.partition, outcome.record, blind=incomplete)
+            blind = incomplete or _may_lack_history(operation, outcome)
+            self._apply(prepared, route, operation.partition, outcome.record, blind=blind)
         except DynacacheError as error:
             shared.fail(prepared.connection, request.rid, error)
 
@@ -248,6 +250,13 @@ class Conditional:
                 "coordinator": shared.node_id,
             }
         return metadata or None
+
+
+def _may_lack_history(operation: ReadOperation, outcome: Concluded) -> bool:
+    """Tell whether a quorum that has evicted the key may have known more than it told: another owner, who cannot be
+    reached, may hold it still."""
+    evicted = operation.evicted
+    return bool(evicted) and (outcome.record is None or 0 in evicted.values())
 
 
 def _read_level(request: Request) -> Level:

@@ -300,3 +300,17 @@ def test_a_strict_delete_at_a_copy_that_is_behind_deletes_what_a_quorum_holds() 
     assert cluster.ask("n3", [DELETE, b"key", Level.STRICT_QUORUM])[0] == DONE
     reply = cluster.ask("n2", [GET, b"key", Level.STRICT_QUORUM])
     assert (reply[0], reply[2]) == (MISS, MissReason.DELETED)
+
+
+def test_a_delete_that_finds_the_key_evicted_wins_over_the_value_that_another_owner_still_holds() -> None:
+    cluster = FakeCluster(3, repair=False)
+    cluster.ask("n1", [SET, b"key", RAW, b"value", Level.ALL])
+    for name in ("n1", "n2"):
+        while cluster.record(name, b"key") is not None:
+            cluster.nodes[name].engine._evict(None)
+    cluster.cut_link("n1", "n3")
+    assert cluster.ask("n1", [DELETE, b"key", Level.QUORUM])[0] == DONE
+    cluster.heal()
+    cluster.run(10)
+    for name in cluster.nodes:
+        assert cluster.ask(name, [GET, b"key", Level.STRICT_QUORUM])[0] == MISS
