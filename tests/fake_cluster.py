@@ -63,6 +63,7 @@ class FakeCluster:
     wall_offset_ms: dict[str, int] = attrs.field(factory=dict)
     repair: bool = True
     """False takes the cores out that fill and compare copies, for tests of what happens without them."""
+    copies: int = 3
     _wire: list[tuple[float, int, str, str, int, Any]] = attrs.field(factory=list)
     _sent: int = 0
     _links: dict[tuple[str, int], tuple[str, int]] = attrs.field(factory=dict)
@@ -76,7 +77,9 @@ class FakeCluster:
     def __attrs_post_init__(self) -> None:
         """Found the cluster and let it settle."""
         names = [f"n{index}" for index in range(1, self.size + 1)]
-        self._table = MemberTable.of(b"c" * 16, 1024, 3, [self._entry(name, MemberState.NORMAL) for name in names])
+        self._table = MemberTable.of(
+            b"c" * 16, 1024, self.copies, [self._entry(name, MemberState.NORMAL) for name in names]
+        )
         for name in names:
             self._start(name, self._table, complete=True)
         self._dial()

@@ -158,7 +158,10 @@ class ReadOperation:
     def _own_answer(self) -> Any:
         shared, route = self.shared, self.route
         if not route.is_owner:
-            return shared.hints.find(self.key) or False
+            hinted = shared.hints.find(self.key)
+            if hinted is not None and self.level in STRICT_LEVELS:
+                return [packed.strip_local(hinted)]  # a stand-in's, so it helps and does not count
+            return hinted or False
         record = shared.store.get(self.partition, self.key, shared.now_ms)
         if not route.complete:
             return False if record is None else shared.incomplete_answer(self.partition, record)

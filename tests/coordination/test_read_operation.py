@@ -5,6 +5,7 @@ import pytest
 from dynacache.coordination.read_batch import ReadBatch
 from dynacache.coordination.read_operation import ReadOperation
 from dynacache.errors import NotEnoughReplicas
+from dynacache.placement.partitions import key_hash
 from dynacache.placement.table import MemberState
 from dynacache.types import Level, MissReason
 from dynacache.wire.messages import (
@@ -63,6 +64,18 @@ def test_concurrent_writes_are_siblings_with_one_winner_everywhere() -> None:
     assert {reply[3] for reply in replies} == {b"second"}
     assert all([each[1] for each in reply[4]["s"]] == [b"first"] for reply in replies)
     assert [node.counters.conflicts_seen for node in cluster.nodes.values()] == [1, 1, 1]
+
+
+def test_a_stand_in_alone_answers_no_strict_read() -> None:
+    cluster = FakeCluster(3, copies=1)
+    placement = cluster.nodes["n1"].members.placement
+    owner, stand_in, _ = placement.preference(key_hash(b"key") >> placement.shift)
+    cluster.cut_link(owner, stand_in)
+    assert cluster.ask(stand_in, [SET, b"key", RAW, b"hinted", Level.QUORUM])[0] == DONE
+    assert cluster.ask(owner, [SET, b"key", RAW, b"newer", Level.STRICT_QUORUM])[0] == DONE
+    assert cluster.ask(stand_in, [GET, b"key", Level.QUORUM])[3] == b"hinted"
+    for level in (Level.STRICT_QUORUM, Level.ALL):
+        assert cluster.ask(stand_in, [GET, b"key", level])[2] == NotEnoughReplicas.code
 
 
 def test_a_miss_at_one_needs_two_answers() -> None:
