@@ -81,9 +81,12 @@ def _remarks(report: Mapping[str, Any], present: tuple[Member, ...], answers: Ma
     removals: dict[str, str] = {}
     for node, answered in answers.items():
         own = answered.report
-        if own.get("waiting_for") and own["waiting_for"] != "nothing":
+        waits = own.get("waiting_for") not in (None, "", "nothing")
+        if waits or own.get("wants"):
             wish = f", asked to be {own['wants']}" if own.get("wants") else ""
-            remarks.append(f"{node} is {own.get('state')}{wish}; it waits for {own['waiting_for']}")
+            remarks.append(
+                f"{node} is {own.get('state')}{wish}" + (f"; it waits for {own['waiting_for']}" if waits else "")
+            )
         removals |= dict(own.get("removals") or {})
     remarks += [f"{member.node} is being removed" for member in present if member.node in removals]
     if report.get("zone_violations"):

@@ -117,7 +117,9 @@ def _remarks(found: "Plan", record: Mapping[str, Any]) -> tuple[str, ...]:
         f"moves {counted(found.moved_copies, 'copy', 'copies')} of {found.all_copies} ({found.moved_share:.1%}), {size}"
     )
     if found.ideal_moved_copies:
-        moved += f"; at least {found.ideal_moved_copies:.0f} must move, this is {found.moved_over_ideal:.2f} times that"
+        moved += (
+            f"; by weight {found.ideal_moved_copies:.0f} must move, this is {found.moved_over_ideal:.2f} times that"
+        )
     fullest = [f"{figures.max_over_mean:.2f}" for figures in (found.balance_before, found.balance_after)]
     zones = f"{found.zone_violations_before} before, {found.zone_violations_after} after"
     remarks = [

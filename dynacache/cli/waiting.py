@@ -11,18 +11,23 @@ Why standard error: standard output holds the command's answer alone, so ``--wai
 import sys
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 
 import attrs
 
 from dynacache.errors import DynacacheError, UnavailableError
 
-__all__ = ["LOOK_INTERVAL_S", "SILENCE_LIMIT_S", "Look", "watch"]
+__all__ = ["LOOK_INTERVAL_S", "SILENCE_LIMIT_S", "Look", "pausing", "watch"]
 
 LOOK_INTERVAL_S = 0.5
 """Seconds between two looks."""
 
 SILENCE_LIMIT_S = 30.0
 """Seconds without an answer after which watching ends."""
+
+
+pausing: ContextVar[Callable[[float], None]] = ContextVar("pausing", default=time.sleep)
+"""What lets time pass between two looks."""
 
 
 @attrs.frozen
@@ -33,12 +38,17 @@ class Look:
     said: str
 
 
-def watch(look: Callable[[], Look], afterwards: str, pause: Callable[[float], None] = time.sleep) -> Look:
-    """Look until it is over; return the last look. ``afterwards`` is said when the user interrupts."""
+def watch(look: Callable[[], Look], afterwards: str) -> Look:
+    """Look until it is over; return the last look. ``afterwards`` is said when the user interrupts.
+
+    Raises UnavailableError after a silence of ``SILENCE_LIMIT_S``, and at once what is the caller's own fault.
+    """
+    pause = pausing.get()
     told = ""
     silent_s = 0.0
     try:
         while True:
+            began_s = time.monotonic()
             try:
                 found = look()
                 silent_s = 0.0
@@ -47,9 +57,8 @@ def watch(look: Callable[[], Look], afterwards: str, pause: Callable[[float], No
                     raise
                 if silent_s >= SILENCE_LIMIT_S:
                     raise UnavailableError(f"no answer for {SILENCE_LIMIT_S:g} s ({error}); {afterwards}") from error
-                began = time.monotonic()
+                silent_s += LOOK_INTERVAL_S + time.monotonic() - began_s
                 pause(LOOK_INTERVAL_S)
-                silent_s += max(LOOK_INTERVAL_S, time.monotonic() - began)
                 continue
             if found.said and found.said != told:
                 told = found.said

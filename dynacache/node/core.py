@@ -138,9 +138,8 @@ class Node:
         self.gate = Gate(shared, self.reader, self.writer, conditional, self.forwarder)
         self.replica = Replica(shared)
         self.replay = HintReplay(shared, config.hints, self.hints)
-        self.repair_port = port = NodeRepairPort(shared, lambda: self.members.placement)
-        stop_timeout_s = config.network.stop_timeout_s
-        self.closing = Closing(shared, self.gate, self.replay, self.members, port.other_requests, stop_timeout_s)
+        self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
+        self.closing = self._closing()
         self.reports = Reports(self)
         self.gate.command = Commands(self).carry_out
         self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
@@ -329,6 +328,10 @@ class Node:
             LoopLag: self._loop_lag,
             StopRequested: self._stop_requested,
         }
+
+    def _closing(self) -> Closing:
+        in_flight, stop_timeout_s = self.repair_port.other_requests, self.config.network.stop_timeout_s
+        return Closing(self.shared, self.gate, self.replay, self.members, in_flight, stop_timeout_s)
 
     def _transfer(self) -> Transfer:
         settings = self.config.coordination

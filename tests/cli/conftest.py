@@ -7,6 +7,8 @@ import pytest
 
 from dynacache.cli import main
 from dynacache.cli.session import Connection, client_factory
+from dynacache.cli.waiting import pausing
+from tests.cli.core_client import CoreClient
 from tests.cli.fakes import FakeClient
 
 
@@ -49,3 +51,14 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
         return Ran(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def cores() -> Iterator[CoreClient]:
+    """Three real node cores that every command of the test talks to, in virtual time."""
+    client = CoreClient()
+    factory = client_factory.set(lambda connection: client)
+    pause = pausing.set(client.pause)
+    yield client
+    pausing.reset(pause)
+    client_factory.reset(factory)

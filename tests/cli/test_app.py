@@ -13,8 +13,8 @@ from tests.cli.conftest import Ran
 from tests.cli.fakes import FakeClient
 
 Command = Callable[..., Ran]
-COMMANDS = ("serve", "get", "set", "delete", "ttl", "touch", "mget", "increment", "exists", "fetch")
-OTHERS = ("cluster", "ready", "demo", "bench", "sim")
+COMMANDS = ("serve", "get", "set", "delete", "ttl", "touch", "mget", "increment", "exists", "fetch", "explain")
+OTHERS = ("cluster", "repair", "hints", "handoff", "ready", "demo", "bench", "sim")
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,12 @@ def test_status_and_ready_ask_the_server_that_was_named(command: Command, fake_c
     assert command("cluster", "status", "--server", "b:2").code == 0
     assert command("cluster", "owners", "k").code == 0
     assert fake_client.calls == [("report", "ready", "a:1"), ("report", "status", "b:2"), ("owners", "k")]
+
+
+def test_of_several_servers_whichever_answers_tells_of_the_cluster(command: Command, fake_client: FakeClient) -> None:
+    fake_client.reports |= {"status": {}}
+    assert command("cluster", "status", "--server", "a:1", "--server", "b:2").code == 0
+    assert fake_client.calls == [("report", "status", None)]
 
 
 def test_help_starts_neither_client_nor_node() -> None:

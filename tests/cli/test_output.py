@@ -71,3 +71,13 @@ def test_errors_are_one_sentence_with_their_code(error: Any, code: int) -> None:
     assert errors.getvalue().startswith("dynacache: ")
     assert errors.getvalue().count("\n") == 1
     assert len(errors.getvalue()) > len("dynacache: \n")
+
+
+def test_remarks_come_after_the_tables_and_not_into_a_document() -> None:
+    answer = Answer({}, tables=(Rows("title", ("a",), ((1,),)),), remarks=("one", "two"))
+    stream = io.StringIO()
+    show(answer, "table", stream)
+    assert stream.getvalue().endswith("\none\ntwo\n")
+    stream = io.StringIO()
+    show(answer, "json", stream)
+    assert stream.getvalue() == "{}\n"

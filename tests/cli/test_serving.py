@@ -20,6 +20,7 @@ def test_flags_left_out_override_nothing() -> None:
 def test_every_flag_reaches_the_configuration() -> None:
     flags = Flags(
         founders=3,
+        join=True,
         seeds=("127.0.0.1:1", "127.0.0.1:2"),
         host="::1",
         port=7,
@@ -33,6 +34,7 @@ def test_every_flag_reaches_the_configuration() -> None:
     )
     config = load_config(None, overrides_of(flags), {})
     assert config.cluster.founders == 3
+    assert config.cluster.join is True
     assert config.cluster.seeds == ("127.0.0.1:1", "127.0.0.1:2")
     network = config.network
     assert (network.host, network.port, network.advertise_host) == ("::1", 7, "localhost")
@@ -46,6 +48,7 @@ def test_no_flag_is_forgotten() -> None:
     """Every field of `Flags` changes what comes out, except the file, which is read elsewhere."""
     values: dict[str, Any] = {
         "founders": 1,
+        "join": True,
         "port": 1,
         "weight": 1,
         "seeds": ("a:1",),

@@ -37,3 +37,8 @@ def test_the_real_client_is_the_default() -> None:
     assert client_factory.get() is open_client
     with pytest.raises(UnavailableError):
         open_client(Connection(server=("127.0.0.1:1",), timeout=0.2))
+
+
+def test_the_view_of_a_node_is_asked_for_only_where_it_is_the_only_one_named() -> None:
+    assert Connection(server=("a:1",)).view == "a:1"
+    assert Connection(server=("a:1", "b:2")).view is None
