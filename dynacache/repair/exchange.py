@@ -60,9 +60,6 @@ class Exchange:
     ground: ExchangeGround = attrs.field(init=False)
     runner: Runner = attrs.field(init=False)
     answers: ExchangeAnswers = attrs.field(init=False)
-    _discarded: BitMap = attrs.field(init=False, factory=BitMap)
-    """Stale partitions whose old part was dropped already."""
-
     _handed_over: dict[int, list[NodeId]] = attrs.field(init=False, factory=dict)
     """Departing partitions, and the present owners that have all we had of them."""
 
@@ -122,7 +119,6 @@ class Exchange:
         ground.departing = (ground.departing | lost) - ground.owned
         for partition in lost:
             self._handed_over[partition] = []
-        self._discarded &= ground.owned
         self.engine.dirty &= ground.owned
 
     def statistics(self) -> Mapping[str, object]:
@@ -158,7 +154,6 @@ class Exchange:
         overdue = ground.sync.overdue(shared, engine.warming | engine.stale, self.port.now_ms)
         if overdue:
             engine.stale |= overdue
-            self._discarded -= overdue
             ground.counters.became_stale += len(overdue)
             self.port.note("copy.stale", "warning", partitions=len(overdue))
             for view in ground.peers.values():
@@ -253,7 +248,7 @@ class Exchange:
                 return
             session = Session(self.ground, view, port.now_ms)
             self.ground.counters.exchanges += 1
-            self.runner.start(node_id, exchange(session, self._discarded), _End(self, session))
+            self.runner.start(node_id, exchange(session), _End(self, session))
 
     def ended(self, session: Session, finished: bool) -> None:
         """Decide when the next exchange with a peer is due."""

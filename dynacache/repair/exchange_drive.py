@@ -3,8 +3,10 @@
 What: ``exchange`` compares and repairs all shared partitions that are complete on both sides, then catches up the stale
 ones; ``hand_over`` brings what this node has of partitions that it no longer owns to one present owner.
 
-Invariant: a stale copy discards what is older than ``STALE_SHARE`` of the grace limit, with its context, before it
-compares with a complete owner, once; it serves as complete only after it found itself equal to that owner, or settled.
+Invariant: what a stale copy holds otherwise than a complete owner, and is older than ``STALE_SHARE`` of the grace
+limit, it discards with its context before anything else is done about it; what is equal would be brought right back,
+and a full store would decline to take it. It serves as complete only after it found itself equal to that owner, or
+settled.
 Two stale copies discard nothing and both end as complete when their digests meet, so that a cluster that was cut apart
 or suspended as a whole loses nothing. A warming copy takes part in none of it.
 
@@ -30,8 +32,8 @@ HAND_OVER_LEAVES = 1 << PREFIX_BITS
 _HAND_OVER_ROUNDS = 10
 
 
-def exchange(session: Session, discarded: BitMap) -> Steps[None]:
-    """Run one exchange. ``discarded`` are our stale partitions that have dropped what is too old; it is kept up."""
+def exchange(session: Session) -> Steps[None]:
+    """Run one exchange."""
     ground, view, result = session.ground, session.view, session.result
     now_s = ground.port.now_s
     if view.settled.count and now_s >= view.reopen_due_s and ground.engine.admits():
@@ -51,7 +53,7 @@ def exchange(session: Session, discarded: BitMap) -> Steps[None]:
         ground.sync.synced_all(resolved, session.started_ms)
         view.requested -= resolved
         ground.visited(resolved)
-    yield from _catch_up(session, discarded)
+    yield from _catch_up(session)
 
 
 def hand_over(session: Session, partitions: BitMap, done: BitMap) -> Steps[None]:
@@ -107,7 +109,7 @@ def _mend(session: Session, frontier: list[int]) -> Steps[BitMap]:
     return unfinished
 
 
-def _catch_up(session: Session, discarded: BitMap) -> Steps[None]:
+def _catch_up(session: Session) -> Steps[None]:
     """Bring our stale copies up to date with the peer's, as far as that one's are not warming."""
     ground, view = session.ground, session.view
     engine, forest = ground.engine, ground.forest
@@ -115,10 +117,8 @@ def _catch_up(session: Session, discarded: BitMap) -> Steps[None]:
     stale = BitMap(stale[:CATCH_UP_LIMIT])
     if not stale:
         return
-    before_ms = ground.port.now_ms - ground.sync.limit_ms
-    for partition in stale - view.stale - discarded:
-        engine.discard_older(partition, before_ms)
-        discarded.add(partition)
+    session.keep_from_ms = ground.port.now_ms - ground.sync.limit_ms
+    session.outdated = stale - view.stale
     roots = [forest.node(partition, 0, 0) for partition in stale]
     session.result.more = False
     unfinished = yield from _mend(session, roots)
@@ -128,7 +128,6 @@ def _catch_up(session: Session, discarded: BitMap) -> Steps[None]:
     yield from session.differing(roots)
     caught_up = (stale - unfinished) & engine.stale
     engine.stale -= caught_up
-    discarded -= caught_up
     ground.sync.synced_all(caught_up, session.started_ms)
     if caught_up:
         ground.port.note("copy.caught_up", peer=view.node_id, partitions=len(caught_up))

@@ -11,7 +11,7 @@ Why one object: asking and answering are two files with one state, as the parts 
 """
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 from pyroaring import BitMap
@@ -204,6 +204,23 @@ class ExchangeGround:
         if held is not None and packed.version_prefix(after) != packed.version_prefix(held):
             counters.conflicts_merged += 1
         return partition, key, packed.strip_local(after)
+
+    def discard(self, partition: int, keys: Mapping[int, bytes | None], before_ms: int) -> tuple[set[int], set[int]]:
+        """Drop what is older of some entries (by fingerprint; the key, None for a ghost), with its context.
+
+        Return those that are as they were and those of which the younger part is left.
+        """
+        engine = self.engine
+        before = {number: engine.peek(partition, key) for number, key in keys.items() if key is not None}
+        ghosts = [number for number, key in keys.items() if key is None]
+        engine.discard_entries(partition, [key for key in keys.values() if key is not None], ghosts, before_ms)
+        kept: set[int] = set()
+        changed: set[int] = set()
+        for number, record in before.items():
+            left = engine.peek(partition, keys[number] or b"")
+            if left is not None:
+                (kept if left is record else changed).add(number)
+        return kept, changed
 
     def remember(self, partition: int, witness: Sequence[Entry], drop: Sequence[int]) -> int:
         """Remember versions that we do not take, forget ghosts; return how many things changed at most."""

@@ -146,14 +146,26 @@ def _repair_parts(session: Session, parts: list[_Part], later: set[int], more: s
     decisions = Decisions(session, answer[3] is True, later)
     for partition, missing, entries, keys in answer[4]:
         level, listed = listings.pop(partition)
-        mine = [listed[place] for place in unpack_numbers("I", missing, len(listed))]
-        decisions.decide(
-            partition,
-            level,
-            {each[1]: (Entry.of(each), each[6]) for each in mine},
-            _side(entries, keys),
-        )
+        missing_here = [listed[place] for place in unpack_numbers("I", missing, len(listed))]
+        mine: Side = {each[1]: (Entry.of(each), each[6]) for each in missing_here}
+        theirs = _side(entries, keys)
+        if partition in session.outdated:
+            changed = _discard_old(session, partition, mine)
+            more.update(forest.node(partition, level, number >> 64 - level) for number in changed)
+            theirs = {number: entry for number, entry in theirs.items() if number not in changed}
+        decisions.decide(partition, level, mine, theirs)
     yield from _carry_out(session, decisions)
+
+
+def _discard_old(session: Session, partition: int, mine: Side) -> set[int]:
+    """Discard what is too old of our entries that the peer has not. They leave ``mine``, and so do those of which a
+    part is left; these are returned."""
+    ghosts = {number for number, (entry, key) in mine.items() if key is None and entry.time_ms >= session.keep_from_ms}
+    keys = {number: key for number, (_, key) in mine.items() if number not in ghosts}
+    kept, changed = session.ground.discard(partition, keys, session.keep_from_ms)
+    for number in keys.keys() - kept:
+        del mine[number]
+    return changed
 
 
 def _side(packed_entries: object, keys: object) -> Side:

@@ -101,6 +101,11 @@ class Session:
     one_way: bool = False
     """We are no owner of what is compared: we bring what the peer lacks and take nothing."""
 
+    outdated: BitMap = attrs.field(factory=BitMap)
+    """Stale partitions of ours that are brought up to date: what differs there and is older than ``keep_from_ms`` is
+    discarded first."""
+
+    keep_from_ms: int = 0
     result: SessionResult = attrs.field(factory=SessionResult)
 
     # Comparing

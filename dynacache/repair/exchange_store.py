@@ -86,6 +86,10 @@ class ExchangeStore(Protocol):
         """Drop what is older, with its context."""
         ...
 
+    def discard_entries(self, partition: int, keys: Sequence[bytes], ghosts: Sequence[int], before_ms: int) -> None:
+        """Drop what is older of some stored keys and some ghosts, with its context."""
+        ...
+
     def clear(self, partition: int) -> None:
         """Drop everything of a partition without a trace."""
         ...

@@ -205,6 +205,16 @@ class Replica(Holdings):
             self._discard_before(partition, key, before_ms << 16)
         self.drop_ghosts(partition, [ghost[0] for ghost in self._ghosts.of(partition) if ghost[1] < before_ms << 16])
 
+    def discard_entries(self, partition: int, keys: Iterable[bytes], ghosts: Iterable[int], before_ms: int) -> None:
+        """As ``discard_older``, of some stored keys and some ghosts (by fingerprint) alone."""
+        for key in keys:
+            if key in self._tables[partition].entries or key in self._tombstones.tables[partition].entries:
+                self._discard_before(partition, key, before_ms << 16)
+        wanted = set(ghosts)
+        if wanted:
+            older = [ghost[0] for ghost in self._ghosts.of(partition) if ghost[1] < before_ms << 16]
+            self.drop_ghosts(partition, [number for number in older if number in wanted])
+
     def _discard_before(self, partition: int, key: bytes, time: int) -> bool:
         """Keep of a stored key what is not older than a hybrid time; True if nothing is left."""
         live = self._tables[partition].entries.get(key)

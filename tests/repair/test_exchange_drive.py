@@ -1,5 +1,6 @@
 """The kinds of exchange, told with whole cores: complete copies, stale ones, partitions handed over."""
 
+import attrs
 from pyroaring import BitMap
 
 from dynacache.config.storage import StorageSettings
@@ -34,29 +35,52 @@ def test_a_partition_that_cannot_be_repaired_does_not_count_as_synced() -> None:
         assert owner.exchange.last_sync_ms(partition ^ 1) > since_ms
 
 
-def test_a_stale_copy_discards_once_even_if_its_catching_up_is_cut_off() -> None:
+def test_a_stale_copy_discards_only_what_differs_from_a_complete_one_and_is_old() -> None:
     world = World(("a", "b"), storage=SHORT)
-    world.write(b"old", b"value", "a")
-    world.run(20)
+    equal = [b"equal%d" % index for index in range(50)]
+    for key in equal:
+        world.write(key, b"value", "a")
+    world.write(b"old", b"value", "b", reaches=())
+    world.write(b"changed", b"before", "b")
     world.cut.add(frozenset("ab"))
-    world.run(100)
+    world.write(b"changed", b"after", "a", reaches=())
+    world.run(180)
+    world.write(b"young", b"value", "b", reaches=())
     engine = world.owners["b"].engine
     engine.stale |= BitMap(range(16))
-    discards: list[int] = []
-    discard = engine.discard_older
-    engine.discard_older = lambda partition, before_ms: (discards.append(partition), discard(partition, before_ms))[1]  # type: ignore[method-assign,func-returns-value]
-    world.run(80)
-    world.delay_s = 0.4
+    world.owners["a"].engine.stale.clear()
+    discarded: list[bytes] = []
+    discard = engine.discard_entries
+    engine.discard_entries = lambda partition, keys, *rest: (discarded.extend(keys), discard(partition, keys, *rest))[1]  # type: ignore[method-assign,func-returns-value]
     world.cut.clear()
-    for _ in range(6):
-        world.run(2.0)
-        world.cut.add(frozenset("ab"))
-        world.run(0.5)
-        world.cut.clear()
     world.run(60)
     assert not engine.stale
-    assert sorted(discards) == list(range(16))
+    assert not set(discarded) & set(equal)
     assert world.equal()
+    for name in "ab":
+        owner = world.owners[name]
+        assert all(owner.held(key) for key in [*equal, b"young"])
+        assert owner.held(b"old") is None
+        assert owner.held(b"changed") == world.owners["a"].held(b"changed")
+
+
+def test_a_full_store_that_was_stale_keeps_what_the_others_hold_too() -> None:
+    full = attrs.evolve(SHORT, limit_bytes=300_000, eviction="noeviction")
+    world = World(("a", "b"), storage=full)
+    keys = [b"key%d" % index for index in range(65)]
+    for key in keys:
+        world.write(key, b"v" * 4_000, "a")
+    world.run(20)
+    engine = world.owners["b"].engine
+    assert not engine.admits()
+    world.cut.add(frozenset("ab"))
+    world.run(180)
+    engine.stale |= BitMap(range(16))
+    world.owners["a"].engine.stale.clear()
+    world.cut.clear()
+    world.run(60)
+    assert not engine.stale
+    assert all(world.owners["b"].held(key) for key in keys)
 
 
 def test_a_stale_and_a_warming_copy_do_not_meet() -> None:

@@ -232,3 +232,16 @@ def test_two_hundred_entries_over_a_thousand_partitions() -> None:
     assert engine.evicted > 1_500
     kept = [number for number in range(2_000) if engine.peek(number * 37 % 1024, key_of(number))]
     assert sum(number >= 1_500 for number in kept) / len(kept) > 0.8
+
+
+def test_of_named_entries_alone_what_is_older_goes() -> None:
+    engine = engine_of()
+    for key in (b"old", b"other"):
+        engine.put(1, key, value())
+    engine.put(1, b"young", value(now_ms=START_MS + 1_000))
+    engine.witness_many(1, [(number << 50, 16 * number, START_MS << 16, 0, False) for number in (1, 2)])
+    engine.discard_entries(1, [b"old", b"young", b"not there"], [1 << 50], START_MS + 1_000)
+    assert [key for key, _ in engine.items(1)] == [b"other", b"young"]
+    assert [ghost[0] for ghost in engine._ghosts.of(1)] == [2 << 50]
+    assert engine.check_trees(1)
+    assert engine.usage() == engine.recount()
