@@ -172,6 +172,8 @@ class Evidence:
     """Key to its owners in order, by the table at the end."""
     partitions: dict[bytes, int] = attrs.field(factory=dict)
     """Key to its partition."""
+    snapshots_sequence: int | None = None
+    """Events up to this number came before the snapshots; None when all did."""
     final_reads: tuple[OperationRecord, ...] = ()
     """The one read of each key at level all, after the faults; also the last records of ``history``."""
     notes: tuple[tuple[float, str, str, dict[str, Any]], ...] = ()

@@ -142,7 +142,12 @@ def _live(world: World, scenario: Scenario) -> tuple[str, dict[str, Any]]:
     world.recorder.phase("rest")
     world.advance(_rest_s(options))
     rested = rested and world.advance_until(lambda: not _unfinished(world), _CLOCKWORK_S)
-    end = {"converged": rested, "unfinished": unfinished or _unfinished(world), "snapshots": world.snapshots()}
+    end = {
+        "converged": rested,
+        "unfinished": unfinished or _unfinished(world),
+        "snapshots": world.snapshots(),
+        "snapshots_sequence": world.recorder.sequence,
+    }
     world.recorder.phase("read")
     if options.healing:
         _read_back(world, scenario)

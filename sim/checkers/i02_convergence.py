@@ -45,7 +45,11 @@ def check(evidence: Evidence) -> list[Violation]:
             for node_id in owners
             if node_id in evidence.snapshots and node_id not in ghosts
         }
-        judged = {node_id: _prefix(record) for node_id, record in held.items() if not _refused(case, node_id, held)}
+        judged = {
+            node_id: _prefix(record)
+            for node_id, record in held.items()
+            if not _refused(case, node_id, held) and not (record is None and _may_be_remembered(held, ghosts))
+        }
         if len(set(judged.values())) > 1 and not _hidden(held, ghosts):
             shown = ", ".join(f"{node_id} {_shown(prefix)}" for node_id, prefix in judged.items())
             found.append(Violation("I2", key, f"the owners hold different versions: {shown}"))
@@ -55,7 +59,12 @@ def check(evidence: Evidence) -> list[Violation]:
 def _evictions(evidence: Evidence) -> dict[tuple[str, bytes], int]:
     """Return, by node and key, the hybrid time of what was evicted there, where that was the last to happen to the key
     in the life that the node has at the end."""
-    last = {(event.node_id, event.key): event for event in evidence.store_events if not event.place}
+    until = evidence.snapshots_sequence
+    last = {
+        (event.node_id, event.key): event
+        for event in evidence.store_events
+        if not event.place and (until is None or event.sequence <= until)
+    }
     return {
         (node_id, key): _time(event.before)
         for (node_id, key), event in last.items()
@@ -70,6 +79,13 @@ def _hidden(held: dict[str, bytes | None], ghosts: dict[str, int]) -> bool:
     """Return whether something was evicted that is newer than all that is held elsewhere."""
     newest = max((_time(record) for record in held.values() if record is not None), default=0)
     return max(ghosts.values(), default=0) > newest
+
+
+def _may_be_remembered(held: dict[str, bytes | None], ghosts: dict[str, int]) -> bool:
+    """Return whether who holds nothing may have been filled by an owner that had evicted what others hold, and has
+    taken over what that one remembers of it: then their trees are equal, and nobody brings the rest."""
+    newest = max((_time(record) for record in held.values() if record is not None), default=0)
+    return bool(ghosts) and max(ghosts.values()) >= newest
 
 
 def _refused(case: Case, node_id: str, held: dict[str, bytes | None]) -> bool:
