@@ -100,8 +100,12 @@ class WarmingPlan:
         self._by_owners = None
 
     def linked(self, source: Source) -> None:
-        """Take note that a source's link came up or went down, or that it fails too often or no more."""
-        self._undecided |= source.owned & self.store.warming
+        """Take note that a source's link came up or went down, or that it fails too often or no more. One that is back
+        may make others complete, or become so: what seemed hopeless is not until it has had the time for that."""
+        concerned = source.owned & self.store.warming
+        self._undecided |= concerned
+        if concerned and source.is_usable:
+            self._made_progress()
 
     def heard(self, changed: BitMap, completed: BitMap) -> None:
         """Take note that the state of a source's partitions changed; some of them are complete now."""

@@ -213,6 +213,20 @@ def test_someone_elses_progress_renews_patience() -> None:
     assert 3 in plan.sources["b"].todo
 
 
+def test_patience_begins_anew_when_an_owner_is_back() -> None:
+    plan, port, _ = plan_of()
+    plan.add([3])
+    hear(plan, "a")
+    merge(plan, "a", 3, COPY)
+    port.now_s += 10 * plan.settings.patience_s
+    plan.step()
+    hear(plan, "b", BitMap([3]))
+    assert not plan.sources["b"].todo, "it may be complete in a moment"
+    port.now_s += plan.settings.patience_s
+    plan.step()
+    assert plan.sources["b"].todo == BitMap([3])
+
+
 def test_what_waits_for_very_long_is_merged_again_in_time() -> None:
     plan, port, ended = plan_of()
     plan.add([3])
