@@ -48,7 +48,7 @@ class Reader:
             if record is not None and record[1] == KIND_VALUE:
                 offset = HEADER_BYTES + 16 * record[3]
                 shared.turn_reply_bytes += len(record)
-                if level == Level.ONE or len(route.readers) == 1:
+                if level == Level.ONE or (len(route.readers) == 1 and len(route.owner_sets) == 1):
                     shared.counters.hits += 1
                     shared.effects.send(connection, (VALUE, rid, record[2] & PAYLOAD_RAW, record[offset:]))
                     return

@@ -4,7 +4,7 @@ import pytest
 
 from dynacache.coordination.read_batch import ReadBatch
 from dynacache.coordination.read_operation import ReadOperation
-from dynacache.errors import NotEnoughReplicas
+from dynacache.errors import NotEnoughReplicas, TimedOut
 from dynacache.placement.partitions import key_hash
 from dynacache.placement.table import MemberState
 from dynacache.types import Level, MissReason
@@ -76,6 +76,23 @@ def test_a_stand_in_alone_answers_no_strict_read() -> None:
     assert cluster.ask(stand_in, [GET, b"key", Level.QUORUM])[3] == b"hinted"
     for level in (Level.STRICT_QUORUM, Level.ALL):
         assert cluster.ask(stand_in, [GET, b"key", level])[2] == NotEnoughReplicas.code
+
+
+def test_with_one_copy_a_strict_read_during_a_join_waits_until_the_new_owner_holds_it_too() -> None:
+    cluster = FakeCluster(3, copies=1, repair=False)
+    cluster.join("n4")
+    cluster.run(0.2)
+    cluster.set_state("n4", MemberState.JOINING)
+    placement = cluster.nodes["n1"].members.placement
+    key = next(key for key in (b"key %d" % n for n in range(99)) if placement.new(cluster.partition(key)) == ("n4",))
+    (old,) = placement.owners(cluster.partition(key))
+    cluster.paused = {"n4"}
+    assert cluster.ask(old, [SET, key, RAW, b"value", Level.STRICT_QUORUM, 300], 0.4)[2] == TimedOut.code
+    assert cluster.ask(old, [GET, key, Level.STRICT_QUORUM, 300], 0.4)[0] == ERROR
+    cluster.paused = set()
+    cluster.run(2.0)
+    assert cluster.ask(old, [GET, key, Level.STRICT_QUORUM, 300], 0.4)[3] == b"value"
+    assert cluster.record("n4", key) is not None
 
 
 def test_a_miss_at_one_needs_two_answers() -> None:
