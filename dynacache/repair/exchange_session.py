@@ -234,8 +234,13 @@ class Session:
     # Shapes
 
     def _limit(self, partition: int) -> int:
-        """Return the level at which both sides' trees of a partition can be compared."""
-        return min(self.ground.engine.tree_level(partition), self.levels.get(partition, PREFIX_BITS))
+        """Return the level at which both sides' trees of a partition can be compared.
+
+        Where leaves are settled one level higher up it is that level: the other side's tree was less deep then, and to
+        ask as deep as ours would open again what is settled, at every exchange.
+        """
+        level = min(self.ground.engine.tree_level(partition), self.levels.get(partition, PREFIX_BITS))
+        return level - 1 if self.view.settled.level(partition) == level - 1 else level
 
     def _folded(self, node: int) -> int:
         forest = self.ground.forest

@@ -75,6 +75,11 @@ class Settled:
         tree = self._trees.get(forest.partition(node))
         return tree is None or (tree.level == forest.level(node) if exactly else tree.level >= forest.level(node))
 
+    def level(self, partition: int) -> int | None:
+        """Return the level at which leaves of a partition are settled, None if none is."""
+        tree = self._trees.get(partition)
+        return None if tree is None else tree.level
+
     def settle(self, node: int, difference: int) -> bool:
         """Record what a leaf's digests differ by, 0 for nothing any more; False if there is no room for another. The
         leaf ``fits`` exactly."""

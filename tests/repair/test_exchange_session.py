@@ -227,3 +227,27 @@ def test_a_malformed_answer_raises_and_clears_nothing(answer: list[Any]) -> None
     with pytest.raises((ValueError, TypeError, LookupError)):
         steps.send(answer)
     assert len(session.view.dirty) in (marks, 0)
+
+
+def test_what_is_settled_one_level_higher_is_compared_there_and_stays_settled() -> None:
+    session = _session(4000)
+    engine, forest, view = session.ground.engine, session.ground.forest, session.view
+    session.ground.absorb()
+    level = engine.tree_level(5)
+    assert level > 3
+    higher = forest.node(5, level - 1, 1)
+    assert not view.settle(higher, 77)
+    assert view.settle(higher, 77)
+    steps = session.narrow([forest.node(5, level, 2), forest.node(5, level, 3)])
+    ask = next(steps)
+    assert _nodes(ask) == [higher]
+    mine = session.ground.digests([higher], session.comparable)[0]
+    assert ask.fields[3] == pack_numbers("Q", [mine ^ 77])  # type: ignore[union-attr]
+    assert view.settled.count == 1
+    # A tree that has become deeper by more is compared as deep as it is, and what was settled is open again.
+    lower = forest.node(6, level - 2, 0)
+    view.settle(lower, 5)
+    view.settle(lower, 5)
+    assert view.settled.level(6) == level - 2
+    assert _nodes(next(session.narrow([forest.node(6, level, 0)]))) == [forest.node(6, level, 0)]
+    assert view.settled.level(6) is None
