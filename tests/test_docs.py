@@ -65,6 +65,20 @@ def test_every_level_is_in_the_table() -> None:
     assert documented == [level.name.lower() for level in Level]
 
 
+def test_every_event_of_the_log_is_in_the_table() -> None:
+    documented = {
+        name
+        for row in table_rows("docs/events.md", "# Events in the log")
+        for name in re.findall(r"`([\w.*]+)`", row[0])
+    }
+    code = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "dynacache").rglob("*.py")))
+    noted = {name for call in re.findall(r"\b[Nn]ote\(([^)]*)", code) for name in re.findall(r'"(\w+\.\w+)"', call)}
+    # Made of a state's name at run time.
+    noted |= {"membership.*", "ring.removing", "ring.removed", "ring.own_place_left", "ring.own_place_removed"}
+    assert len(noted) > 30
+    assert documented == noted
+
+
 def test_every_kind_of_fault_is_in_the_table() -> None:
     rows = table_rows("docs/simulator.md", "## What can go wrong")
     assert sorted(name for row in rows for name in code_spans(row[0])) == sorted(FAULT_KINDS)
