@@ -113,16 +113,17 @@ def _cells(answered: Answered, names: Mapping[str, str], hints: list[dict[str, A
     record: Mapping[str, Any] = copy.get("record") or {}
     at_ms = report.get("at_ms", 0)
     expire_ms = record.get("expire_ms") or 0
-    expires = "never" if record and not expire_ms else "-"
+    expires = "never" if record.get("found") and not expire_ms else "-"
     if expire_ms:
         expires = f"in {shown_span(expire_ms - at_ms)}" if expire_ms > at_ms else f"{shown_span(at_ms - expire_ms)} ago"
-    synced_ms = report.get("last_sync_ms") or 0
+    owned = report.get("role") != "not an owner"
+    synced_ms = (report.get("last_sync_ms") or 0) if owned else 0
     return (
         _copy(copy, at_ms),
         _clock(record.get("context") or {}, names),
         shown_instant(record.get("updated_ms", 0)),
         expires,
-        _state(report),
+        _state(report) if owned else "-",
         f"{shown_span(max(0, at_ms - synced_ms))} ago" if synced_ms else "-",
         waiting,
     )

@@ -1,4 +1,4 @@
-"""The operator's commands on real processes: a node joins and leaves, a dead one is removed, a drained one harms nobody."""
+"""The operator's commands on real processes: nodes join and leave, a dead one is removed, draining fails no request."""
 
 import json
 import threading
