@@ -146,9 +146,10 @@ class Exchange:
         return self.ground.sync.next_due_ms
 
     def mark_stale(self) -> None:
-        """Mark copies stale that have not synced for too long."""
+        """Mark copies stale that have not synced for too long, those too that wait to be handed over: meanwhile their
+        owners forget deletes that were never seen here."""
         ground, engine = self.ground, self.engine
-        shared = BitMap()
+        shared = BitMap(ground.departing)
         for view in ground.peers.values():
             shared |= view.shared
         overdue = ground.sync.overdue(shared, engine.warming | engine.stale, self.port.now_ms)
@@ -161,7 +162,7 @@ class Exchange:
 
     def synced(self, partition: int, since_ms: int) -> None:
         """Take note that a copy is complete as of a hybrid millisecond: it was filled from others."""
-        self.ground.sync.synced(partition, since_ms)
+        self.ground.sync.completed(partition, since_ms)
 
     def last_sync_ms(self, partition: int) -> int:
         """Return when a copy last agreed with another complete one, in hybrid milliseconds."""

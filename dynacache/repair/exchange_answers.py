@@ -128,7 +128,7 @@ class ExchangeAnswers:
             ground.visited(agreed)
             if not level and first in engine.stale and first in view.stale:
                 engine.stale.discard(first)
-                ground.sync.synced(first, at_ms)
+                ground.sync.completed(first, at_ms)
 
     def _comparable(self, view: PeerView, nodes: list[int], left_out: BitMap) -> bool:
         """Tell whether the asker and we mean the same partitions and may compare them."""

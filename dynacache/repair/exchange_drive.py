@@ -128,6 +128,7 @@ def _catch_up(session: Session) -> Steps[None]:
     yield from session.differing(roots)
     caught_up = (stale - unfinished) & engine.stale
     engine.stale -= caught_up
-    ground.sync.synced_all(caught_up, session.started_ms)
+    for partition in caught_up:
+        ground.sync.completed(partition, session.started_ms)
     if caught_up:
         ground.port.note("copy.caught_up", peer=view.node_id, partitions=len(caught_up))

@@ -54,6 +54,12 @@ class SyncTimes:
             if at_ms > times_ms[partition]:
                 times_ms[partition] = at_ms
 
+    def completed(self, partition: int, at_ms: int) -> None:
+        """Take note that a copy that was warming or stale is judged again: it is complete as of ``at_ms``, which may be
+        before the time that stood in for its sync meanwhile."""
+        self.times_ms[partition] = at_ms
+        self.next_due_ms = min(self.next_due_ms, at_ms + self.limit_ms + 1)
+
     def set_back(self, now_ms: int) -> None:
         """Take note that the clock had run ahead: no sync was later than now."""
         for partition, at_ms in enumerate(self.times_ms):

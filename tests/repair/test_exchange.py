@@ -259,6 +259,24 @@ def test_a_lost_partition_is_handed_over_and_cleared() -> None:
     assert world.owners["d"].exchange.statistics()["pushed_partitions"]
 
 
+def test_a_lost_partition_that_waited_for_too_long_is_handed_over_without_what_may_have_been_deleted() -> None:
+    world = World(("a", "b", "c", "d"), storage=StorageSettings(gc_grace_min_ms=20_000, gc_grace_max_ms=60_000))
+    owned = world.owners["d"].placement.owned_by("d")
+    key = next(b"key%d" % i for i in range(999) if world.owners["d"].partition(b"key%d" % i) in owned)
+    owners = world.owners["a"].placement.write_owners(world.owners["a"].partition(key))
+    world.write(key, b"value", "d", owners)
+    world.run(30)
+    world.cut |= {frozenset((name, "d")) for name in "abc"}
+    world.set_table(table_of(dict.fromkeys("abc", MemberState.NORMAL) | {"d": MemberState.LEFT}))
+    world.write(key, None, next(name for name in owners if name != "d"), tuple("abc"))
+    world.run(100)
+    assert not any(world.owners[name].held(key) for name in "abc"), "the delete is forgotten"
+    world.cut.clear()
+    world.run(60)
+    assert not world.owners["d"].exchange.departing
+    assert not any(world.owners[name].held(key) for name in "abc")
+
+
 def test_a_partition_that_comes_back_is_not_cleared() -> None:
     world = World(("a", "b", "c", "d"))
     table = world.table

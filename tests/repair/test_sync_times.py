@@ -44,6 +44,15 @@ def test_the_unjudged_start_anew_and_the_lonely_are_not_asked_for() -> None:
     assert sync.overdue(BOTH, NONE, 9001 + LIMIT_MS) == BOTH
 
 
+def test_what_was_completed_counts_from_then_though_it_was_looked_at_meanwhile() -> None:
+    sync = SyncTimes.since(5000, 4, GRACE_MS)
+    sync.overdue(BOTH, BitMap([0]), 5700)
+    sync.synced(1, 5700)
+    sync.completed(0, 5300)
+    assert sync.next_due_ms <= 5301 + LIMIT_MS
+    assert sync.overdue(BOTH, NONE, 5301 + LIMIT_MS) == BitMap([0])
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(1, 300), st.booleans()), max_size=40),
 )
