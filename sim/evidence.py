@@ -92,6 +92,8 @@ class NodeSnapshot:
     member_states: dict[str, int] = attrs.field(factory=dict)
     """What it thinks of each member (``membership.state.NodeState`` as int)."""
     counters: dict[str, int] = attrs.field(factory=dict)
+    refused: frozenset[bytes] = frozenset()
+    """Keys for which the last that a replica was to merge found no room in its full store."""
 
 
 @attrs.frozen

@@ -15,7 +15,6 @@ only tombstones, which it never throws out. Above its watermark (``storage.repli
 that it does not hold: what others have would throw out what is used here.
 """
 
-from dynacache.storage.records import is_tombstone
 from dynacache.storage.replica import ADMIT_SHARE
 from dynacache.versioning import packed
 
@@ -24,9 +23,6 @@ from ..history import StoreCause
 from .case import Case
 
 __all__ = ["check"]
-
-_FULL_SHARE = 0.7
-"""A store this full may refuse what it may not evict for."""
 
 
 def check(evidence: Evidence) -> list[Violation]:
@@ -48,7 +44,7 @@ def check(evidence: Evidence) -> list[Violation]:
         judged = {
             node_id: _prefix(record)
             for node_id, record in held.items()
-            if not _refused(case, node_id, held) and not (record is None and _may_be_remembered(held, ghosts))
+            if not _refused(case, node_id, key, held) and not (record is None and _may_be_remembered(held, ghosts))
         }
         if len(set(judged.values())) > 1 and not _hidden(held, ghosts):
             shown = ", ".join(f"{node_id} {_shown(prefix)}" for node_id, prefix in judged.items())
@@ -88,14 +84,12 @@ def _may_be_remembered(held: dict[str, bytes | None], ghosts: dict[str, int]) ->
     return bool(ghosts) and max(ghosts.values()) >= newest
 
 
-def _refused(case: Case, node_id: str, held: dict[str, bytes | None]) -> bool:
-    """Return whether a node's store may have refused what others hold."""
-    options, used_bytes = case.evidence.options, case.evidence.snapshots[node_id].used_bytes
-    if held[node_id] is None and used_bytes > options.storage_limit_bytes * ADMIT_SHARE:
+def _refused(case: Case, node_id: str, key: bytes, held: dict[str, bytes | None]) -> bool:
+    """Return whether a node's full store has declined what others hold of a key, or refused to merge it."""
+    snapshot = case.evidence.snapshots[node_id]
+    if held[node_id] is None and snapshot.used_bytes > case.evidence.options.storage_limit_bytes * ADMIT_SHARE:
         return True
-    if used_bytes <= options.storage_limit_bytes * _FULL_SHARE:
-        return False
-    return options.eviction == "noeviction" or any(record and is_tombstone(record) for record in held.values())
+    return key in snapshot.refused
 
 
 def _held(snapshot: NodeSnapshot, key: bytes, now_ms: int) -> bytes | None:

@@ -21,7 +21,7 @@ from dynacache.versioning.kernel import TOMBSTONE, Version
 
 from ..evidence import Evidence, Violation
 from ..history import OperationKind, OperationRecord, Outcome
-from ..ledger import Mint
+from ..ledger import Mint, dots_of
 from .case import Case
 
 __all__ = ["check"]
@@ -72,10 +72,23 @@ def _alive_at_the_end(case: Case) -> list[Violation]:
 
 
 def _binds(case: Case, key: bytes, dot: Dot, successor: Dot) -> bool:
-    """Return whether the successor had to be remembered: neither evicted nor lost, and no touch crossed it."""
-    if (key, dot) in case.ledger.touched:
+    """Return whether the successor had to be remembered where the dot lives: neither it nor what took its place was
+    evicted or lost, no touch crossed it, and the store that holds the dot did not refuse it for want of room."""
+    if (key, dot) in case.ledger.touched or _refused_there(case, key, dot):
         return False
-    return not case.evicted(key, successor) and not case.unprotected(key, successor)
+    followers = (successor, *case.ledger.successors(key, successor))
+    return not any(case.evicted(key, each) or case.unprotected(key, each) for each in followers)
+
+
+def _refused_there(case: Case, key: bytes, dot: Dot) -> bool:
+    """Return whether all who hold a dot at the end are stores that refused the last they were to merge of its key."""
+    holders = [
+        snapshot
+        for snapshot in case.evidence.snapshots.values()
+        if dot in dots_of(snapshot.records.get(key))
+        or any(hinted == key and dot in dots_of(record) for _, hinted, record in snapshot.hints)
+    ]
+    return bool(holders) and all(key in snapshot.refused for snapshot in holders)
 
 
 def _reads(case: Case) -> list[Violation]:

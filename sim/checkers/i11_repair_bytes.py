@@ -26,7 +26,9 @@ RECORD_MESSAGES = frozenset({"WRITE", "READ"})
 
 def check(evidence: Evidence) -> list[Violation]:
     """Return a violation for each phase that cost too much, and for traffic at rest."""
-    return [violation for traffic in evidence.traffic for violation in (*_proportion(traffic), *_rest(traffic))]
+    return [
+        violation for traffic in evidence.traffic for violation in (*_proportion(traffic), *_rest(evidence, traffic))
+    ]
 
 
 def _proportion(traffic: Traffic) -> list[Violation]:
@@ -40,8 +42,18 @@ def _proportion(traffic: Traffic) -> list[Violation]:
     return [Violation("I11", None, text, ())]
 
 
-def _rest(traffic: Traffic) -> list[Violation]:
+def _rest(evidence: Evidence, traffic: Traffic) -> list[Violation]:
     if traffic.phase != "rest":
         return []
-    sent = {name: count for name, count in sorted(traffic.messages.items()) if name in RECORD_MESSAGES and count}
+    judged = RECORD_MESSAGES - {"WRITE"} if _hints_wait_for_room(evidence) else RECORD_MESSAGES
+    sent = {name: count for name, count in sorted(traffic.messages.items()) if name in judged and count}
     return [Violation("I11", None, f"at rest the nodes sent {sent}", ())] if sent else []
+
+
+def _hints_wait_for_room(evidence: Evidence) -> bool:
+    """Return whether a hint is offered to its target again and again whose full store has no room for it."""
+    return any(
+        target in evidence.snapshots and key in evidence.snapshots[target].refused
+        for snapshot in evidence.snapshots.values()
+        for target, key, _ in snapshot.hints
+    )

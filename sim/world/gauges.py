@@ -15,7 +15,7 @@ from dynacache.versioning.kernel import SIBLING_LIMIT
 from ..evidence import Gauge, NodeSnapshot
 from .machine import Machine
 
-__all__ = ["gauge", "snapshot"]
+__all__ = ["gauge", "refused", "snapshot"]
 
 
 def gauge(machine: Machine, node: Node, at_s: float, *, recount: bool) -> Gauge:
@@ -78,4 +78,11 @@ def snapshot(machine: Machine, node: Node) -> NodeSnapshot:
         table_digest=members.table.digest,
         member_states=members.states(),
         counters=node.counters.snapshot(),
+        refused=refused(machine),
     )
+
+
+def refused(machine: Machine) -> frozenset[bytes]:
+    """Return the keys for which the store of a machine's process last refused what it was to merge."""
+    observer = machine.process.observer if machine.process is not None else None
+    return frozenset() if observer is None else frozenset(observer.refused)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 import attrs
 
+from dynacache.errors import OutOfMemory
 from dynacache.node import Node
 from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import Engine
@@ -39,11 +40,15 @@ class Observer:
     emit: Callable[[StoreEvent], None]
     cause: StoreCause = StoreCause.PUT
     held: dict[tuple[str, bytes], bytes] = attrs.field(factory=dict)
+    refused: set[bytes] = attrs.field(factory=set)
+    """Keys of which the store has refused a merge for want of room, and has not changed since."""
 
     def changed(self, place: str, key: bytes, after: bytes | None, cause: StoreCause) -> None:
         """Tell one change; nothing is told when the record is the one that was held."""
         held = self.held
         name = (place, key)
+        if self.refused and not place:
+            self.refused.discard(key)
         before = held.get(name)
         if after is None:
             if before is None:
@@ -62,6 +67,16 @@ class Observer:
         if held is not None and packed.clean(held, self.node.shared.now_ms) is None:
             self.changed("", key, None, StoreCause.EXPIRE)
         self.changed("", key, record, self.cause)
+
+    @contextmanager
+    def merging(self, key: bytes) -> Iterator[None]:
+        """Let what changes within be a merge, and take note if there is no room for it."""
+        try:
+            with self.during(StoreCause.MERGE):
+                yield
+        except OutOfMemory:
+            self.refused.add(key)
+            raise
 
     @contextmanager
     def during(self, cause: StoreCause) -> Iterator[None]:
@@ -103,11 +118,11 @@ def _engine_class(observer: Observer) -> type[Engine]:
         __slots__ = ()
 
         def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
-            with observer.during(StoreCause.MERGE):
+            with observer.merging(key):
                 return Engine.merge(self, partition, key, incoming, now_ms, namespace)
 
         def merge_newer(self, partition: int, key: bytes, incoming: object, now_ms: int) -> bool:
-            with observer.during(StoreCause.MERGE):
+            with observer.merging(key):
                 return Engine.merge_newer(self, partition, key, incoming, now_ms)
 
         def remove(self, partition: int, key: bytes, namespace: int = 0) -> bool:

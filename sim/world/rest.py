@@ -11,9 +11,12 @@ Why trees as well as records: a judge compares the records; what is forgotten, e
 and a tree that differs makes repair work for ever.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from pyroaring import BitMap
 
 from dynacache.node import Node
+from dynacache.placement.partitions import key_hash
 from dynacache.placement.table import MemberState
 from dynacache.repair.ring_rules import TRANSITIONS
 
@@ -22,25 +25,29 @@ __all__ = ["differing", "settled_partitions", "unfinished"]
 _CHANGING = TRANSITIONS | {MemberState.REMOVING}
 
 
-def unfinished(nodes: Sequence[Node], *, trees: bool = True) -> str:
-    """Return what these nodes, all that run, have not finished; ``trees``: also compare what they hold."""
+def unfinished(nodes: Sequence[Node], refused: Mapping[str, Collection[bytes]], *, trees: bool = True) -> str:
+    """Return what these nodes, all that run, have not finished; ``trees``: also compare what they hold.
+
+    ``refused`` are the keys that each node's full store had no room to merge: what waits for that is no work left.
+    """
+    full = {key_hash(key) >> node.members.placement.shift for node in nodes for key in refused.get(node.node_id, ())}
     for node in nodes:
-        left = _own(node)
+        left = _own(node, refused, full)
         if left:
             return f"{node.node_id}: {left}"
     if len({node.members.table.digest for node in nodes}) > 1:
         return "there are different member tables"
-    return differing(nodes) if trees else ""
+    return differing(nodes, full) if trees else ""
 
 
-def _own(node: Node) -> str:
+def _own(node: Node, refused: Mapping[str, Collection[bytes]], full: set[int]) -> str:
     """Return what one node has still to do."""
     engine, ring = node.engine, node.ring.progress()
     counts = {
-        "hints": sum(node.hints.counts().values()),
+        "hints": sum(key not in refused.get(target, ()) for target, key, _ in node.hints.items()),
         "requests under way": len(node.shared.pending),
         "partitions to be filled": len(engine.warming),
-        "stale partitions": len(engine.stale),
+        "stale partitions": len(engine.stale - BitMap(full)),
         "departing partitions": len(node.exchange.departing),
     }
     for name, count in counts.items():
@@ -56,8 +63,8 @@ def _own(node: Node) -> str:
     return ""
 
 
-def differing(nodes: Iterable[Node]) -> str:
-    """Return two owners whose trees of a partition differ for no settled reason."""
+def differing(nodes: Iterable[Node], full: Collection[int] = ()) -> str:
+    """Return two owners whose trees of a partition differ for no settled reason, and not for want of room."""
     by_name = {node.node_id: node for node in nodes}
     settled = {name: settled_partitions(node) for name, node in by_name.items()}
     placement = next(iter(by_name.values())).members.placement
@@ -67,7 +74,7 @@ def differing(nodes: Iterable[Node]) -> str:
         for name in present[1:]:
             first = present[0]
             known = (first, name, partition) in settled[first] or (name, first, partition) in settled[name]
-            if roots[name] != roots[first] and not known:
+            if roots[name] != roots[first] and not known and partition not in full:
                 return f"the trees of {first} and {name} differ in partition {partition}"
     return ""
 

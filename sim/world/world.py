@@ -27,7 +27,7 @@ from ..options import Options, config
 from ..workload import Operation
 from .clients import SimClient
 from .clocks import WallClock
-from .gauges import gauge, snapshot
+from .gauges import gauge, refused, snapshot
 from .heap import START_S, Heap
 from .machine import Machine
 from .network import Network
@@ -188,7 +188,9 @@ class World:
             return "not every node serves"
         if not self.is_linked():
             return "not every node reaches every other"
-        return unfinished([each.node for each in self.machines.values() if each.node is not None], trees=trees)
+        nodes = {name: machine for name, machine in self.machines.items() if machine.node is not None}
+        full = {name: refused(machine) for name, machine in nodes.items()}
+        return unfinished([each.node for each in nodes.values() if each.node is not None], full, trees=trees)
 
     def is_drained(self) -> bool:
         """Tell whether no hint is kept and no request waits anywhere."""

@@ -1,3 +1,5 @@
+from typing import Any
+
 import attrs
 
 from dynacache.versioning import packed
@@ -56,26 +58,26 @@ def test_an_eviction_before_the_loss_of_memory_excuses_nobody() -> None:
     assert len(check(story.evidence())) == 1
 
 
-def full(story: Story, eviction: str) -> Evidence:
-    """The story's end, with c's store full."""
+def with_c(story: Story, **fields: Any) -> Evidence:
+    """The story's end, with c as given."""
     evidence = story.evidence()
-    snapshot = attrs.evolve(evidence.snapshots["c"], used_bytes=evidence.options.storage_limit_bytes)
-    options = attrs.evolve(evidence.options, eviction=eviction)
-    return attrs.evolve(evidence, options=options, snapshots=evidence.snapshots | {"c": snapshot})
+    return attrs.evolve(evidence, snapshots=evidence.snapshots | {"c": attrs.evolve(evidence.snapshots["c"], **fields)})
 
 
-def test_a_full_store_that_evicts_nothing_may_lag() -> None:
-    story = Story()
-    story.set("a", b"1:", "b")
-    assert check(full(story, "noeviction")) == []
-    assert len(check(full(story, "lru"))) == 1
-
-
-def test_a_full_store_may_have_no_room_for_a_tombstone() -> None:
+def test_a_full_store_may_lack_what_it_refused_and_nothing_else() -> None:
     story = Story()
     story.set("a", b"1:", "b", "c")
     story.delete("a", "b")
-    assert check(full(story, "lru")) == []
+    assert check(with_c(story, refused=frozenset({KEY}))) == []
+    assert len(check(with_c(story, refused=frozenset({b"another"})))) == 1
+    assert len(check(with_c(story, used_bytes=story.options.storage_limit_bytes))) == 1
+
+
+def test_a_full_store_declines_what_it_does_not_hold() -> None:
+    story = Story()
+    story.set("a", b"1:", "b")
+    assert check(with_c(story, used_bytes=story.options.storage_limit_bytes)) == []
+    assert len(check(with_c(story, used_bytes=1_000))) == 1
 
 
 def test_a_limit_that_was_lowered_for_a_while_excuses_nobody_afterwards() -> None:

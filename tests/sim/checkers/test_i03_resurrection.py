@@ -50,6 +50,32 @@ def test_a_superseder_that_was_evicted_or_lost_binds_nobody() -> None:
     assert texts(story) == []
 
 
+def test_a_superseder_whose_own_successor_was_evicted_binds_nobody() -> None:
+    story = Story()
+    story.set("a", b"1:", "b", "c")
+    story.set("a", b"2:", "b")
+    story.mint("a", b"3:")
+    story.merge("a", "b")
+    for name in ("a", "b"):
+        story.drop(name, StoreCause.EVICT)
+    assert texts(story) == []
+
+
+def test_a_store_that_refused_the_superseder_may_hold_what_was_before_it() -> None:
+    story = Story()
+    story.set("a", b"1:", "b", "c")
+    story.set("a", b"2:", "b")
+    evidence = story.evidence()
+    for key, found in ((KEY, 0), (b"another", 1)):
+        held = attrs.evolve(evidence.snapshots["c"], refused=frozenset({key}))
+        assert len(check(attrs.evolve(evidence, snapshots=evidence.snapshots | {"c": held}))) == found
+    story.put("a", story.held["c", KEY], cause=StoreCause.REMOVE)
+    evidence = story.evidence()
+    refusing = attrs.evolve(evidence.snapshots["c"], refused=frozenset({KEY}))
+    found_at_a = check(attrs.evolve(evidence, snapshots=evidence.snapshots | {"c": refusing}))
+    assert any("lives at the end" in violation.text for violation in found_at_a)
+
+
 def test_a_tombstone_that_outlived_its_successors_is_no_value() -> None:
     """Seed 2101: the write after the delete was superseded by one that was evicted, and one owner missed both."""
     story = Story()

@@ -1,5 +1,7 @@
+import attrs
+
 from sim.checkers.i11_repair_bytes import BYTES_A_DIFFERENCE, FIXED_BYTES, check
-from sim.evidence import Evidence, Traffic
+from sim.evidence import Evidence, NodeSnapshot, Traffic
 from sim.options import Options
 
 
@@ -22,3 +24,11 @@ def test_a_phase_that_cost_too_much_is_found() -> None:
 def test_records_at_rest_are_found() -> None:
     restless = Traffic("rest", 10.0, 20.0, {"WRITE": 1, "DATAGRAM": 9})
     assert ["at rest" in violation.text for violation in check(evidence(restless))] == [True]
+
+
+def test_hints_for_a_store_without_room_are_offered_again_and_again() -> None:
+    restless = evidence(Traffic("rest", 10.0, 20.0, {"WRITE": 5}))
+    waiting = NodeSnapshot("a", 1, 0, {}, hints=(("b", b"key", b"record"),))
+    for key, found in ((b"key", 0), (b"another", 1)):
+        full = NodeSnapshot("b", 2, 0, {}, refused=frozenset({key}))
+        assert len(check(attrs.evolve(restless, snapshots={"a": waiting, "b": full}))) == found

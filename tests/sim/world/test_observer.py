@@ -5,7 +5,10 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from dynacache.config import HintConfig, StorageSettings
+from dynacache.errors import OutOfMemory
 from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import Engine
 from dynacache.versioning import packed
@@ -212,3 +215,18 @@ def test_a_seeds_events_lead_to_what_its_nodes_hold() -> None:
         assert {place for place, _ in held if place} == {HINT + target for target, _, _ in snapshot.hints}
     seen = {event.cause for event in evidence.store_events}
     assert seen >= {StoreCause.PUT, StoreCause.MERGE, StoreCause.EXPIRE, StoreCause.EVICT, StoreCause.LOST}
+
+
+def test_what_a_full_store_refuses_to_merge_is_noted_until_the_key_changes() -> None:
+    node, events, observer = watched()
+    local, _ = record(node.shared.issuer)
+    node.engine.put(1, KEY, local)
+    node.engine.set_limit(node.engine.usage().total_bytes)
+    _, large = record(ActorIssuer(8), local, payload=bytes(10_000))
+    with pytest.raises(OutOfMemory):
+        node.engine.merge(1, KEY, large, NOW_MS)
+    assert observer.refused == {KEY}
+    assert len(events) == 1
+    node.engine.set_limit(LIMIT_BYTES)
+    node.engine.merge(1, KEY, large, NOW_MS)
+    assert not observer.refused
