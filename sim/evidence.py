@@ -66,9 +66,9 @@ class Gauge:
     ghosts: int = 0
     largest_entry_bytes: int = 0
     """The store may exceed its limit by one entry."""
-    tree_root: int = 0
-    tree_rebuilt: int | None = None
-    """The root of the tree built afresh; None without trees."""
+    trees: int = 0
+    trees_right: int | None = None
+    """Of that many trees, those that equal one built afresh from what is stored and remembered; None: not looked at."""
 
 
 @attrs.frozen
@@ -152,6 +152,8 @@ class Traffic:
     """Bytes of repair, values left out."""
     differences: int = 0
     """Differences that repair found."""
+    exchanges: int = 0
+    """Exchanges that were begun."""
 
 
 @attrs.frozen

@@ -58,7 +58,7 @@ class StoreCause(enum.StrEnum):
     REAP = "reap"
     """A tombstone was dropped by age."""
     DISCARD = "discard"
-    """A copy that was out of touch for too long dropped what is old; what is younger stays, and knows of nothing else."""
+    """A copy that was out of touch for too long dropped what is old; what is younger stays, knowing of nothing else."""
     REMOVE = "remove"
     LOST = "lost"
     """The node lost its memory: one event for each key it held."""

@@ -126,20 +126,20 @@ def _live(world: World, scenario: Scenario) -> tuple[str, dict[str, Any]]:
     if not world.advance_until(world.founders_serve, _BIRTH_LIMIT_S):
         return _early(world, "the cluster was not born in time"), {"converged": False}
     world.advance_until(world.is_linked, 2.0)
-    world.recorder.phase("safety")
+    world.phase("safety")
     world.begin_safety(scenario.operations, scenario.faults)
     world.advance(options.duration_s)
     world.advance_until(world.clients_rest, 2 * options.client_timeout_s)
-    world.recorder.phase("drain")
+    world.phase("drain")
     world.end_faults()
     settled = world.advance_until(lambda: world.founders_serve() and world.is_linked(), _SETTLE_LIMIT_S)
     rested = world.advance_until(lambda: not _unfinished(world), options.drain_limit_s)
     if not options.healing:
         _read_back(world, scenario)
     unfinished = "" if rested else _unfinished(world)
-    world.recorder.phase("settle")
-    world.advance(_REST_S)
-    world.recorder.phase("rest")
+    world.phase("settle")
+    _fall_silent(world, options)
+    world.phase("rest")
     world.advance(_rest_s(options))
     rested = rested and world.advance_until(lambda: not _unfinished(world), _CLOCKWORK_S)
     end = {
@@ -148,10 +148,10 @@ def _live(world: World, scenario: Scenario) -> tuple[str, dict[str, Any]]:
         "snapshots": world.snapshots(),
         "snapshots_sequence": world.recorder.sequence,
     }
-    world.recorder.phase("read")
+    world.phase("read")
     if options.healing:
         _read_back(world, scenario)
-    world.recorder.phase("end")
+    world.phase("end")
     if world.heap.halted:
         return _early(world, "stopped"), {"converged": False}
     return "" if settled else "the cluster did not settle in time", end
@@ -160,6 +160,17 @@ def _live(world: World, scenario: Scenario) -> tuple[str, dict[str, Any]]:
 def _rest_s(options: Options) -> float:
     """Return how long to look at a cluster at rest: every node asks every other one, where that is not too long."""
     return min(_LONGEST_REST_S, max(_REST_S, _EXCHANGES_S * options.exchange_interval_s))
+
+
+def _fall_silent(world: World, options: Options) -> None:
+    """Wait until repair has found nothing for a while: between full stores every difference is tried twice."""
+    world.advance(_REST_S)
+    until_s = world.heap.now_s + _SETTLE_LIMIT_S
+    found = -1
+    while found != world.differences_found() and world.heap.now_s < until_s and not world.heap.halted:
+        found = world.differences_found()
+        if world.is_full():
+            world.advance(2 * _rest_s(options))
 
 
 def _read_back(world: World, scenario: Scenario) -> None:

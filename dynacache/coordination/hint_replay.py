@@ -95,6 +95,7 @@ class HintReplay:
     """Hints to be offered, each with the monotonic second from which it may be."""
     _offers: int = 0
     _is_stopping: bool = False
+    _check_again_s: float = float("inf")
 
     def tick(self) -> None:
         """Send what may be sent now."""
@@ -102,6 +103,9 @@ class HintReplay:
         if shared.now_s < self.next_tick_s:
             return
         self.next_tick_s = shared.now_s + _TICK_S
+        if shared.now_s >= self._check_again_s:
+            self._check_all()
+            self._check_again_s = float("inf")
         self._check()
         for target in self.hints.targets():
             if shared.links.usable(target) and self._due_s(target) <= shared.now_s:
@@ -112,7 +116,12 @@ class HintReplay:
         self._offer_due()
 
     def table_changed(self) -> None:
-        """Look at every hint once more: owners have changed."""
+        """Look at every hint once more: owners have changed. And again when every write that began before has ended: it
+        may leave a hint for one who was an owner then."""
+        self._check_all()
+        self._check_again_s = self.shared.now_s + self.shared.settings.longest_timeout_ms / 1000
+
+    def _check_all(self) -> None:
         self._to_check = [(target, self.hints.keys(target)[::-1]) for target in self.hints.targets()]
 
     def hand_over(self) -> bool:

@@ -1,10 +1,10 @@
 """I15: accounting equals a recount, and a tree equals one rebuilt from what is stored and witnessed.
 
-What: wherever a gauge or a snapshot carries both figures they are equal: bytes of the store, bytes of hints, the root
-of a tree and the root of the tree built afresh.
+What: wherever a gauge or a snapshot carries both figures they are equal: bytes of the store, bytes of hints; and
+every tree equals one that is built afresh (``Engine.check_trees``).
 
-Invariant kept by: ``storage.holdings`` (``usage() == recount()``), ``repair.hints`` (``recount_bytes``); trees come
-with anti-entropy.
+Invariant kept by: ``storage.holdings`` (``usage() == recount()``), ``repair.hints`` (``recount_bytes``),
+``storage.trees``.
 
 Why at random moments: a figure that is right at the end may have been wrong while it mattered.
 """
@@ -21,7 +21,7 @@ def check(evidence: Evidence) -> list[Violation]:
         at = f"at {gauge.at_s:.3f} s"
         _compare(found, gauge.node_id, "bytes of the store", gauge.used_bytes, gauge.recounted_bytes, at)
         _compare(found, gauge.node_id, "bytes of hints", gauge.hint_bytes, gauge.hint_recounted_bytes, at)
-        _compare(found, gauge.node_id, "root of the tree", gauge.tree_root, gauge.tree_rebuilt, at)
+        _compare(found, gauge.node_id, "trees that equal a rebuild", gauge.trees, gauge.trees_right, at)
     for snapshot in evidence.snapshots.values():
         used, recounted = snapshot.used_bytes, snapshot.recounted_bytes
         _compare(found, snapshot.node_id, "bytes of the store", used, recounted, "at the end")

@@ -8,6 +8,8 @@ itself: its own report could share its own mistake.
 Why a recount only now and then: it visits every entry.
 """
 
+from collections.abc import Iterable
+
 from dynacache.node import Node
 from dynacache.storage.accounting import object_bytes
 from dynacache.versioning.kernel import SIBLING_LIMIT
@@ -15,7 +17,7 @@ from dynacache.versioning.kernel import SIBLING_LIMIT
 from ..evidence import Gauge, NodeSnapshot
 from .machine import Machine
 
-__all__ = ["gauge", "refused", "snapshot"]
+__all__ = ["gauge", "refused", "repair_spent", "snapshot"]
 
 
 def gauge(machine: Machine, node: Node, at_s: float, *, recount: bool) -> Gauge:
@@ -50,8 +52,20 @@ def gauge(machine: Machine, node: Node, at_s: float, *, recount: bool) -> Gauge:
         operation_ids=len(node.operations),
         operation_id_limit=config.coordination.operation_id_limit,
         ghosts=statistics.ghosts,
+        trees=engine.partition_count,
+        trees_right=sum(map(engine.check_trees, range(engine.partition_count))) if recount else None,
         largest_entry_bytes=max(largest, _entry_limit()),
     )
+
+
+def repair_spent(nodes: Iterable[Node]) -> dict[str, int]:
+    """Return what repair has cost and found at these nodes since they began."""
+    counters = [node.exchange.ground.counters for node in nodes]
+    return {
+        "repair_bytes": sum(each.bytes_sent for each in counters),
+        "differences": sum(each.differences for each in counters),
+        "exchanges": sum(each.exchanges for each in counters),
+    }
 
 
 def _entry_limit() -> int:

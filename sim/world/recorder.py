@@ -11,6 +11,7 @@ before it changes anything that a coarser trace would show.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from hashlib import blake2b
 from struct import Struct
 from typing import Any
@@ -25,6 +26,7 @@ from .heap import Heap
 
 __all__ = ["Recorder"]
 
+_NOTHING: Mapping[str, int] = {}
 _pack = Struct(">dHHI").pack
 
 
@@ -92,11 +94,11 @@ class Recorder:
             self.notes.append((now_s, node_id, note.event, note.fields))
             self.hashed(node_id, note.event)
 
-    def phase(self, name: str) -> None:
-        """Close the account of the present phase and begin the next."""
+    def phase(self, name: str, repair: Mapping[str, int] = _NOTHING) -> None:
+        """Close the account of the present phase, with what repair did in it, and begin the next."""
         now_s = self.heap.now_s
         self.traffic.append(
-            Traffic(self._phase, self._phase_began_s, now_s, dict(self.messages), dict(self.wire_bytes))
+            Traffic(self._phase, self._phase_began_s, now_s, dict(self.messages), dict(self.wire_bytes), **repair)
         )
         self.messages.clear()
         self.wire_bytes.clear()

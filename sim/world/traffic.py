@@ -26,7 +26,8 @@ NAMES = {
     getattr(wire, name): name
     for name in (
         *("WRITE", "WRITE_ACK", "READ", "READ_REPLY", "FORWARD", "FORWARD_REPLY"),
-        *("STALE_TABLE", "TABLE", "MEMBERSHIP", "BIRTH"),
+        *("STALE_TABLE", "TABLE", "MEMBERSHIP", "BIRTH", "FENCE", "FENCED", "PULL", "PAGE", "CLOCK", "CLOCKED"),
+        *("COMPARE", "COMPARED", "ENTRIES", "DIFFERENCES", "RECORDS"),
     )
 }
 

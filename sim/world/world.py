@@ -27,7 +27,7 @@ from ..options import Options, config
 from ..workload import Operation
 from .clients import SimClient
 from .clocks import WallClock
-from .gauges import gauge, refused, snapshot
+from .gauges import gauge, refused, repair_spent, snapshot
 from .heap import START_S, Heap
 from .machine import Machine
 from .network import Network
@@ -61,6 +61,7 @@ class World:
     error: BaseException | None = None
     safety_began_s: float = 0.0
     faults_end_s: float = 0.0
+    _repair_spent: dict[str, int] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         """Build machines and clients."""
@@ -157,6 +158,13 @@ class World:
             self.heap.run(min(end_s, self.heap.now_s + step_s))
         return True
 
+    def phase(self, name: str) -> None:
+        """Close the account of the present phase and begin another."""
+        spent = repair_spent([each.node for each in self.machines.values() if each.node is not None])
+        # What a node had counted that ended meanwhile is missing: an account is right in phases without restarts.
+        self.recorder.phase(name, {key: max(0, spent[key] - self._repair_spent.get(key, 0)) for key in spent})
+        self._repair_spent = spent
+
     # State
 
     def founders_serve(self) -> bool:
@@ -201,6 +209,14 @@ class World:
         """Tell whether every node's memory is complete."""
         nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
         return not any(node.engine.warming or node.engine.stale for node in nodes)
+
+    def is_full(self) -> bool:
+        """Tell whether some store takes nothing from repair that it does not hold."""
+        return any(not machine.node.engine.admits() for machine in self.machines.values() if machine.node is not None)
+
+    def differences_found(self) -> int:
+        """Return how many differences all processes that run have repaired."""
+        return repair_spent([each.node for each in self.machines.values() if each.node is not None])["differences"]
 
     def clients_rest(self) -> bool:
         """Tell whether every operation has ended."""

@@ -2,7 +2,7 @@
 
 import attrs
 
-from dynacache.config import Config, HintConfig, StorageSettings
+from dynacache.config import Config, CoordinationConfig, HintConfig, StorageSettings
 from dynacache.placement.table import MemberState
 from dynacache.types import Level
 from dynacache.versioning import packed
@@ -87,6 +87,19 @@ def test_hints_whose_target_owns_nothing_any_more_go_to_the_present_owners() -> 
     assert node.hints.counts() == {}
     assert _ends(cluster, fallback) == {"offered": 1}
     assert set(cluster.holders(key)) >= set(cluster.owners(key)) - {fallback}
+
+
+def test_a_hint_that_a_write_under_way_leaves_after_the_owners_changed_is_looked_at_too() -> None:
+    cluster, _ = _with_hints(attrs.evolve(Config(), coordination=CoordinationConfig(longest_timeout_ms=5_000)), count=1)
+    replay, store = cluster.nodes["n1"].replay, cluster.nodes["n1"].hints
+    ((_, key, hint),) = list(store.items())
+    replay.table_changed()
+    cluster.run(1.0)
+    assert store.add("gone", hint.partition, key, hint.record, cluster.nodes["n1"].shared.now_ms, counted=False)
+    cluster.run(3.0)
+    assert "gone" in store.counts()
+    cluster.run(3.0)
+    assert "gone" not in store.counts(), "it waited for the last quarter of its life (seed 5)"
 
 
 def test_an_owner_to_be_takes_the_hints_it_held_for_others() -> None:
