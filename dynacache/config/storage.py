@@ -46,7 +46,8 @@ class StorageSettings:
 
     tombstone_share: float = attrs.field(default=0.125, validator=_share)
     """Part of the limit that tombstones may take. They are never evicted; a delete beyond it is refused and changes
-    nothing. More allows more deletes within the grace limit."""
+    nothing. What a value leaves that expires where an older one may outlive it is kept even beyond: it takes less than
+    the value did, and deletes wait for it. More allows more deletes within the grace limit."""
 
     ghost_share: float = attrs.field(default=0.03, validator=_share)
     """Part of the limit for the memory of what was evicted, witnessed at a full node or reaped early, 29 bytes each. A

@@ -260,7 +260,8 @@ class Holdings(Shape):
         return left
 
     def _expire(self, shard: int, key: bytes, record: bytes, now_ms: int, scheduled: bool = True) -> bytes | None:
-        """Put what a record leaves at ``now_ms`` in its place and return it. Never refused: it takes no more room."""
+        """Put what a record leaves at ``now_ms`` in its place and return it. Never refused, even beyond the share of
+        tombstones: it takes no more room than before, and without it what has ended would come back."""
         left = packed.clean(record, now_ms)
         if left is record:
             assert scheduled, "a bucket of the wheel is due only when everything in it has expired"

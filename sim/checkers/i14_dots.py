@@ -65,12 +65,14 @@ def _overreaching(case: Case) -> list[Violation]:
 
 
 def _ended_there(case: Case, mint: Mint, dot: Dot) -> bool:
-    """Return whether a dot had expired where a mint took place: its record stays until its second, and so does its
-    clock, which the mint then follows."""
+    """Return whether a dot, or one that had superseded it, had expired where a mint took place: its record stays until
+    its second, and so does its clock, which the mint then follows."""
+    key = mint.event.key
     return any(
         change.event.cause is StoreCause.EXPIRE
         and change.event.node_id == mint.event.node_id
         and change.event.incarnation == mint.event.incarnation
         and change.event.sequence < mint.event.sequence
-        for change in case.ledger.departures.get((mint.event.key, dot), ())
+        for each in (dot, *case.ledger.successors(key, dot))
+        for change in case.ledger.departures.get((key, each), ())
     )

@@ -12,9 +12,12 @@ from collections.abc import Iterable
 
 from dynacache.node import Node
 from dynacache.storage.accounting import object_bytes
-from dynacache.versioning.kernel import SIBLING_LIMIT
+from dynacache.storage.engine import Engine
+from dynacache.storage.statistics import StorageStatistics
+from dynacache.versioning.layout import decode
 
 from ..evidence import Gauge, NodeSnapshot
+from ..ledger import is_spent
 from .machine import Machine
 
 __all__ = ["gauge", "refused", "repair_spent", "snapshot"]
@@ -24,21 +27,13 @@ def gauge(machine: Machine, node: Node, at_s: float, *, recount: bool) -> Gauge:
     """Return the sizes of one node now."""
     engine, hints, config = node.engine, node.hints, machine.config
     statistics = engine.statistics()
-    largest = 0
-    if recount:
-        sizes = (
-            object_bytes(len(key)) + object_bytes(len(record))
-            for partition in range(engine.partition_count)
-            for key, record in engine.items(partition)
-        )
-        largest = max(sizes, default=0)
     return Gauge(
         at_s=at_s,
         node_id=machine.name,
         used_bytes=statistics.usage.total_bytes,
         limit_bytes=statistics.limit_bytes,
         recounted_bytes=engine.recount().total_bytes if recount else None,
-        tombstone_bytes=statistics.usage.tombstones_bytes,
+        tombstone_bytes=_deleted_bytes(engine, statistics),
         tombstone_limit_bytes=statistics.tombstone_limit_bytes,
         hint_bytes=hints.total_bytes,
         hint_limit_bytes=config.hints.limit_bytes,
@@ -54,7 +49,7 @@ def gauge(machine: Machine, node: Node, at_s: float, *, recount: bool) -> Gauge:
         ghosts=statistics.ghosts,
         trees=engine.partition_count,
         trees_right=sum(map(engine.check_trees, range(engine.partition_count))) if recount else None,
-        largest_entry_bytes=max(largest, _entry_limit()),
+        largest_entry_bytes=_largest_bytes(engine) if statistics.usage.total_bytes > statistics.limit_bytes else 0,
     )
 
 
@@ -68,9 +63,27 @@ def repair_spent(nodes: Iterable[Node]) -> dict[str, int]:
     }
 
 
-def _entry_limit() -> int:
-    """What one entry may cost at most where it was not measured: a page of the workload's values and siblings."""
-    return 4096 * (SIBLING_LIMIT + 2)
+def _deleted_bytes(engine: Engine, statistics: StorageStatistics) -> int:
+    """Return what tombstones take that deletes have left; those of expired values may pass their share."""
+    total_bytes = statistics.usage.tombstones_bytes
+    if total_bytes <= statistics.tombstone_limit_bytes:
+        return total_bytes
+    return sum(
+        object_bytes(len(key)) + object_bytes(len(record))
+        for table in engine._tombstones.tables
+        for key, record in table.entries.items()
+        if not any(is_spent(version) for version in decode(record).dots.values())
+    )
+
+
+def _largest_bytes(engine: Engine) -> int:
+    """Return what the largest entry costs: by so much a store may pass its limit."""
+    sizes = (
+        object_bytes(len(key)) + object_bytes(len(record))
+        for partition in range(engine.partition_count)
+        for key, record in engine.items(partition)
+    )
+    return max(sizes, default=0)
 
 
 def snapshot(machine: Machine, node: Node) -> NodeSnapshot:

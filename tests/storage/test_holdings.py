@@ -75,6 +75,19 @@ def test_tombstones_have_their_share_and_a_delete_beyond_it_is_refused() -> None
     assert engine.peek(0, key_of(0)) == again, "a delete that takes no more room than the one it replaces"
 
 
+def test_what_expired_leaves_its_tombstone_beyond_the_share_and_deletes_wait() -> None:
+    engine = engine_of(limit_bytes=100_000, tombstone_share=0.1)
+    for number in range(100):
+        engine.put(number % 4, key_of(number), value(300, old=value(), ttl_ms=1_000))
+    engine.collect(START_MS + 2_000, 1_000)
+    statistics = engine.statistics()
+    assert statistics.tombstones == 100
+    assert statistics.tombstone_limit_bytes < statistics.usage.tombstones_bytes
+    assert statistics.usage.total_bytes == engine.recount().total_bytes <= 100_000
+    with pytest.raises(OutOfMemory, match="a tombstone needs"):
+        engine.put(0, b"deleted", tombstone())
+
+
 def test_eviction_never_touches_tombstones() -> None:
     engine = engine_of(limit_bytes=60_000)
     for number in range(20):

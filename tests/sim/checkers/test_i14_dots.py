@@ -83,6 +83,7 @@ def test_a_plain_set_that_covers_what_its_coordinator_did_not_hold_is_found() ->
 
 def test_a_plain_set_over_what_has_expired_there_follows_its_clock() -> None:
     story = Story()
+    story.mint("a", b"0:")
     begun = story.step()
     token = story.mint("a", b"1:", ttl_ms=10)
     story.call(OperationKind.SET, begun=begun, value=b"1:")
