@@ -35,6 +35,8 @@ class LocalCluster:
     group: ProcessGroup
     count: int
     memory: str = "256MiB"
+    settings: Sequence[str] = ()
+    """``section.option=value``, for every node."""
     ports: list[int] = attrs.field(init=False)
     children: list[Child] = attrs.field(factory=list, init=False)
     _client: CacheClient | None = attrs.field(default=None, init=False)
@@ -57,6 +59,7 @@ class LocalCluster:
     def _start(self, position: int, options: Sequence[str], seeds: Sequence[str]) -> Child:
         command = [sys.executable, "-m", "dynacache", "serve", "--host", _HOST, "--port", str(self.ports[position])]
         command += [*options, "--memory", self.memory]
+        command += [word for setting in self.settings for word in ("--set", setting)]
         command += [word for seed in seeds for word in ("--seed", seed)]
         return self.group.start(f"node-{self.ports[position]}", command)
 

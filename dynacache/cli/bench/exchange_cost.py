@@ -161,9 +161,11 @@ def main(arguments: list[str]) -> int:
         for count in (max(1000, entries // 10), entries):
             pair = filled(count)
             found += [exchange_case(pair, count, differences) for differences in _DIFFERENCES]
-    else:
+    elif what == "rest":
         found.append(eviction_case(_EVICTION_ENTRIES, _EVICTION_LIMIT_BYTES, 30))
         found.append(expiry_case(_EXPIRING))
+    else:
+        raise ValueError(f"got {what!r}, expected exchange or rest")
     print(json.dumps([attrs.asdict(case) for case in found]))
     return 0
 

@@ -17,7 +17,9 @@ from typing import Any
 
 import attrs
 
-from dynacache.cli.bench import memory
+from dynacache.cli.bench import exchange_cost, memory
+from dynacache.cli.bench.exchange_report import exchange_answer, rest_answer
+from dynacache.cli.bench.idle import idle_figures
 from dynacache.cli.bench.job import Job
 from dynacache.cli.bench.launch import run_generator
 from dynacache.cli.bench.redis_servers import start_redis
@@ -27,7 +29,7 @@ from dynacache.cli.bench.topology import topology_of
 from dynacache.cli.bench.trials import run_trials
 from dynacache.cli.bench_options import BenchOptions
 from dynacache.cli.local_cluster import LocalCluster
-from dynacache.cli.output import Output, show
+from dynacache.cli.output import Answer, Output, show
 from dynacache.cli.processes import ProcessGroup, StartFailed, terminate_as_exit
 from dynacache.cli.session import read_secret
 from dynacache.types import Level
@@ -40,6 +42,8 @@ REDIS_BATCH = "redis, one WAIT for all"
 _MEMORY_KEY_BYTES = 39
 _MEMORY_TTL_S = 3600.0
 _NODE_MEMORY = "1GiB"
+_IDLE_KEYS = 30_000
+_IDLE_S = 30.0
 
 
 def run(options: BenchOptions, output: Output) -> int:
@@ -52,12 +56,26 @@ def run(options: BenchOptions, output: Output) -> int:
                     for ttl_s in (0.0, _MEMORY_TTL_S)
                 ]
                 return show(memory_answer(figures), output)
-            if options.moves_data:
-                return max([show(answer, output) for answer in run_trials(options, _tell)])
+            if options.exchange or options.rest or options.moves_data:
+                return max([show(answer, output) for answer in _measured_repair(options)])
             return _run_load(options, output)
         except StartFailed as error:
             print(f"dynacache bench: {error}", file=sys.stderr)
             return 1
+
+
+def _measured_repair(options: BenchOptions) -> list[Answer]:
+    """What the options ask for of what keeps replicas whole; the machine is used by one at a time."""
+    answers = []
+    if options.exchange:
+        _tell(f"two replicas of {options.entries:,} entries; this takes a minute for each million")
+        answers.append(exchange_answer(exchange_cost.measure(options.entries, "exchange")))
+    if options.rest:
+        _tell("two full replicas, and two whose entries expire")
+        cases = exchange_cost.measure(options.entries, "rest")
+        figures = idle_figures(options.nodes, options.keys or _IDLE_KEYS, _IDLE_S, _NODE_MEMORY, _tell)
+        answers.append(rest_answer(cases, figures))
+    return answers + run_trials(options, _tell)
 
 
 def _value_bytes(options: BenchOptions) -> int:

@@ -17,7 +17,14 @@ from dynacache.cli.demo.verdict import Verdict
 from dynacache.cli.demo.workload import Counts
 from dynacache.cli.output import Answer, Rows
 
-__all__ = ["Promise", "kept_promises", "trial_answer"]
+__all__ = [
+    "Promise",
+    "broken_promises",
+    "kept_promises",
+    "promises_record",
+    "promises_table",
+    "trial_answer",
+]
 
 _COLUMNS = ("stretch", "seconds", "requests", "failed", "p50 ms", "p99 ms", "moved", "ideal", "moved / ideal")
 _MEGABYTE = 1e6
@@ -46,6 +53,22 @@ def kept_promises(counts: Counts, verdict: Verdict) -> list[Promise]:
     ]
 
 
+def promises_table(title: str, promises: Sequence[Promise]) -> Rows:
+    """Promises as people read them."""
+    rows = tuple((each.name, f"{each.figure:g}", f"{each.limit:g}", "yes" if each.kept else "NO") for each in promises)
+    return Rows(title, ("promise", "figure", "at most", "kept"), rows)
+
+
+def promises_record(promises: Sequence[Promise]) -> list[dict[str, Any]]:
+    """Promises as programs read them."""
+    return [attrs.asdict(each) | {"kept": each.kept} for each in promises]
+
+
+def broken_promises(promises: Sequence[Promise]) -> list[str]:
+    """A sentence for each promise that is not kept."""
+    return [f"{each.name}: {each.figure:g}, promised at most {each.limit:g}" for each in promises if not each.kept]
+
+
 def trial_answer(
     title: str,
     settings: Mapping[str, Any],
@@ -56,15 +79,14 @@ def trial_answer(
 ) -> Answer:
     """The report of one trial."""
     rows = tuple(_row(stretch) for stretch in stretches)
-    said = tuple((each.name, f"{each.figure:g}", f"{each.limit:g}", "yes" if each.kept else "NO") for each in promises)
-    broken = [f"{each.name}: {each.figure:g}, promised at most {each.limit:g}" for each in promises if not each.kept]
+    broken = broken_promises(promises)
     errors = [f"{count} times {error}" for error, count in counts.errors.most_common(3)]
     described = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
     record = {
         "trial": title,
         "settings": dict(settings),
         "stretches": [attrs.asdict(stretch) for stretch in stretches],
-        "promises": [attrs.asdict(each) | {"kept": each.kept} for each in promises],
+        "promises": promises_record(promises),
         "requests": counts.requests,
         "verdict": attrs.asdict(verdict),
         "errors": dict(counts.errors),
@@ -74,7 +96,7 @@ def trial_answer(
         record,
         tables=(
             Rows(f"{title}: {described}", _COLUMNS, rows),
-            Rows(judged, ("promise", "figure", "at most", "kept"), said),
+            promises_table(judged, promises),
         ),
         complaint="\n".join([*broken, *errors, *verdict.examples]) if broken else "",
         exit_code=1 if broken else 0,

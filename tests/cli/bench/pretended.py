@@ -91,5 +91,8 @@ class PretendedCluster:
         members += [{"address": name, "place": "left"} for name in self.left]
         return {"node": self.children[position].name, "members": members}
 
+    def check_running(self) -> None:
+        self.events.append("check")
+
     def close(self) -> None:
         self.events.append("close")
