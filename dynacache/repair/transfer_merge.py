@@ -36,6 +36,8 @@ class Merger:
         fresh, merge = self.fresh, self.store.merge_cold
         if part.ghosts:
             self.store.take_ghosts(partition, part.ghosts)
+        if part.forgot:
+            self.store.note_forgotten(partition)
         for place in range(0, len(records), 2):
             key = records[place]
             try:

@@ -87,10 +87,13 @@ class Part:
     cursor: int = 0
     records: list[Any] = attrs.field(factory=list)
     ghosts: bytes = b""
+    forgot: bool = False
+    """Whether the source has forgotten evictions here; said with the last part only."""
 
     def to_wire(self) -> list[object]:
         """Return the list that travels."""
-        return [self.partition, int(self.outcome), self.cursor, self.records, self.ghosts]
+        fields = [self.partition, int(self.outcome), self.cursor, self.records, self.ghosts]
+        return [*fields, True] if self.forgot else fields
 
 
 @attrs.frozen
@@ -153,7 +156,9 @@ def read_page(message: Message, asked: Collection[int], partition_count: int, sh
 
 
 def _part(item: object, shift: int) -> Part:
-    partition, outcome, cursor, records, ghosts = sequence(item, "part", 5, 64)[:5]
+    fields = sequence(item, "part", 5, 64)
+    partition, outcome, cursor, records, ghosts = fields[:5]
+    forgot = len(fields) > 5 and fields[5] is True
     if type(records) is not list or len(records) & 1:
         raise WireValueError(f"records: got {shown(records)}, expected pairs of key and record")
     for place in range(0, len(records), 2):
@@ -170,4 +175,4 @@ def _part(item: object, shift: int) -> Part:
     cursor = integer(cursor, "cursor", 0, U64_MAX)
     if (kind is Outcome.MORE) != (cursor > 0):
         raise WireValueError(f"cursor: got {cursor}, expected one above 0 exactly where more follows")
-    return Part(integer(partition, "partition", 0, 1 << 32), kind, cursor, records, ghosts)
+    return Part(integer(partition, "partition", 0, 1 << 32), kind, cursor, records, ghosts, forgot)

@@ -121,14 +121,14 @@ class Server:
                 self.refused += 1
                 return Part(partition, Outcome.LOST)
         elif wanted.root == self.store.root(partition):
-            return Part(partition, Outcome.LAST)
+            return Part(partition, Outcome.LAST, forgot=self.store.has_forgotten(partition))
         else:
             self._number += 1
             kept = _Open(partition, self._number, self.store.snapshot(partition), 0.0)
         position = cursor & ((1 << _POSITION_BITS) - 1)
         records, ghosts, following = kept.pages.page(position, limit_bytes)
         if following is None:
-            return Part(partition, Outcome.LAST, 0, records, ghosts)
+            return Part(partition, Outcome.LAST, 0, records, ghosts, self.store.has_forgotten(partition))
         if len(self._open) >= self.settings.snapshot_limit:
             self.refused += 1
             return Part(partition, Outcome.BUSY)

@@ -63,6 +63,14 @@ class TransferStore(Protocol):
         """Take what another copy remembers of what it evicted or reaped; malformed: ValueError, and nothing taken."""
         ...
 
+    def has_forgotten(self, partition: int) -> bool:
+        """Tell whether a miss may be an eviction that is not remembered."""
+        ...
+
+    def note_forgotten(self, partition: int) -> None:
+        """Take note that a source has forgotten evictions."""
+        ...
+
     def discard_older(self, partition: int, before_ms: int) -> None:
         """Forget every version minted before, with its context."""
         ...

@@ -149,19 +149,23 @@ class Replica(Holdings):
         ``witness_many``."""
         self.witness_many(partition, [(fingerprint, version_hash, time, expire_s, deleted)])
 
-    def witness_many(self, partition: int, versions: Iterable[tuple[int, int, int, int, bool]]) -> int:
+    def witness_many(
+        self, partition: int, versions: Iterable[tuple[int, int, int, int, bool]], superseding: bool = False
+    ) -> int:
         """Remember versions as (fingerprint, version hash, hybrid time, second at which it goes or 0, deleted), in one
         scan; return how many are remembered now.
 
         Left out are those whose second has come and those for which there is no room: no ghost is forgotten for one,
         but a miss in the partition may be an eviction from then on.
-        Of a stored key, a deleted version takes with it what is older than itself; all else leaves the key alone.
+        Of a stored key, a deleted version takes with it what is older than itself; all else leaves the key alone unless
+        it is ``superseding``.
         """
         wanted = {version[0]: version for version in versions}
         stored = self.find_fingerprint(partition, set(wanted))
         taken = 0
         for number, version_hash, time, second, deleted in wanted.values():
-            if number not in stored or (deleted and self._discard_before(partition, stored[number], time)):
+            supersedes = deleted or superseding
+            if number not in stored or (supersedes and self._discard_before(partition, stored[number], time)):
                 added = version_hash & ~DELETED | (DELETED if deleted else 0)
                 taken += self._witness(partition, (number, time, added, second))
         return taken
@@ -190,11 +194,16 @@ class Replica(Holdings):
         self.drop_ghosts(partition, [fingerprint])
 
     def drop_ghosts(self, partition: int, fingerprints: Iterable[int]) -> None:
-        """Forget some ghosts."""
-        before = self._ghosts.size_bytes
+        """Forget some ghosts: no replica is known to hold what they stand for. A third one may hold it all the same, so
+        a miss in the partition may be an eviction from then on."""
+        ghosts, now_s = self._ghosts, self._now_ms // 1000
+        before = ghosts.size_bytes
         for number in fingerprints:
-            self._ghosts.discard(partition, number)
-        self._used_bytes += self._ghosts.size_bytes - before
+            ghost = ghosts.find(partition, number, now_s)
+            if ghost is not None and not ghost[2] & DELETED:
+                ghosts.forgot.add(partition)
+            ghosts.discard(partition, number)
+        self._used_bytes += ghosts.size_bytes - before
 
     # Whole partitions.
 
@@ -245,21 +254,33 @@ class Replica(Holdings):
             self._drop_tombstone(partition, key)
         self._used_bytes += self._trees.clear(partition)
 
+    def has_forgotten(self, partition: int) -> bool:
+        """Tell whether a miss in a partition may be an eviction that is not remembered."""
+        return partition in self._ghosts.forgot
+
+    def note_forgotten(self, partition: int) -> None:
+        """Take note that the copy which this one was filled from has forgotten evictions."""
+        self._ghosts.forgot.add(partition)
+
     def snapshot(self, partition: int) -> Snapshot:
         """Return a view from which a partition can be read in pages while it changes."""
         self._settle(partition)
-        return Snapshot.of(
-            self._tables[partition], self._tombstones.tables[partition], list(self._ghosts.of(partition))
-        )
+        tables, tombstones, ghosts = self._tables, self._tombstones.tables, self._ghosts
+        return Snapshot.of(tables[partition], tombstones[partition], lambda: list(ghosts.of(partition)))
 
     def take_ghosts(self, partition: int, ghosts: bytes) -> None:
-        """Remember what the source of a transfer remembers. Raises ValueError for malformed bytes."""
+        """Remember what the source of a transfer remembers. Raises ValueError for malformed bytes.
+
+        What is held here of a key, from another source, and is older than what this one has evicted goes: the source
+        would not have taken it either, and whose page came first must not matter.
+        """
         self.witness_many(
             partition,
             [
                 (number, added & ~DELETED, time, second, bool(added & DELETED))
                 for number, time, added, second in unpack_ghosts(ghosts)
             ],
+            superseding=True,
         )
 
     # Background.

@@ -3,14 +3,16 @@
 What: ``Snapshot`` keeps the keys of that moment, live ones in the order of their arrival, then tombstones, and the
 ghosts; ``page`` returns the records that are still there, as they are now.
 
-Invariants: everything that was there at the moment and still is, is in exactly one page; a cursor returned once stays
-good, so that a lost page can be asked for again. What came later is not in it: whoever is being filled takes new writes
+Invariants: everything that was there at the moment and still is, is in exactly one page, and of what was evicted or
+reaped early meanwhile the ghost is, after the last key. A cursor returned once stays good, so that a lost page can be
+asked for again. What came later is not in it: whoever is being filled takes new writes
 itself. A page holds ``limit_bytes`` at most, or a single record.
 
 Why keys and not records: a copy of the records would keep in memory what has been overwritten or evicted since.
 """
 
 import struct
+from collections.abc import Callable
 
 import attrs
 
@@ -48,11 +50,15 @@ class Snapshot:
     tombstones: Table[bytes]
     keys: list[bytes]
     kept_ghosts: list[Ghost]
+    ghosts_now: Callable[[], list[Ghost]]
+    _has_followed: bool = False
 
     @classmethod
-    def of(cls, live: Table[bytes], tombstones: Table[bytes], ghosts: list[Ghost]) -> "Snapshot":
-        """Return a view of two tables as they are now."""
-        return cls(live, tombstones, [*live.entries, *tombstones.entries], ghosts)
+    def of(
+        cls, live: Table[bytes], tombstones: Table[bytes], ghosts_now: Callable[[], list[Ghost]] = list
+    ) -> "Snapshot":
+        """Return a view of two tables and of ghosts as they are now."""
+        return cls(live, tombstones, [*live.entries, *tombstones.entries], ghosts_now(), ghosts_now)
 
     def page(self, cursor: int, limit_bytes: int) -> tuple[list[bytes], bytes, int | None]:
         """Return ([key, record, key, record, ...], packed ghosts, cursor of the next page or None after the last).
@@ -74,6 +80,10 @@ class Snapshot:
             if taken_bytes > limit_bytes and records:
                 return records, b"", place
             records += key, strip_local(record)
+        if not self._has_followed:
+            self._has_followed = True
+            known = set(self.kept_ghosts)
+            self.kept_ghosts += [ghost for ghost in self.ghosts_now() if ghost not in known]
         first = max(0, cursor - len(keys))
         count = max(0 if records else 1, (limit_bytes - taken_bytes) // PACKED_GHOST_BYTES)
         ghosts = self.kept_ghosts[first : first + count]

@@ -68,7 +68,8 @@ RECORDS               request_id, clock, digest, [key, record, ...], [key wanted
                       record, ...] of those wanted and those that became a third version, count of keys served
 PULL                  request_id, clock, digest, [[partition, cursor (0 to begin), root], ...], limit_bytes
 PAGE                  request_id, clock, state, hints kept for the asker, [[partition, outcome (0 more follows, 1 that
-                      is all, 2 begin again, 3 not now), cursor, [key, record, ...], ghosts], ...]
+                      is all, 2 begin again, 3 not now), cursor, [key, record, ...], ghosts, and true where the source
+                      has forgotten evictions], ...]
 CLOCK                 number; asks what the answerer's wall clock shows
 CLOCKED               number, wall clock (ms)
 ====================  ==================================================================================================

@@ -241,3 +241,14 @@ def test_a_node_with_nothing_to_do_asks_nobody() -> None:
     assert not world.pulls
     assert world.members["a"].core.next_due_s() == float("inf")
     assert attrs.asdict(world.settings) == attrs.asdict(TransferConfig())
+
+
+def test_a_copy_that_is_filled_from_one_that_has_forgotten_evictions_does_not_know_either() -> None:
+    world = World(table_of(THREE, partition_count=16))
+    world.members["a"].store.note_forgotten(5)
+    fill(world, 100, 20)
+    world.restart("c")
+    world.run_until_complete("c", 2.0)
+    store = world.members["c"].store
+    assert store.has_forgotten(5)
+    assert not store.has_forgotten(6)

@@ -56,6 +56,7 @@ class FakeStore:
         self.shift = partition_shift(partition_count)
         self.records: list[dict[bytes, bytes]] = [{} for _ in range(partition_count)]
         self.ghosts: list[bytes] = [b""] * partition_count
+        self.forgot = BitMap()
         self.snapshots = 0
         self.is_full = False
 
@@ -88,6 +89,12 @@ class FakeStore:
         held = self.records[partition].get(key)
         self.records[partition][key] = record if held is None else packed.merge(held, record)
         return 0
+
+    def has_forgotten(self, partition: int) -> bool:
+        return partition in self.forgot
+
+    def note_forgotten(self, partition: int) -> None:
+        self.forgot.add(partition)
 
     def take_ghosts(self, partition: int, ghosts: bytes) -> None:
         """Keep them."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dynacache.storage.ghosts import Ghost
 from dynacache.storage.snapshot import PACKED_GHOST_BYTES, Snapshot, pack_ghosts, unpack_ghosts
 from dynacache.versioning import packed
-from tests.storage.builders import engine_of, key_of, tombstone, value
+from tests.storage.builders import START_MS, engine_of, key_of, tombstone, value
 
 GHOSTS: list[Ghost] = [(number << 50, number << 16, number * 16, number) for number in range(1, 8)]
 
@@ -92,3 +92,59 @@ def test_malformed_ghosts_are_refused() -> None:
     for bad in (content[:-1], "text", None):
         with pytest.raises(ValueError, match="ghosts"):
             unpack_ghosts(bad)  # type: ignore[arg-type]
+
+
+def test_what_is_evicted_or_reaped_early_between_two_pages_is_in_a_later_one() -> None:
+    source, target = engine_of(gc_grace_min_ms=1_000), engine_of()
+    for number in range(6):
+        source.put(1, key_of(number), packed.strip_local(value() if number else tombstone()))
+    source.confirmed = lambda partition, prefix: True
+    snapshot = source.snapshot(1)
+    while source.peek(1, key_of(3)) is not None:
+        source._evict(None)
+    source.collect(START_MS + 60_000)
+    assert source.statistics().reaped_early == 1
+    cursor: int | None = 0
+    while cursor is not None:
+        records, ghosts, cursor = snapshot.page(cursor, 1)
+        for place in range(0, len(records), 2):
+            target.merge_cold(1, records[place], records[place + 1], START_MS + 60_000)
+        target.take_ghosts(1, ghosts)
+    assert target.root(1) == source.root(1)
+    assert target.missing(1, key_of(3)) == source.missing(1, key_of(3)) == START_MS << 16
+    assert target.superseded_before(1, key_of(0)) == START_MS << 16
+
+
+@pytest.mark.parametrize("ghosts_first", [False, True])
+def test_of_two_sources_the_one_that_has_evicted_a_newer_version_counts_in_either_order(ghosts_first: bool) -> None:
+    source, target = engine_of(), engine_of()
+    source.put(1, b"key", packed.strip_local(value(now_ms=START_MS + 10)))
+    while source.peek(1, b"key") is not None:
+        source._evict(None)
+    ghosts = pack_ghosts(list(source._ghosts.of(1)))
+    if ghosts_first:
+        target.take_ghosts(1, ghosts)
+        before = target.superseded_before(1, b"key")
+        assert before is not None
+        assert packed.since(value(), before) is None
+    else:
+        target.put(1, b"key", value())
+        target.take_ghosts(1, ghosts)
+    assert target.peek(1, b"key") is None
+    assert target.missing(1, b"key") == (START_MS + 10) << 16
+    assert target.root(1) == source.root(1)
+    assert target.check_trees(1)
+
+
+def test_a_ghost_that_is_dropped_leaves_misses_in_doubt_but_that_of_a_delete_does_not() -> None:
+    store = engine_of()
+    store.witness(1, 77 << 50, 16, 5, 0, True)
+    store.drop_ghost(1, 77 << 50)
+    assert store.missing(1, b"key") is None
+    store.witness(1, 77 << 50, 16, 5, 0, False)
+    store.drop_ghost(1, 77 << 50)
+    assert store.missing(1, b"key") == 0, "a third copy may hold what was evicted here"
+    assert store.has_forgotten(1)
+    assert not store.has_forgotten(2)
+    store.note_forgotten(2)
+    assert store.missing(2, b"key") == 0
