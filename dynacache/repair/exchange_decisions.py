@@ -5,7 +5,8 @@ what goes to the peer: records it lacks, keys of records we lack, ghosts to reme
 our own ghosts it does at once.
 
 Invariant: what is young or about to go on either side is left alone and its leaf is not finished. To a peer that owns
-the partition while we do not, we only bring; nothing changes here.
+the partition while we do not, we only bring, what is ours and settled here; nothing changes here, and what is written
+there meanwhile holds nothing up.
 
 Why ghosts here and there need not change together: a lost message leaves a difference that the next exchange finds.
 """
@@ -78,6 +79,11 @@ class Decisions:
             ground.counters.differences += 1
             leaf = ground.forest.node(partition, level, fingerprint >> 64 - level)
             sides = [entry for entry in (our, their) if entry is not None]
+            if session.one_way:
+                # What clients overwrite over there all the time is always young there, and nothing to wait for: ours
+                # is brought once, also where theirs is younger, since it may be concurrent, and is done with.
+                sides = [our] if our is not None else []
+                action = SEND if action in (WANT, BOTH) and our is not None else action
             if any(entry.time_ms > young_ms or 0 < entry.expire_s <= soon_s for entry in sides):
                 self.later.add(leaf)
             elif action in (SEND, BOTH):

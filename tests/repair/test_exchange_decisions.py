@@ -100,6 +100,24 @@ def test_who_hands_over_brings_and_takes_nothing() -> None:
     assert case.decisions.orders() == []
 
 
+@pytest.mark.parametrize("age_ms", [500, 6_000])
+def test_who_hands_over_waits_for_nothing_that_is_written_over_there(age_ms: int) -> None:
+    case = _Case(one_way=True)
+    both, theirs, _ = case.keys
+    case.decisions.decide(
+        PARTITION, 3, case.side(both, age_ms=9_000), case.side(both, age_ms=age_ms) | case.side(theirs, age_ms=age_ms)
+    )
+    assert not case.decisions.later, "a key that clients write all the time is always young at its owners"
+    assert [key for _, key, _ in case.decisions.records] == [both], "ours may be concurrent: brought once, and done"
+    assert not case.decisions.wanted
+
+
+def test_what_is_young_here_is_handed_over_later() -> None:
+    case = _Case(one_way=True)
+    case.decisions.decide(PARTITION, 3, case.side(case.keys[0], age_ms=500), {})
+    assert case.decisions.later == {case.decisions.leaf(case.keys[0])}
+
+
 def test_who_hands_over_is_done_when_an_owner_has_made_a_third_version_of_it() -> None:
     case = _Case(one_way=True)
     merged = case.owner.world.owners["b"].make(case.keys[0], b"of b")
