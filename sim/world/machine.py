@@ -116,7 +116,7 @@ class Machine:
         process = self._end("crashed")
         if process is None:
             return
-        others = self.network.abandon(self)
+        others = self.network.abandon(self, silent)
         if silent:
             self.network.silent.add(self.name)
             self._orphans = others

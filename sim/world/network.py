@@ -172,11 +172,17 @@ class Network:
         self._forget(end)
         self.send(end, None)
 
-    def abandon(self, host: Host) -> list[End]:
-        """The host is gone without a word: its ends are closed and the others are not told. Returns the others."""
+    def abandon(self, host: Host, silent: bool = False) -> list[End]:
+        """The host is gone without a word: its ends are closed and the others are not told. Returns the others.
+
+        ``silent``: its kernel is gone too, and with it what a cut has kept back.
+        """
         others = []
         for end in list(self._ends.get(host.name, ())):
             self._forget(end)
+            if silent:
+                end.held.clear()
+                end.held_bytes = 0
             if end.other is not None and end.other.open:
                 others.append(end.other)
         return others

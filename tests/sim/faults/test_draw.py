@@ -3,7 +3,7 @@
 import attrs
 
 from sim.draws import Draws
-from sim.faults.draw import CLOCK_LIMIT_MS, STARTUP_S, client_names, draw, node_names, victim_of
+from sim.faults.draw import CLOCK_LIMIT_MS, STARTUP_S, client_names, draw, node_names, victims_of
 from sim.faults.schedule import FAULT_KINDS, Fault
 from sim.options import Options
 
@@ -23,7 +23,7 @@ def test_every_kind_is_drawn_in_order_of_time() -> None:
 def test_one_machine_alone_loses_its_memory() -> None:
     faults = draw(OPTIONS, Draws(1))
     losing = {fault.arguments["node"] for fault in faults if fault.kind in ("crash", "stop")}
-    assert losing == {victim_of(OPTIONS, Draws(1))}
+    assert losing == set(victims_of(OPTIONS, Draws(1)))
 
 
 def test_clocks_stay_within_the_skew_that_is_promised() -> None:
@@ -53,7 +53,7 @@ def test_names() -> None:
 
 def test_losses_of_memory_fall_beside_other_trouble() -> None:
     faults = draw(OPTIONS, Draws(1))
-    victim = victim_of(OPTIONS, Draws(1))
+    (victim,) = victims_of(OPTIONS, Draws(1))
     crashes = [fault for fault in faults if fault.kind == "crash"]
     splits = [fault for fault in faults if fault.kind == "split"]
 

@@ -21,4 +21,4 @@ def test_a_malformed_fault_is_refused(kind: str, arguments: dict[str, object], n
 
 def test_every_kind_that_lasts_says_how_long() -> None:
     lasting = {kind for kind, arguments in FAULT_KINDS.items() if {"duration_s", "down_s"} & set(arguments)}
-    assert set(FAULT_KINDS) - lasting == {"reset", "join"}
+    assert set(FAULT_KINDS) - lasting == {"reset", "join", "repair_now"}

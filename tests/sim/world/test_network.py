@@ -156,6 +156,19 @@ def test_a_reset_ends_both_sides_and_what_is_abandoned_tells_nobody() -> None:
     assert pair.b.streams == [None]
 
 
+@pytest.mark.parametrize("silent", [False, True])
+def test_what_a_cut_kept_back_goes_with_the_kernel_of_its_sender_alone(silent: bool) -> None:
+    pair = Pair()
+    end = pair.connect()
+    pair.network.cut("a", "b")
+    pair.network.send(end, b"kept back")
+    pair.network.abandon(pair.a, silent)
+    pair.network.mend("a", "b")
+    pair.advance(1.0)
+    assert pair.b.streams == ([] if silent else [b"kept back"])
+    assert end.held_bytes == 0
+
+
 def test_loss_delays_a_stream_and_corruption_garbles_headers_alone() -> None:
     pair = Pair()
     end = pair.connect()
