@@ -31,6 +31,8 @@ class DemoOptions:
     """Node processes to start."""
     seconds: float = 30.0
     """Length of the workload; the kill comes at a third, the restart at two thirds."""
+    scale: Annotated[bool, Parameter(negative=())] = False
+    """Let one more node join at a third and leave at two thirds, instead of the kill; takes as long as they take."""
     trace: Path | None = None
     """Replay this trace (one key a line, .xz or plain) with read-through instead of drawn keys."""
     rate: float | None = None

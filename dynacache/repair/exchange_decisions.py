@@ -118,8 +118,8 @@ class Decisions:
         return found
 
     def take(self, payload: object) -> None:
-        """Merge records that the peer sent; what became of one is sent back if it is a third version. Who hands over has
-        done its part when an owner has merged what it brought, whatever became of it there."""
+        """Merge records that the peer sent; what became of one is sent back if it is a third version. Who hands over
+        has done its part when an owner has merged what it brought, whatever became of it there."""
         if not isinstance(payload, list) or len(payload) & 1:
             raise ValueError(f"records: got {payload!r:.80}, expected keys and records in turn")
         if self.session.one_way:

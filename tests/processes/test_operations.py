@@ -73,9 +73,11 @@ def test_a_node_joins_leaves_and_a_dead_one_is_removed(nodes: Nodes, run: Comman
     repaired = run(first, "repair", "start", "--wait")
     assert (repaired.code, repaired.out.count("compared all partitions")) == (0, 4), repaired
 
-    left = run(first, "cluster", "leave", name_of(fourth), "--wait")
+    with Load([name_of(each) for each in founders], keys=20) as load:
+        left = run(first, "cluster", "leave", name_of(fourth), "--wait")
     assert (left.code, left.out) == (0, f"{name_of(fourth)} has left and ended\n"), left
-    assert fourth.exit_code() == 0
+    assert fourth.exit_code() == 0, "also while clients overwrite what it hands over all the time"
+    assert load.failures == []
     assert name_of(fourth) not in run(first, "cluster", "status").out
 
     victim = founders[2]
@@ -121,6 +123,7 @@ class Load:
     """A few threads that read and write, until the block ends."""
 
     addresses: list[str]
+    keys: int = 500
     done: int = 0
     failures: list[str] = attrs.field(factory=list)
     _stop: threading.Event = attrs.field(factory=threading.Event)
@@ -142,7 +145,7 @@ class Load:
         with dynacache.Client(self.addresses) as cache:
             while not self._stop.is_set():
                 number += 1
-                key = f"{worker} {number % 500}"
+                key = f"{worker} {number % self.keys}"
                 try:
                     cache.set(key, number, level="quorum")
                     if cache.get(key, level="quorum") is None:

@@ -2,7 +2,7 @@
 
 What: `run` carries out the options and returns the exit code; `Demo` holds the run. At a third of the time one node is
 killed with SIGKILL, at two thirds it is started again with an empty memory, and in the end every acknowledged write is
-read back at quorum.
+read back at quorum. With ``--scale`` a node joins and leaves instead (`scaling`).
 
 Invariant: exit 0 only if no request failed, no acknowledged write was lost, every value read belonged to its key, and
 no node ended but the one that was killed. Children are ended whatever happens, unless ``--keep`` asked otherwise.
@@ -19,6 +19,7 @@ import attrs
 from dynacache.cli.bench.cpu import resident_bytes
 from dynacache.cli.demo.read_back import read_back
 from dynacache.cli.demo.report import figures_of, passed, print_how_to_use, print_verdict
+from dynacache.cli.demo.scaling import Scaling
 from dynacache.cli.demo.screen import NodeRow, Screen, Snapshot
 from dynacache.cli.demo.verdict import acknowledged_keys, judge
 from dynacache.cli.demo.workload import Counts, Shape, Workload
@@ -106,9 +107,12 @@ class _Demo:
     earlier: tuple[float, Counts] = attrs.field(factory=lambda: (0.0, Counts()))
     evicted_by_killed: int = 0
     down: bool = False
+    scaling: Scaling | None = None
 
     def __attrs_post_init__(self) -> None:
         self.killed = self.options.nodes // 2
+        if self.options.scale:
+            self.scaling = Scaling(self.cluster, self.screen.say, self.options.seconds, self.events)
 
     def play(self) -> dict[str, Any]:
         """Carry out the script; return the figures."""
@@ -146,8 +150,11 @@ class _Demo:
 
     def _watch(self, workload: Workload, began: float) -> float:
         seconds = self.options.seconds
-        while (elapsed := time.monotonic() - began) < seconds:
-            if "killed_at_s" not in self.events and elapsed >= seconds / 3:
+        scaling = self.scaling
+        while (elapsed := time.monotonic() - began) < seconds or (scaling is not None and not scaling.is_over):
+            if scaling is not None:
+                scaling.step(elapsed)
+            elif "killed_at_s" not in self.events and elapsed >= seconds / 3:
                 self._kill(elapsed)
             elif "killed_at_s" in self.events and "restarted_at_s" not in self.events and elapsed >= seconds * 2 / 3:
                 self._restart(elapsed)
@@ -175,7 +182,8 @@ class _Demo:
 
     def _check_nodes(self) -> None:
         for position, child in enumerate(self.cluster.children):
-            if not child.running and not (self.down and position == self.killed):
+            leaves = self.scaling is not None and self.scaling.is_leaving and position == self.scaling.position
+            if not child.running and not leaves and not (self.down and position == self.killed):
                 raise StartFailed(f"{child.name} ended with exit code {child.process.returncode}: {child.said()}")
 
     def _note_statistics(self) -> None:
@@ -189,6 +197,7 @@ class _Demo:
         self.earlier = elapsed, counts
         recent = counts.latencies.since(earlier.latencies)
         phase = "one node killed" if self.down else "restarted" if "restarted_at_s" in self.events else "all nodes up"
+        phase = phase if self.scaling is None else self.scaling.phase
         return Snapshot(
             elapsed_s=elapsed,
             seconds=self.options.seconds,
