@@ -43,7 +43,9 @@ SIMULATOR_WORLDLY = (
     "sim.speed", "sim.studies",
 )  # fmt: skip
 """Modules of the simulator that know real time, terminals, processes or pytest; a run itself knows none of these."""
-PLANTED_BUGS = tuple(f"sim/planted/{name}.py" for name in ("membership", "replication", "storage", "versions"))
+PLANTED_BUGS = tuple(
+    f"sim/planted/{name}.py" for name in ("changes", "healing", "membership", "replication", "storage", "versions")
+)
 """Chapters of one catalogue, which one test goes through."""
 MODULE_LINES_LIMIT = 400
 FUNCTION_LINES_LIMIT = 70

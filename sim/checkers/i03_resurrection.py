@@ -1,9 +1,9 @@
 """I3: what is gone stays gone, and a touch never changes the winner.
 
-What: four things are breaches. A node takes back a version that it had seen superseded, or a touch changes what is held
+What: five things are breaches. A node takes back a version that it had seen superseded, or a touch changes what is held
 (the ledger's entries). A version lives at the end although one that superseded it was acknowledged and not lost within
 the fault model. A read returns a value well after the longest life it was ever given. A read returns bytes that nobody
-wrote.
+wrote. A store drops a value as expired well before its time.
 
 Invariant kept by: ``versioning.kernel`` (merge, expire, touch), ``storage.expiry``, ``storage.reaper``.
 
@@ -18,9 +18,10 @@ age. So what is judged is which values live, not which tombstones are left over.
 from dynacache.types import Level
 from dynacache.versioning.actors import Dot
 from dynacache.versioning.kernel import TOMBSTONE, Version
+from dynacache.versioning.layout import decode
 
 from ..evidence import Evidence, Violation
-from ..history import OperationKind, OperationRecord, Outcome
+from ..history import OperationKind, OperationRecord, Outcome, StoreCause
 from ..ledger import Mint, dots_of
 from .case import Case
 
@@ -38,7 +39,7 @@ def check(evidence: Evidence) -> list[Violation]:
         for breach in case.ledger.breaches
         if breach.invariant == "I3"
     ]
-    return [*found, *_alive_at_the_end(case), *_reads(case)]
+    return [*found, *_alive_at_the_end(case), *_too_early(case), *_reads(case)]
 
 
 def _is_value(version: Version) -> bool:
@@ -89,6 +90,26 @@ def _refused_there(case: Case, key: bytes, dot: Dot) -> bool:
         or any(hinted == key and dot in dots_of(record) for _, hinted, record in snapshot.hints)
     ]
     return bool(holders) and all(key in snapshot.refused for snapshot in holders)
+
+
+def _too_early(case: Case) -> list[Violation]:
+    """Find what expired in some store well before the end that its writer gave it."""
+    found = []
+    slack_s = _slack_s(case.evidence)
+    for (key, dot), changes in case.ledger.departures.items():
+        mint = case.ledger.mints.get((key, dot))
+        for change in changes:
+            event = change.event
+            if mint is None or event.cause is not StoreCause.EXPIRE or event.before is None or event.place:
+                continue
+            version = decode(event.before).dots[dot]
+            lasts_s = (version.expire_ms - (mint.version.time >> 16)) / 1000
+            if version.expire_ms and event.at_s + slack_s < mint.event.at_s + lasts_s:
+                early_s = mint.event.at_s + lasts_s - event.at_s
+                text = f"{dot} expired at {event.node_id} {early_s:.1f} s before its time"
+                found.append(Violation("I3", key, text, (mint.event.sequence, event.sequence)))
+                break
+    return found
 
 
 def _reads(case: Case) -> list[Violation]:

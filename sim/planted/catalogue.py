@@ -13,14 +13,22 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..run import Result, run_scenario
-from . import membership, replication, storage, versions
+from . import changes, healing, membership, replication, storage, versions
 from .bug import Bug, active
 from .hunting import Caught, Chunk, Hunts, Searched, catches, search
 
 __all__ = ["BUGS", "directed", "hunt", "searched"]
 
 BUGS: Final[Mapping[str, Bug]] = {
-    bug.name: bug for bug in (*versions.BUGS, *replication.BUGS, *storage.BUGS, *membership.BUGS)
+    bug.name: bug
+    for bug in (
+        *versions.BUGS,
+        *replication.BUGS,
+        *storage.BUGS,
+        *membership.BUGS,
+        *healing.BUGS,
+        *changes.BUGS,
+    )
 }
 """Every planted bug, by name."""
 
