@@ -209,9 +209,9 @@ def test_expiry_transfers_nothing() -> None:
 
 def test_many_entries_that_expire_in_one_second_are_no_difference() -> None:
     """No slice removes them all at once: meanwhile a side says "not now" and nothing is compared."""
-    world = World(storage=StorageSettings(limit_bytes=64 << 20), seed=3)
+    world = World(storage=StorageSettings(limit_bytes=256 << 20), seed=3)
     expire_ms = world.owners["a"].now_ms + 60_000
-    for index in range(15_000):
+    for index in range(100_000):
         record = world.owners["a"].make(b"key%d" % index, b"value", ttl_ms=expire_ms - world.owners["a"].now_ms)
         world.owners["b"].merge(b"key%d" % index, record)
     world.run(57)
