@@ -207,8 +207,8 @@ def since(record: bytes, time: int) -> bytes | None:
     """Return what of a record is not older than ``time``, with a context of exactly that; None if that is nothing.
 
     What is left out is left out with its context, so that it is removed nowhere else. A record in which that cannot
-    be done (one actor minted on both sides of ``time``) is returned whole. What is left is no unbroken residence: our own
-    actor, forgotten here, may come back by a merge, and going on from there would mint a dot twice.
+    be done (one actor minted on both sides of ``time``) is returned whole. What is left is no unbroken residence: our
+    own actor, forgotten here, may come back by a merge, and going on from there would mint a dot twice.
     """
     if record[1] != MANY:
         held: int = HEADER.unpack_from(record)[5]

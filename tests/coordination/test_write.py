@@ -1,7 +1,7 @@
 """Minting: nothing is minted that cannot be kept and replicated."""
 
 from dynacache.errors import NotEnoughReplicas, OutOfMemory
-from dynacache.types import Level
+from dynacache.types import Level, WriteCondition
 from dynacache.versioning import packed
 from dynacache.wire.messages import DELETE, DONE, ERROR, GET, SET
 from tests.fake_cluster import FakeCluster
@@ -82,3 +82,21 @@ def test_a_write_after_a_delete_wins() -> None:
     cluster.ask("n2", [DELETE, b"key", Level.ALL])
     cluster.ask("n3", [SET, b"key", RAW, b"2", Level.ALL])
     assert [cluster.ask(name, [GET, b"key", Level.ALL])[3] for name in cluster.nodes] == [b"2"] * 3
+
+
+def test_a_condition_on_a_key_that_never_was_leaves_no_tombstone_when_it_expires() -> None:
+    cluster = FakeCluster(3)
+    only_if_absent = [SET, b"key", RAW, b"1", Level.ALL, 500, 1_000, 0, WriteCondition.IF_ABSENT, None]
+    assert cluster.ask("n1", [*only_if_absent])[:3:2] == [DONE, True]
+    held = cluster.record("n1", b"key")
+    assert held is not None
+    assert not held[2] & packed.MAY_BE_OUTLIVED
+    for node in cluster.nodes.values():
+        node.engine.set_limit(1)
+        node.engine.collect(cluster.instant("n1").wall_ms)
+        node.engine.set_limit(1 << 30)
+    assert cluster.record("n1", b"key") is None
+    assert cluster.ask("n1", [*only_if_absent])[:3:2] == [DONE, True]
+    held = cluster.record("n1", b"key")
+    assert held is not None
+    assert held[2] & packed.MAY_BE_OUTLIVED, "what was evicted here may live on elsewhere"
