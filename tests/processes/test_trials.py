@@ -19,6 +19,8 @@ JUDGED = (
     "values of nobody or of another key",
     "moved bytes, times the ideal",
     "nodes that did not stop with exit code 0",
+    "entries that the filled node still lacks",
+    "entries that filled nodes still lack",
 )
 
 

@@ -83,15 +83,21 @@ def restart_empty(trial: Trial, seconds: float) -> Answer:
     lost = trial.cluster.count // 2
     with trial.stretch("before"):
         trial.wait(seconds)
+    held = _entries(trial, lost)
     with trial.stretch("one node killed"):
         trial.cluster.kill(lost)
         trial.wait(_DOWN_S)
     with trial.stretch("started empty, until filled", _COPIES / trial.cluster.count):
         trial.cluster.restart(lost)
         trial.until(lambda: trial.is_complete(lost), _CHANGE_TIMEOUT_S, "the node is filled again")
+    lacking = max(0, held - _entries(trial, lost))
     with trial.stretch("after"):
         trial.wait(_SETTLE_S)
-    return _judged(trial, "one of five nodes killed and started empty under load", [])
+    return _judged(
+        trial,
+        "one of five nodes killed and started empty under load",
+        [Promise("entries that the filled node still lacks", lacking, 0)],
+    )
 
 
 def rolling(trial: Trial, seconds: float) -> Answer:
@@ -99,17 +105,23 @@ def rolling(trial: Trial, seconds: float) -> Answer:
     with trial.stretch("before"):
         trial.wait(seconds)
     codes = []
+    lacking = 0
     for position in range(trial.cluster.count):
+        held = _entries(trial, position)
         with trial.stretch(f"node {position + 1} stopped and started", _COPIES / trial.cluster.count):
             codes.append(trial.cluster.terminate(position))
             trial.cluster.restart(position)
             trial.until(partial(trial.is_complete, position), _CHANGE_TIMEOUT_S, "the node is complete")
+            lacking += max(0, held - _entries(trial, position))
     with trial.stretch("after"):
         trial.wait(_SETTLE_S)
     return _judged(
         trial,
         "rolling restart of five nodes under load",
-        [Promise("nodes that did not stop with exit code 0", sum(code != 0 for code in codes), 0)],
+        [
+            Promise("nodes that did not stop with exit code 0", sum(code != 0 for code in codes), 0),
+            Promise("entries that filled nodes still lack", lacking, 0),
+        ],
     )
 
 
@@ -125,6 +137,14 @@ def _judged(trial: Trial, title: str, promises: list[Promise]) -> Answer:
         "levels": "quorum",
     }
     return trial_answer(title, settings, trial.stretches, [*kept_promises(counts, verdict), *promises], verdict, counts)
+
+
+def _entries(trial: Trial, position: int) -> int:
+    """Entries that a node holds; all keys are written before the first change, so a whole node has as many again."""
+    told = trial.cluster.report(position, "statistics")
+    if "storage_entries" not in told:
+        raise StartFailed(f"{trial.cluster.addresses[position]} does not tell what it holds")
+    return int(told["storage_entries"])
 
 
 def _has_joined(trial: Trial, position: int) -> bool:

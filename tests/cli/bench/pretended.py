@@ -34,6 +34,7 @@ class PretendedCluster:
     received: int = 0
     left: list[str] = attrs.field(factory=list)
     exit_code: int = 0
+    entries: int = 10
     _started: int = 0
 
     @property
@@ -86,7 +87,9 @@ class PretendedCluster:
         if topic == "ready":
             return {"ready": True, "warming_partitions": 0}
         if topic == "statistics":
-            return {"transfer_bytes_in": self.received if position == 0 else 0, "exchange_bytes_received": 5}
+            received = self.received if position == 0 else 0
+            held = {"storage_entries": self.entries} if self.entries else {}
+            return {"transfer_bytes_in": received, "exchange_bytes_received": 5, **held}
         members = [{"address": child.name, "place": "normal"} for child in self.children]
         members += [{"address": name, "place": "left"} for name in self.left]
         return {"node": self.children[position].name, "members": members}

@@ -82,6 +82,17 @@ def test_one_is_killed_and_comes_back(started: Started) -> None:
     assert promises_of(answer.record)["failed requests"]
 
 
+def test_one_that_is_not_filled_is_told(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial, cluster = started(5)
+    monkeypatch.setattr(PretendedCluster, "restart", lambda self, position: setattr(self, "entries", 7))
+    monkeypatch.setattr(PretendedCluster, "kill", lambda self, position: None)
+    answer = restart_empty(trial, 0.1)
+    assert "entries that the filled node still lacks: 3" in answer.complaint
+    cluster.entries = 0
+    with pytest.raises(StartFailed, match="does not tell"):
+        rolling(trial, 0.1)
+
+
 def test_all_are_restarted_in_turn(started: Started) -> None:
     trial, cluster = started(5)
     answer = rolling(trial, 0.1)
