@@ -83,7 +83,7 @@ class Decisions:
                 # What clients overwrite over there all the time is always young there, and nothing to wait for: ours
                 # is brought once, also where theirs is younger, since it may be concurrent, and is done with.
                 sides = [our] if our is not None else []
-                action = SEND if action in (WANT, BOTH) and our is not None else action
+                action = SEND if action in (WANT, BOTH) and our_key is not None else action
             if any(entry.time_ms > young_ms or 0 < entry.expire_s <= soon_s for entry in sides):
                 self.later.add(leaf)
             elif action in (SEND, BOTH):

@@ -112,6 +112,15 @@ def test_who_hands_over_waits_for_nothing_that_is_written_over_there(age_ms: int
     assert not case.decisions.wanted
 
 
+def test_who_hands_over_has_nothing_to_bring_of_what_it_has_evicted() -> None:
+    case = _Case(one_way=True)
+    key = case.keys[0]
+    case.decisions.decide(PARTITION, 3, case.side(key, GHOST, age_ms=9_000), case.side(key, age_ms=6_000))
+    assert not case.decisions.records
+    assert not case.decisions.wanted
+    assert not case.decisions.later
+
+
 def test_what_is_young_here_is_handed_over_later() -> None:
     case = _Case(one_way=True)
     case.decisions.decide(PARTITION, 3, case.side(case.keys[0], age_ms=500), {})
