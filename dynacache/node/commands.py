@@ -31,6 +31,8 @@ __all__ = ["Commands"]
 _PARTITIONS_LIMIT = 65_536
 _NODE = {"node": str}
 _SHOWN_CHARACTERS = 80
+_UNHEARD_S = 30.0
+"""A member that was never heard of is removed no earlier than this after its silence was noticed."""
 
 
 @attrs.frozen
@@ -93,6 +95,7 @@ class Commands:
         return self.node.reports.node_itself()
 
     def _remove(self, node: NodeId) -> dict[str, Any]:
+        self._require_heard_of(node)
         self.node.ring.request_remove(node)
         return self.node.reports.change()
 
@@ -109,6 +112,13 @@ class Commands:
             raise InvalidRequest(f"handoff_limit: got {bytes_per_s}, expected a number of bytes a second above 0")
         self.node.transfer.set_limit(bytes_per_s)
         return self.node.reports.handoff()
+
+    def _require_heard_of(self, node: NodeId) -> None:
+        """A node that was started a moment ago holds everybody dead that it has not heard of yet."""
+        known = node in self.node.members.table.entries
+        unheard = node != self.node.node_id and self.node.members.swim.member(node) is None
+        if known and unheard and self.node.ring.removals.down_for_s(node) < _UNHEARD_S:
+            raise NotReady(f"remove: {self.node.node_id} has not heard of {node} yet; ask another member, or wait")
 
     def _require_own(self, command: str, node: NodeId) -> None:
         """Refuse an order for another node, and say where it belongs."""

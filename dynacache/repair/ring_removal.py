@@ -78,6 +78,10 @@ class Removals:
             raise InvalidRequest(f"remove: {node_id} is {liveness}, only a dead or stopped member can be removed")
         self._condemn(entry, "asked for")
 
+    def down_for_s(self, node_id: NodeId) -> float:
+        """Return for how many seconds this node has held a member dead or stopped, 0.0 if it does not."""
+        return self.port.now_s - self._down_since_s.get(node_id, self.port.now_s)
+
     def tick(self) -> None:
         """Note who is down, condemn who has been for long enough, and carry removals on."""
         table = self.ring.table

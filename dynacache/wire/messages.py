@@ -26,11 +26,13 @@ SET                   rid, key, payload_flags, payload, level=0, timeout_ms=0, t
 DELETE                rid, key, level=0, timeout_ms=0, flags=0, condition=0, context=nil, operation_id=nil
 TOUCH                 rid, key, ttl_ms, level=0, timeout_ms=0
 INCREMENT             rid, key, delta, level=0, timeout_ms=0, ttl_ms=0, operation_id=nil
-REPORT                rid, topic ("explain", "hints", "owners", "ready", "statistics", "status"), argument=nil
+REPORT                rid, topic ("change", "explain", "handoff", "hints", "node", "owners", "ready", "repair",
+                      "statistics", "status", "table"), argument=nil
 PING                  rid
 STAMP                 0, when the frame was sent, in ms of the clock that TOPOLOGY and TIME tell; whether to tell it
                       again; stands before requests and dates those after it
-COMMAND               rid, name, map of arguments; an operator's order, answered by REPORTED
+COMMAND               rid, name ("drain", "handoff_limit", "join", "leave", "remove", "repair"), map of
+                      arguments=nil; an operator's order, answered by REPORTED
 node to client
 VALUE                 rid, payload_flags, payload, metadata=nil
 MISS                  rid, reason, metadata=nil
@@ -39,8 +41,8 @@ NUMBER                rid, value, metadata=nil
 ERROR                 rid, code, text; under the rid 0 it says why the connection is about to be closed
 REPORTED              rid, map
 PONG                  rid
-TOPOLOGY              rid=0, member table (wire form), {node id: state}, the node's monotonic clock (ms); pushed after
-                      the hello and at each change
+TOPOLOGY              rid=0, member table (wire form), {node id: state; 16 of itself while it serves no clients}, the
+                      node's monotonic clock (ms); pushed after the hello and at each change
 TIME                  0, the node's monotonic clock (ms); answers a STAMP that asks
 node to node
 WRITE                 request_id, clock, digest, remaining_ms, hint_for (node id or nil), [key, record, key, ...]

@@ -9,6 +9,7 @@ from dynacache.wire.messages import COMMAND, ERROR, REPORT, REPORTED
 from tests.fake_cluster import FakeCluster
 
 CLUSTER = FakeCluster(3)
+CLUSTER.run(3.0)
 
 
 def order(cluster: FakeCluster, name: str, command: str, **arguments: Any) -> Any:
@@ -73,6 +74,15 @@ def test_a_dead_member_is_removed_through_any_other() -> None:
     assert order(cluster, "n2", "remove", node="n4")[0] == REPORTED
     cluster.run(30.0)
     assert place(cluster, "n4", "n1") == "removed"
+
+
+def test_a_member_that_was_not_heard_of_yet_is_not_removed() -> None:
+    cluster = FakeCluster(3)
+    reply = order(cluster, "n1", "remove", node="n3")
+    assert (reply[0], reply[2]) == (ERROR, NotReady.code)
+    assert "n1 has not heard of n3 yet" in reply[3]
+    cluster.run(3.0)
+    assert "n3 is alive" in order(cluster, "n1", "remove", node="n3")[3]
 
 
 def test_repair_is_asked_of_all_or_of_some_partitions() -> None:

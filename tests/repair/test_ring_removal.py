@@ -151,3 +151,14 @@ def test_a_removal_that_lies_about_is_carried_on_by_any_voter() -> None:
     under_test.tick(5.0)
     under_test.tick(5.0)
     assert under_test.state_of("node-3") is S.REMOVING
+
+
+def test_for_how_long_a_member_is_held_dead_is_told() -> None:
+    under_test = with_dead()
+    before_s = under_test.core.removals.down_for_s("node-3")
+    under_test.tick(5.0)
+    assert under_test.core.removals.down_for_s("node-3") == before_s + 5.0
+    assert under_test.core.removals.down_for_s("node-1") == 0.0
+    under_test.fake.down.clear()
+    under_test.tick(1.0)
+    assert under_test.core.removals.down_for_s("node-3") == 0.0
