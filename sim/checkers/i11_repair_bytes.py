@@ -44,10 +44,9 @@ def check(evidence: Evidence) -> list[Violation]:
 def _proportion(evidence: Evidence, traffic: Traffic) -> list[Violation]:
     value_bytes = SIBLING_LIMIT * evidence.options.value_bytes_maximum
     allowed = (BYTES_A_DIFFERENCE + value_bytes) * traffic.differences
-    if traffic.phase == "rest":
-        allowed += BYTES_AT_REST * traffic.exchanges
-    else:
-        allowed += BYTES_AN_EXCHANGE * traffic.exchanges + FIXED_BYTES
+    allowed += (BYTES_AT_REST if traffic.phase == "rest" else BYTES_AN_EXCHANGE) * traffic.exchanges
+    if traffic.phase != "rest" or any(snapshot.evicted for snapshot in evidence.snapshots.values()):
+        allowed += FIXED_BYTES  # what was evicted differs until it is settled, and is looked at until then
     if traffic.phase not in _WITHOUT_ENDS or traffic.repair_bytes <= allowed:
         return []
     text = (
