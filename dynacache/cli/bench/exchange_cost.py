@@ -29,6 +29,7 @@ _BUDGET_BYTES = 600
 """Memory limit granted for each entry, so that nothing is evicted."""
 _WATCHED_S = 300.0
 _EQUAL_TIMEOUT_S = 3600.0
+_FILLED_TIMEOUT_S = 60.0
 _DIFFERENCES = (0, 1, 1000)
 _EVICTION_LIMIT_BYTES = 32 * 1024 * 1024
 _EVICTION_ENTRIES = 150_000
@@ -77,11 +78,14 @@ def measure(entries: int, what: str) -> list[dict[str, Any]]:
 
 
 def filled(entries: int, limit_bytes: int = 0, repair: RepairConfig = _REPAIR) -> ReplicaPair:
-    """Two replicas of the same entries that have compared once."""
+    """Two replicas of the same entries that have found each other equal, as far as memory allows."""
     pair = ReplicaPair(limit_bytes or (64 << 20) + entries * _BUDGET_BYTES, repair)
     for number in range(entries):
         pair.write_both(b"key:%010d" % number, b"%0*d" % (_VALUE_BYTES, number))
     pair.settle()
+    began_s = pair.now_s
+    while not pair.total("exchanges_equal") and pair.now_s - began_s < _FILLED_TIMEOUT_S:
+        pair.run(5)
     pair.run(30)
     return pair
 
