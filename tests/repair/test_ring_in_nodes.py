@@ -27,7 +27,7 @@ class Load:
         """Write one key and read another, again and again."""
         end_s = self.cluster.now_s + seconds
         while self.cluster.now_s < end_s:
-            names = [name for name in by or tuple(self.cluster.nodes) if name not in self.cluster.stopped]
+            names = [name for name in by or tuple(self.cluster.nodes) if self.serves(name)]
             name = names[self.count % len(names)]
             self.count += 1
             key, value = b"k%d" % (self.count % 97), b"v%d" % self.count
@@ -38,6 +38,10 @@ class Load:
                 self.failed += 1
                 self.written.pop(key, None)
             self.read(name, b"k%d" % (self.count * 31 % 97))
+
+    def serves(self, name: str) -> bool:
+        """Tell whether a client would ask a node: one that is about to end has told its clients so."""
+        return name not in self.cluster.stopped and not self.cluster.nodes[name].members.is_stopping
 
     def read(self, name: str, key: bytes) -> None:
         """Read a key; whatever was acknowledged must come."""
