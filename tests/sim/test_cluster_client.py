@@ -81,7 +81,7 @@ def others(cluster: SimulatedCluster, some: list[str]) -> list[str]:
 
 def test_the_clients_operations_are_all_there() -> None:
     """What the real synchronous client has, but for pipelines and what asks about the cluster."""
-    others = {"client_id", "options", "ping", "report", "status"}
+    others = {"client_id", "command", "options", "ping", "report", "status"}
     operations = {name for name in vars(Requests) if not name.startswith("_")} - others
     assert operations - {"owners"} <= set(dir(Beginning))
     assert operations <= set(dir(SimulatedClient))

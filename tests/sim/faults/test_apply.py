@@ -104,6 +104,57 @@ def test_an_outside_node_joins_and_connections_break(world: World) -> None:
     assert world.is_linked()
 
 
+def _states(world: World) -> dict[str, str]:
+    node = world.machines["n1"].node or world.machines["n2"].node
+    assert node is not None
+    return {name: entry.state.name for name, entry in node.members.table.entries.items()}
+
+
+def test_who_joins_becomes_an_owner_and_who_leaves_is_gone_until_it_is_back(world: World) -> None:
+    _apply(world, "join", node="j1")
+    assert world.advance_until(lambda: _states(world).get("j1") == "NORMAL", 30.0)
+    _apply(world, "leave", node="j1", down_s=20.0)
+    assert world.trouble.gone == {"j1"}
+    assert world.advance_until(lambda: world.machines["j1"].process is None, 60.0)
+    assert _states(world)["j1"] == "LEFT"
+    assert world.advance_until(lambda: _states(world)["j1"] == "NORMAL", 90.0)
+    assert not world.trouble.gone
+
+
+def test_a_dead_member_is_removed_and_joins_again(world: World) -> None:
+    _apply(world, "remove", node="n3", after_s=1.0, down_s=60.0)
+    assert world.machines["n3"].process is None
+    assert world.advance_until(lambda: _states(world)["n3"] == "REMOVED", 50.0)
+    assert world.advance_until(lambda: _states(world)["n3"] == "NORMAL", 90.0)
+
+
+def test_many_are_away_at_once_and_come_back(world: World) -> None:
+    _apply(world, "standstill", nodes=["n1", "n2"], duration_s=1.0)
+    _apply(world, "blackout", duration_s=1.0)
+    assert world.machines["n1"].paused
+    assert ("n2", "n3") in world.network.cuts
+    assert ("client0", "n2") not in world.network.cuts
+    world.advance(1.5)
+    assert not world.machines["n2"].paused
+    assert not world.network.cuts
+    _apply(world, "wipe", nodes=["n1", "n2"], apart_s=1.0, down_s=3.0)
+    world.advance(0.5)
+    assert [world.machines[name].process is None for name in ("n1", "n2")] == [True, False]
+    world.advance(10.0)
+    assert [world.machines[name].lives for name in ("n1", "n2")] == [2, 2]
+
+
+def test_a_clock_goes_wrong_and_repair_is_asked_for(world: World) -> None:
+    _apply(world, "clock_wrong", node="n1", offset_ms=60_000, duration_s=1.0)
+    assert world.machines["n1"].clock.offset_ms == 60_000
+    _apply(world, "repair_now", node="n2")
+    node = world.machines["n2"].node
+    assert node is not None
+    assert node.exchange.progress()["requests"] == 1
+    world.advance(1.5)
+    assert world.machines["n1"].clock.offset_ms == 0
+
+
 def test_all_can_be_ended_at_once_and_every_kind_works(world: World) -> None:
     options = Options(
         seed=1, nodes=3, joiners=1, duration_s=60.0, faults_per_minute=90.0, fault_kinds=tuple(FAULT_KINDS)

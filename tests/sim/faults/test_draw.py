@@ -26,7 +26,7 @@ def test_one_machine_alone_loses_its_memory() -> None:
     assert losing == set(victims_of(OPTIONS, Draws(1)))
 
 
-def test_clocks_stay_within_the_skew_that_is_promised() -> None:
+def test_clocks_stay_within_the_skew_that_is_promised_but_for_one_kind() -> None:
     offsets = [abs(fault.arguments["offset_ms"]) for fault in draw(OPTIONS, Draws(1)) if fault.kind == "clock_offset"]
     assert max(offsets) <= CLOCK_LIMIT_MS < 250
 

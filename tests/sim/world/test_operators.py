@@ -1,36 +1,50 @@
-"""Operators: a running node does what it is asked; what is refused, or asked of one that stands still, is nothing."""
+"""What an operator asks of a node is done, refused, or not heard, and what comes of it is sent."""
 
+import pytest
+
+from dynacache.errors import InvalidRequest
 from dynacache.node import Node
 from sim.options import Options
 from sim.world.operators import command, wants_place
 from sim.world.world import World
 
 
-def leave(node: Node) -> None:
-    node.ring.request_leave()
-
-
-def refuse(node: Node) -> None:
-    node.ring.request_remove(node.node_id)
-
-
-def test_a_command_is_carried_out_by_a_node_that_runs_and_agrees() -> None:
-    world = World(Options(seed=3, nodes=4, joiners=1))
+@pytest.fixture
+def world() -> World:
+    world = World(Options(seed=1, nodes=3, joiners=1, clients=1))
     world.begin()
+    assert world.advance_until(world.founders_serve, 20.0)
+    world.advance(3.0)
+    return world
+
+
+def _refuse(node: Node) -> None:
+    raise InvalidRequest("made up")
+
+
+def test_a_command_reaches_a_node_that_runs_and_stands_not_still(world: World) -> None:
+    machine = world.machines["n1"]
+    asked: list[str] = []
+    assert command(machine, lambda node: asked.append(node.node_id))
+    machine.pause()
+    assert not command(machine, lambda node: asked.append(node.node_id))
+    machine.resume()
+    assert not command(world.machines["j1"], lambda node: asked.append(node.node_id))
+    assert not command(machine, _refuse)
+    assert asked == ["n1"]
+
+
+def test_what_comes_of_a_command_is_sent(world: World) -> None:
+    machine = world.machines["n2"]
+    assert command(machine, lambda node: node.repair_port.note("made.up"))
+    assert world.recorder.coverage["note made.up"] == 1
+
+
+def test_a_machine_is_told_to_take_a_place(world: World) -> None:
+    machine = world.machines["j1"]
+    wants_place(machine)
+    machine.start()
     assert world.advance_until(lambda: not world.unfinished(), 30.0)
-    first, second, joiner = (world.machines[name] for name in ("n1", "n2", "j1"))
-    assert not command(joiner, leave)
-    assert not command(first, refuse)
-    first.pause()
-    assert not command(first, leave)
-    first.resume()
-    assert command(second, leave)
-    assert world.advance_until(lambda: second.node is None, 120.0)
-
-
-def test_who_wants_a_place_asks_for_it_from_its_next_start_on() -> None:
-    world = World(Options(seed=3, joiners=1))
-    joiner = world.machines["j1"]
-    assert not joiner.config.cluster.join
-    wants_place(joiner)
-    assert joiner.config.cluster.join
+    assert machine.node is not None
+    assert machine.node.members.placement.owned_by("j1")
+    assert not world.machines["n1"].config.cluster.join

@@ -1,56 +1,51 @@
-"""Whether a cluster rests: it does once it is born, and each thing that is still to come is named."""
+"""Rest: the first thing that is still to come is named, and nothing when nothing is."""
 
 import pytest
 
-from dynacache.coordination.hint_replay import HintReplay
+from dynacache.node import Node
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
 from sim.options import Options
-from sim.world.rest import differing, unfinished
+from sim.world.rest import differing, settled_partitions
 from sim.world.world import World
 
 
 @pytest.fixture
 def world() -> World:
-    """Three nodes that know each other."""
-    world = World(Options(seed=2))
+    world = World(Options(seed=1, nodes=3, clients=1, exchange_interval_s=1.0, confirm_s=0.2, young_ms=100))
     world.begin()
-    assert world.advance_until(lambda: not world.unfinished(), 30.0)
+    assert world.advance_until(lambda: not world.unfinished(), 20.0)
     return world
 
 
-def record() -> bytes:
-    return packed.write(None, ActorIssuer(5), 1 << 16, 0, packed.RAW, b"v", 1)[1]
+def nodes_of(world: World) -> list[Node]:
+    return [machine.node for machine in world.machines.values() if machine.node is not None]
 
 
-def test_what_is_filled_stale_or_departing_is_named(world: World) -> None:
-    node = world.machines["n2"].node
-    assert node is not None
+def test_a_cluster_at_rest_has_nothing_left_to_do(world: World) -> None:
+    assert world.unfinished() == ""
+    assert differing(nodes_of(world)) == ""
+
+
+def test_what_is_left_is_named(world: World) -> None:
+    node = nodes_of(world)[1]
     node.engine.warming.add(3)
     assert world.unfinished() == "n2: 1 partitions to be filled"
     node.engine.warming.clear()
-    node.engine.stale.update([3, 4])
-    assert world.unfinished() == "n2: 2 stale partitions"
-    assert unfinished([node], {"n2": ()}, trees=False) == "n2: 2 stale partitions"
-
-
-def test_a_difference_between_owners_is_named_and_is_none_where_a_store_had_no_room(world: World) -> None:
-    nodes = [machine.node for machine in world.machines.values() if machine.node is not None]
-    placement = nodes[0].members.placement
-    partition = 0
-    nodes[1].engine.merge(partition, b"key", record(), nodes[1].shared.now_ms)
-    assert differing(nodes).endswith(f"differ in partition {partition}")
-    assert differing(nodes, {partition}) == ""
-    assert placement.partition_count == 64
-
-
-def test_a_hint_is_work_left_unless_its_target_had_no_room(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(HintReplay, "_deliver", lambda self, target: None)
-    node = world.machines["n1"].node
-    assert node is not None
-    assert node.hints.add("n3", 1, b"key", record(), node.shared.now_ms, counted=False)
-    assert unfinished([node], {}) == "n1: 1 hints"
-    assert unfinished([node], {"n3": {b"another"}}) == "n1: 1 hints"
-    assert unfinished([node], {"n3": {b"key"}}) == ""
-    world.machines["n2"].crash()
+    node.engine.stale.add(3)
+    assert world.unfinished() == "n2: 1 stale partitions"
+    node.engine.stale.clear()
+    node.shared.clock_safe = False
+    assert world.unfinished() == "n2: its clock is in doubt"
+    node.shared.clock_safe = True
+    world.machines["n3"].crash()
     assert world.unfinished() == "not every node serves"
+
+
+def test_owners_that_differ_are_named_until_they_have_compared(world: World) -> None:
+    node = nodes_of(world)[0]
+    local, _ = packed.write(None, ActorIssuer(9), node.shared.now_ms << 16, 0, 0, b"\xc0", node.shared.now_ms)
+    node.engine.merge(5, b"made up", packed.strip_local(local), node.shared.now_ms)
+    assert "differ in partition 5" in world.unfinished()
+    assert not world.unfinished(trees=False)
+    assert settled_partitions(node) == set()

@@ -1,0 +1,56 @@
+"""Losses of memory are counted write by write, and only while too few stores hold the write."""
+
+from sim.checkers.memory_losses import MemoryLosses
+from sim.ledger import Ledger
+from tests.sim.story import KEY, Story
+
+
+def exceeded(story: Story, needed: int = 2) -> list[list[str]]:
+    """Return, for each version in order, the nodes whose losses exceeded the fault model."""
+    events = story.evidence().store_events
+    ledger = Ledger.of(events)
+    losses = MemoryLosses.of(ledger, events, needed)
+    return [[event.node_id for event in losses.exceeded_by(KEY, dot)] for dot in ledger.dots(KEY)]
+
+
+def test_two_losses_without_a_copy_in_between_exceed_the_fault_model() -> None:
+    story = Story()
+    story.set("a", b"1", "b")
+    story.restart("a")
+    story.restart("b")
+    assert exceeded(story) == [["a", "b"]]
+    assert exceeded(story, needed=3) == [[]]
+
+
+def test_what_enough_stores_hold_again_is_safe_again() -> None:
+    story = Story()
+    story.set("a", b"1", "b")
+    story.restart("a")
+    story.merge("b", "c")
+    story.restart("b")
+    assert exceeded(story) == [[]]
+    story.restart("c")
+    assert exceeded(story) == [["b", "c"]]
+
+
+def test_a_successor_stands_for_what_it_superseded() -> None:
+    story = Story()
+    story.set("a", b"1", "b")
+    story.mint("a", b"2")
+    story.restart("a")
+    story.restart("b")
+    assert exceeded(story) == [["a", "b"], []]
+
+
+def test_a_hint_is_a_copy_of_the_process_that_keeps_it() -> None:
+    story = Story()
+    story.mint("a", b"1")
+    story.keep_hint("a", "c", "b")
+    story.restart("c")
+    story.restart("a")
+    assert exceeded(story) == [["c", "a"]]
+    twice = Story()
+    twice.mint("a", b"1")
+    twice.keep_hint("a", "a", "b")
+    twice.restart("a")
+    assert exceeded(twice) == [[]], "one process, one loss"
