@@ -59,15 +59,14 @@ def _proportion(evidence: Evidence, traffic: Traffic) -> list[Violation]:
 def _rest(evidence: Evidence, traffic: Traffic) -> list[Violation]:
     if traffic.phase != "rest":
         return []
-    judged = RECORD_MESSAGES - {"WRITE"} if _hints_wait_for_room(evidence) else RECORD_MESSAGES
+    judged = RECORD_MESSAGES - _offers_without_room(evidence)
     sent = {name: count for name, count in sorted(traffic.messages.items()) if name in judged and count}
     return [Violation("I11", None, f"at rest the nodes sent {sent}", ())] if sent else []
 
 
-def _hints_wait_for_room(evidence: Evidence) -> bool:
-    """Return whether a hint is offered to its target again and again whose full store has no room for it."""
-    return any(
-        target in evidence.snapshots and key in evidence.snapshots[target].refused
-        for snapshot in evidence.snapshots.values()
-        for target, key, _ in snapshot.hints
-    )
+def _offers_without_room(evidence: Evidence) -> set[str]:
+    """Return the messages that offer again and again what a full store has no room for: hints, and what differs."""
+    full = {node_id: snapshot.refused for node_id, snapshot in evidence.snapshots.items() if snapshot.refused}
+    hinted = {(target, key) for snapshot in evidence.snapshots.values() for target, key, _ in snapshot.hints}
+    offers = {"RECORDS"} if full else set()
+    return offers | ({"WRITE"} if any(key in full.get(target, ()) for target, key in hinted) else set())

@@ -194,7 +194,10 @@ class Trouble:
             self._start_as_owner(machine)
 
     def _start_as_owner(self, machine: Machine) -> None:
-        """Start with the setting to take a place; what runs already is asked for it."""
+        """Start with the setting to take a place; what runs already is asked for it, once it has left."""
+        if machine.name in self.gone and machine.process is not None:
+            self._when_ended(machine, 0.0)  # a crash came between, and another fault started it to go on leaving
+            return
         self.gone.discard(machine.name)
         wants_place(machine)
         machine.start()

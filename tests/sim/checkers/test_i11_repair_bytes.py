@@ -39,3 +39,10 @@ def test_hints_for_a_store_without_room_are_offered_again_and_again() -> None:
     for key, found in ((b"key", 0), (b"another", 1)):
         full = NodeSnapshot("b", 2, 0, {}, refused=frozenset({key}))
         assert len(check(attrs.evolve(restless, snapshots={"a": waiting, "b": full}))) == found
+
+
+def test_what_a_full_store_refused_is_offered_by_every_exchange() -> None:
+    restless = evidence(Traffic("rest", 10.0, 20.0, {"RECORDS": 5}))
+    for refused, found in ((frozenset({b"key"}), 0), (frozenset[bytes](), 1)):
+        snapshots = {"b": NodeSnapshot("b", 2, 0, {}, refused=refused)}
+        assert len(check(attrs.evolve(restless, snapshots=snapshots))) == found
