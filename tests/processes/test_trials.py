@@ -29,7 +29,7 @@ def trial(capsys: pytest.CaptureFixture[str], say_aloud: Callable[[str], None]) 
     """Runs one trial, checks its promises except those of latency, and returns its report."""
 
     def run(*options: str) -> dict[str, Any]:
-        main(("bench", "--keys", "5000", "--seconds", "2", "--rate", "200", "--output", "json", *options))
+        main(("bench", "--keys", "8000", "--seconds", "2", "--rate", "200", "--output", "json", *options))
         captured = capsys.readouterr()
         assert captured.out, captured.err
         report: dict[str, Any] = json.loads(captured.out)
@@ -38,7 +38,7 @@ def trial(capsys: pytest.CaptureFixture[str], say_aloud: Callable[[str], None]) 
         broken = [each for each in report["promises"] if each["name"] in JUDGED and not each["kept"]]
         assert broken == [], captured.err
         assert report["requests"] > 500
-        assert report["verdict"]["acknowledged_writes"] > 5_000
+        assert report["verdict"]["acknowledged_writes"] > 8_000
         return report
 
     return run
