@@ -11,8 +11,9 @@ coordinator never both see the same state. Two coordinators may both decide yes 
 then exist as siblings and the winner is the same everywhere. A condition is refused, definitely, when the read could
 not be completed.
 
-Why: DESIGN sections 7 and 9; brief R1.14. A delete that could not read, or that found the key evicted, competes by time
-as a blind tombstone.
+Why: DESIGN sections 7 and 9; brief R1.14. A delete without a version competes by time (a blind tombstone), as a set
+does: its coordinator and a whole quorum may have evicted, or never got, an older value that another owner holds still,
+and that must not come back.
 """
 
 import attrs
@@ -102,8 +103,7 @@ class Conditional:
                 raise NotReady("an owner of this key is back; this node no longer stands in for it")
             self.writer.check(route, request.level)
             self._adopt(route, operation, outcome)
-            blind = incomplete or _may_lack_history(operation, outcome)
-            self._apply(prepared, route, operation.partition, outcome.record, blind=blind)
+            self._apply(prepared, route, operation.partition, outcome.record, blind=incomplete)
         except DynacacheError as error:
             shared.fail(prepared.connection, request.rid, error)
 
@@ -155,6 +155,7 @@ class Conditional:
                 replica = self._set(prepared, route, partition, record)
                 reply = (DONE, request.rid, True)
             case op if op == DELETE:
+                blind = blind or prepared.context is None
                 replica = self.writer.delete(route, partition, request.key, prepared.context, blind)
                 if request.operation_id is not None and request.condition == WriteCondition.NONE:
                     self.writer.operations.remember(request.operation_id, request.key)
@@ -250,13 +251,6 @@ class Conditional:
                 "coordinator": shared.node_id,
             }
         return metadata or None
-
-
-def _may_lack_history(operation: ReadOperation, outcome: Concluded) -> bool:
-    """Tell whether a quorum that has evicted the key may have known more than it told: another owner, who cannot be
-    reached, may hold it still."""
-    evicted = operation.evicted
-    return bool(evicted) and (outcome.record is None or 0 in evicted.values())
 
 
 def _read_level(request: Request) -> Level:

@@ -314,3 +314,20 @@ def test_a_delete_that_finds_the_key_evicted_wins_over_the_value_that_another_ow
     cluster.run(10)
     for name in cluster.nodes:
         assert cluster.ask(name, [GET, b"key", Level.STRICT_QUORUM])[0] == MISS
+
+
+@pytest.mark.parametrize("level", [Level.QUORUM, Level.STRICT_QUORUM])
+@pytest.mark.parametrize("first", ["n1", "n3"])
+def test_a_value_that_a_quorum_had_evicted_before_it_was_set_again_does_not_survive_the_delete(
+    level: Level, first: str
+) -> None:
+    cluster = FakeCluster(3, repair=False)
+    cluster.ask(first, [SET, b"key", RAW, b"old", Level.ALL])
+    for name in ("n1", "n2"):
+        while cluster.record(name, b"key") is not None:
+            cluster.nodes[name].engine._evict(None)
+    cluster.ask("n1", [SET, b"key", RAW, b"new", level])
+    assert cluster.ask("n1", [DELETE, b"key", level])[0] == DONE
+    assert [cluster.ask(name, [GET, b"key", level])[0] for name in cluster.nodes] == [MISS] * 3
+    assert cluster.ask("n2", [SET, b"key", RAW, b"newest", level])[0] == DONE
+    assert [cluster.ask(name, [GET, b"key", level])[3] for name in cluster.nodes] == [b"newest"] * 3
