@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dynacache.errors import DynacacheError, InvalidOption
 
+from .coverage import SEEDS_ENOUGH, unreached
 from .explain import register as register_explain
 from .faults.schedule import to_json
 from .many import Summary, Tally, run_many
@@ -124,7 +125,7 @@ def many(
     coverage: Annotated[bool, cyclopts.Parameter(help="Print how often each rare branch was reached.")] = False,
     fixed: Fixed | None = None,
 ) -> int:
-    """Run many seeds; one summary line at the end."""
+    """Run many seeds; one summary line at the end. With 300 or more, no option fixed, all that is rare must occur."""
     values = (fixed or Fixed()).values()
     count = jobs or _cores()
     console = Console(stderr=True)
@@ -153,7 +154,10 @@ def many(
             for name in sorted(tally.coverage):
                 _say(f"{tally.coverage[name]:10d}  {name}")
         _say(tally.line)
-    return 1 if tally.verdicts["violated"] else 2 if tally.verdicts["unknown"] else 0
+    missing = unreached(tally.coverage) if tally.seeds >= SEEDS_ENOUGH and not values else []
+    for name in missing:
+        sys.stderr.write(f"never reached: {name}\n")
+    return 1 if tally.verdicts["violated"] or missing else 2 if tally.verdicts["unknown"] else 0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

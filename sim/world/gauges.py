@@ -104,7 +104,7 @@ def snapshot(machine: Machine, node: Node) -> NodeSnapshot:
         evicted=engine.evicted,
         table_digest=members.table.digest,
         member_states=members.states(),
-        counters=node.counters.snapshot(),
+        counters=_counters(node),
         refused=refused(machine),
     )
 
@@ -113,3 +113,11 @@ def refused(machine: Machine) -> frozenset[bytes]:
     """Return the keys for which the store of a machine's process last refused what it was to merge."""
     observer = machine.process.observer if machine.process is not None else None
     return frozenset() if observer is None else frozenset(observer.refused)
+
+
+def _counters(node: Node) -> dict[str, int]:
+    """Return what a node has counted since its start, of requests, of repair and of its store."""
+    statistics = node.engine.statistics()
+    stored = {f"storage_{name}": getattr(statistics, name) for name in ("reaped_early", "witnessed", "refused")}
+    repair = {name: value for name, value in node.upkeep.statistics().items() if type(value) is int}
+    return node.counters.snapshot() | repair | stored
