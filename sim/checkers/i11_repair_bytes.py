@@ -44,7 +44,8 @@ def check(evidence: Evidence) -> list[Violation]:
 def _proportion(evidence: Evidence, traffic: Traffic) -> list[Violation]:
     value_bytes = SIBLING_LIMIT * evidence.options.value_bytes_maximum
     allowed = (BYTES_A_DIFFERENCE + value_bytes) * traffic.differences
-    allowed += (BYTES_AT_REST if traffic.phase == "rest" else BYTES_AN_EXCHANGE) * traffic.exchanges
+    exchanges = traffic.exchanges + len(evidence.snapshots)  # each node may have had one under way when it began
+    allowed += (BYTES_AT_REST if traffic.phase == "rest" else BYTES_AN_EXCHANGE) * exchanges
     if traffic.phase != "rest" or any(snapshot.evicted for snapshot in evidence.snapshots.values()):
         allowed += FIXED_BYTES  # what was evicted differs until it is settled, and is looked at until then
     if traffic.phase not in _WITHOUT_ENDS or traffic.repair_bytes <= allowed:

@@ -46,3 +46,9 @@ def test_what_a_full_store_refused_is_offered_by_every_exchange() -> None:
     for refused, found in ((frozenset({b"key"}), 0), (frozenset[bytes](), 1)):
         snapshots = {"b": NodeSnapshot("b", 2, 0, {}, refused=refused)}
         assert len(check(attrs.evolve(restless, snapshots=snapshots))) == found
+
+
+def test_an_exchange_under_way_when_the_phase_began_is_paid_in_it() -> None:
+    quiet = Traffic("rest", 10.0, 20.0, repair_bytes=2 * BYTES_AT_REST, exchanges=1)
+    assert len(check(evidence(quiet))) == 1
+    assert check(attrs.evolve(evidence(quiet), snapshots={"a": NodeSnapshot("a", 1, 0, {})})) == []
