@@ -183,7 +183,9 @@ class Ledger:
         key = event.key
         superseded = tuple(each for each in before if each not in after)
         beyond: tuple[Dot, ...] = ()
-        if any(n > old_clock.get(actor, 0) for actor, n in new_clock.items() if actor != dot[0]):
+        # A stand-in goes on from any hint that it keeps of the key, so also from one for another owner.
+        from_another_hint = bool(event.place) and dot[1] > 1 + old_clock.get(dot[0], 0)
+        if from_another_hint or any(n > old_clock.get(actor, 0) for actor, n in new_clock.items() if actor != dot[0]):
             beyond = tuple(
                 each
                 for each in self.dots(key)

@@ -28,6 +28,9 @@ FIXED_BYTES = 40_000
 RECORD_MESSAGES = frozenset({"WRITE", "READ", "RECORDS", "PULL"})
 """Messages that carry records or ask for them; none of them is sent at rest. (A late answer may be.)"""
 
+_NEARLY_FULL_SHARE = 0.75
+_SHORT_WALK_INTERVAL_S = 60.0
+
 _WITHOUT_ENDS = frozenset({"drain", "settle", "rest", "read"})
 """Phases in which no process ends, and with it its account."""
 
