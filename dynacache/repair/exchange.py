@@ -33,10 +33,13 @@ from dynacache.repair.ring_rules import witnesses
 from dynacache.repair.sync_times import SyncTimes
 from dynacache.types import NodeId
 
-__all__ = ["REFUSAL_DOUBLINGS", "Exchange"]
+__all__ = ["REFUSAL_DOUBLINGS", "STALE_REFUSAL_DOUBLINGS", "Exchange"]
 
 REFUSAL_DOUBLINGS = 6
 """Times that the interval doubles while exchanges with a peer see more records refused than taken."""
+
+STALE_REFUSAL_DOUBLINGS = 2
+"""The same while a copy that is shared with the peer is stale here."""
 
 _CLOCK_BACK_MS = 1_000
 """The hybrid clock never goes back but when a node's quarantine ends after its clock had run ahead."""
@@ -266,7 +269,10 @@ class Exchange:
         if (result.was_walk and not result.more) or result.is_equal:
             view.walk = False
             view.walk_due_s = port.now_s + self.settings.walk_interval_s
-        pause_s = _MORE_S if result.more and result.gained else 2 * interval_s * 2**view.refusals
+        # A stale copy answers no miss, so it tries more often whether there is room by now.
+        most = REFUSAL_DOUBLINGS if self.engine.stale.isdisjoint(view.shared) else STALE_REFUSAL_DOUBLINGS
+        doubled_s = 2 * interval_s * 2 ** min(view.refusals, most)
+        pause_s = _MORE_S if result.more and result.gained else doubled_s
         view.due_s = port.now_s + pause_s
 
     # Departing

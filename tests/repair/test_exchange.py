@@ -12,7 +12,8 @@ from dynacache.config.repair import RepairConfig
 from dynacache.config.storage import StorageSettings
 from dynacache.errors import OutOfMemory
 from dynacache.placement.table import MemberState
-from dynacache.repair.exchange import REFUSAL_DOUBLINGS, Exchange
+from dynacache.repair.exchange import REFUSAL_DOUBLINGS, STALE_REFUSAL_DOUBLINGS, Exchange
+from dynacache.repair.exchange_session import Session
 from dynacache.wire.messages import COMPARE, DIFFERENCES, ENTRIES, RECORDS
 from tests.repair.exchange_world import START_MS, Owner, World, table_of
 
@@ -93,6 +94,21 @@ def test_refused_records_are_offered_ever_more_rarely() -> None:
         view.refusals <= REFUSAL_DOUBLINGS for name in "ab" for view in _exchange(world, name).ground.peers.values()
     )
     assert world.kinds.count(RECORDS) + world.kinds.count(DIFFERENCES) < 30
+
+
+def test_a_stale_copy_that_refuses_records_asks_more_often_than_a_complete_one() -> None:
+    world = World()
+    exchange = _exchange(world, "a")
+    view = exchange.ground.peers["b"]
+    pauses = []
+    for stale in (BitMap(), BitMap([3])):
+        exchange.engine.stale |= stale
+        session = Session(exchange.ground, view, world.owners["a"].now_ms)
+        session.result.refused, view.refusals = 1, REFUSAL_DOUBLINGS
+        exchange.ended(session, finished=True)
+        pauses.append(view.due_s - world.now_s)
+    assert pauses[0] > 0.8 * 2 * 10 * 2**REFUSAL_DOUBLINGS
+    assert pauses[1] < 1.2 * 2 * 10 * 2**STALE_REFUSAL_DOUBLINGS
 
 
 def test_at_most_so_many_exchanges_at_once() -> None:
