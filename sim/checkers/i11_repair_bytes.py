@@ -68,9 +68,18 @@ def _rest(evidence: Evidence, traffic: Traffic) -> list[Violation]:
     return [Violation("I11", None, f"at rest the nodes sent {sent}", ())] if sent else []
 
 
+def _has_some_room(evidence: Evidence) -> bool:
+    """Return whether a nearly full store may have had room for a moment, when settled differences are looked at again:
+    once in a walk interval, which here may be a few seconds."""
+    options = evidence.options
+    nearly_bytes = options.storage_limit_bytes * _NEARLY_FULL_SHARE
+    nearly = any(snapshot.used_bytes > nearly_bytes for snapshot in evidence.snapshots.values())
+    return nearly and options.walk_interval_s < _SHORT_WALK_INTERVAL_S
+
+
 def _offers_without_room(evidence: Evidence) -> set[str]:
     """Return the messages that offer again and again what a full store has no room for: hints, and what differs."""
     full = {node_id: snapshot.refused for node_id, snapshot in evidence.snapshots.items() if snapshot.refused}
     hinted = {(target, key) for snapshot in evidence.snapshots.values() for target, key, _ in snapshot.hints}
-    offers = {"RECORDS"} if full else set()
+    offers = {"RECORDS"} if full or _has_some_room(evidence) else set()
     return offers | ({"WRITE"} if any(key in full.get(target, ()) for target, key in hinted) else set())
