@@ -220,24 +220,24 @@ class ExchangeAnswers:
         self._obey(view, orders)
         budget = Budget(min(MESSAGE_LIMIT_BYTES, ground.pace.bytes_per_s))
         given: list[bytes] = []
-        exceptions = self._merge(payload, budget, given)
+        exceptions = self._merge(view, payload, budget, given)
         served = self._give(view, wanted, budget, given)
         answer = (WRITE_ACK, request_id, ground.port.hybrid, exceptions or None, given, served)
         self._reply(connection, message, answer)
 
-    def _merge(self, payload: list[object], budget: Budget, given: list[bytes]) -> list[list[int]]:
+    def _merge(self, view: PeerView, payload: list[object], budget: Budget, given: list[bytes]) -> list[list[int]]:
         """Merge records; return [position, error code] of those refused. What does not fit the answer is found to
-        differ by the next exchange."""
+        differ by the next exchange; a sender that owns the partition no longer has no use for it."""
         ground = self.ground
         exceptions: list[list[int]] = []
         for place in range(0, len(payload), 2):
             try:
-                _, key, back = ground.take(payload[place], payload[place + 1])
+                partition, key, back = ground.take(payload[place], payload[place + 1])
             except DynacacheError as error:
                 ground.counters.refused += 1
                 exceptions.append([place >> 1, error.code])
                 continue
-            if back is not None and budget.admits(len(key) + len(back)):
+            if back is not None and partition in view.shared and budget.admits(len(key) + len(back)):
                 given += (key, back)
                 ground.counters.records_sent += 1
         return exceptions

@@ -132,6 +132,17 @@ def test_records_are_merged_one_by_one_and_refusals_named() -> None:
     assert owner.held(b"new") == record
 
 
+def test_what_became_of_a_record_goes_back_to_an_owner_but_not_to_one_that_hands_over() -> None:
+    world, owner, replies = _world()
+    for place, asker in enumerate(("a", "nobody")):
+        theirs = world.owners["a"].make(b"both%d" % place, b"one")
+        owner.make(b"both%d" % place, b"another")
+        _records(owner, [b"both%d" % place, theirs], asker=asker)
+    third = owner.held(b"both0")
+    assert third not in (None, theirs)
+    assert [reply[4] for reply in replies] == [[b"both0", third], []]
+
+
 def test_wanted_records_are_given_in_order_and_the_rest_counted() -> None:
     _, owner, replies = _world()
     _records(owner, [], [b"key1", b"gone", b"key2"])
