@@ -217,8 +217,10 @@ class Trouble:
                 if self.has_ended:
                     return
                 self._lasting(_OPERATOR_S, again)
+            elif self.has_ended:
+                self._start_as_owner(machine)
             else:
-                self._lasting(0.0 if self.has_ended else down_s, lambda: self._start_as_owner(machine))
+                self._lasting(down_s, lambda: self._start_as_owner(machine))
 
         self._lasting(_OPERATOR_S, again)
 
