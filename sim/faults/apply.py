@@ -175,8 +175,10 @@ class Trouble:
             machine.start()
 
     def _wipe(self, nodes: list[str], apart_s: float, down_s: float) -> None:
-        for number, node in enumerate(nodes):
-            self.heap.after(number * apart_s, self._crash, node, down_s)
+        first, *others = nodes
+        self._crash(first, down_s)
+        if others:
+            self._lasting(apart_s, lambda: None if self.has_ended else self._wipe(others, apart_s, down_s))
 
     def _standstill(self, nodes: list[str], duration_s: float) -> None:
         for node in nodes:
