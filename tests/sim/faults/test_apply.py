@@ -144,6 +144,19 @@ def test_many_are_away_at_once_and_come_back(world: World) -> None:
     assert [world.machines[name].lives for name in ("n1", "n2")] == [2, 2]
 
 
+def test_nothing_goes_wrong_after_the_faults_have_ended(world: World) -> None:
+    _apply(world, "join", node="j1")
+    assert world.advance_until(lambda: not world.unfinished(), 30.0)
+    _apply(world, "leave", node="j1", down_s=500.0)
+    assert world.advance_until(lambda: world.machines["j1"].process is None, 60.0)
+    world.advance(2.0)
+    _apply(world, "wipe", nodes=["n1", "n2"], apart_s=1.0, down_s=3.0)
+    world.end_faults()
+    assert world.machines["j1"].process is not None, "it is not started when rest is judged already"
+    world.advance(5.0)
+    assert [world.machines[name].lives for name in ("n1", "n2")] == [2, 1]
+
+
 def test_a_clock_goes_wrong_and_repair_is_asked_for(world: World) -> None:
     _apply(world, "clock_wrong", node="n1", offset_ms=60_000, duration_s=1.0)
     assert world.machines["n1"].clock.offset_ms == 60_000
