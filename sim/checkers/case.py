@@ -125,8 +125,12 @@ class Case:
         return 0 < self.ledger.life_ms.get((key, dot), 0) <= self.end_ms
 
     def evicted(self, key: bytes, dot: Dot) -> bool:
-        """Return whether some place evicted this version."""
-        return self.ledger.left_by(key, dot, StoreCause.EVICT) > 0
+        """Return whether some place evicted this version; or a full store refused its key, and had the last word when
+        a stale copy dropped what complete ones did not have."""
+        if self.ledger.left_by(key, dot, StoreCause.EVICT) > 0:
+            return True
+        refused = any(key in snapshot.refused for snapshot in self.evidence.snapshots.values())
+        return refused and self.ledger.left_by(key, dot, StoreCause.DISCARD) > 0
 
     def accounted(self, key: bytes, dot: Dot) -> bool:
         """Return whether a version came to a lawful end, or to none."""

@@ -19,7 +19,7 @@ import attrs
 from dynacache.errors import OutOfMemory
 from dynacache.node import Node
 from dynacache.repair.hints import HintStore
-from dynacache.storage.engine import Engine
+from dynacache.storage.engine import TAKEN, Engine
 from dynacache.versioning import packed
 
 from ..history import HINT, StoreCause, StoreEvent
@@ -120,6 +120,13 @@ def _engine_class(observer: Observer) -> type[Engine]:
         def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
             with observer.merging(key):
                 return Engine.merge(self, partition, key, incoming, now_ms, namespace)
+
+        def merge_cold(self, partition: int, key: bytes, record: bytes, now_ms: int) -> int:
+            # The store calls its own merge for what it takes; what it has no room for is remembered at most.
+            outcome = Engine.merge_cold(self, partition, key, record, now_ms)
+            if outcome != TAKEN:
+                observer.refused.add(key)
+            return outcome
 
         def merge_newer(self, partition: int, key: bytes, incoming: object, now_ms: int) -> bool:
             with observer.merging(key):
