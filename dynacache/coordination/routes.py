@@ -140,7 +140,7 @@ class Routes:
             frozenset(owners),
             frozenset(readers),
             tuple(map(frozenset, sets)) if len(sets) > 1 else None,
-            readers[0] if self.self_id not in readers else "",
+            readers[0] if readers and self.self_id not in readers else "",
             absent,
             tuple(spare[: len(absent)]),
             copy,

@@ -107,8 +107,7 @@ class RingChange:
         if state is MemberState.OUTSIDE:
             self._wants = None
             raise InvalidRequest(f"leave: {self.port.node_id} has no place to give up; stop it instead")
-        others = [name for name in voters(self.ring.table) if name != self.port.node_id]
-        if not others:
+        if self._is_last():
             raise InvalidRequest("leave: this is the last member; what it holds would be lost")
         self._wants = MemberState.LEAVING
 
@@ -162,12 +161,18 @@ class RingChange:
     def _own(self) -> MemberEntry:
         return self.ring.table.entries[self.port.node_id]
 
+    def _is_last(self) -> bool:
+        return all(name == self.port.node_id for name in voters(self.ring.table))
+
     def _step(self) -> None:
         own = self._own
         if own.state in (MemberState.LEFT, MemberState.REMOVED):
             self._end_of_place(own)
         elif own.removal:
             return  # others decide; what was asked for is taken up in the next place
+        elif own.state is MemberState.NORMAL and self._wants is MemberState.LEAVING and self._is_last():
+            self._wants = None  # whoever was there when it was asked for has gone first
+            self.port.note("ring.leave_given_up", "warning")
         elif own.state in (MemberState.JOINING, MemberState.LEAVING) and self._makes_way(own):
             return
         elif self._reason_to_wait(own) is None:

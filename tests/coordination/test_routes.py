@@ -107,6 +107,19 @@ def test_without_owners_a_fallback_coordinates() -> None:
     assert route.write_needed[Level.STRICT_QUORUM] == -1
 
 
+def test_without_any_member_nobody_serves_anything() -> None:
+    nobody = Placement.from_table(
+        MemberTable.of(b"c" * 16, 64, 3, [MemberEntry("a", 1, 1, MemberState.LEFT, "", 1, "a", 1)])
+    )
+    routes = _routes()
+    routes.replace(nobody)
+    routes.refresh()
+    route = routes.route(0)
+    assert not route.coordinates
+    assert route.forward_to == ()
+    assert not route.complete
+
+
 def test_routes_are_forgotten_when_links_change() -> None:
     routes = _routes("b", "c", "d", "e")
     partition = _partition(0)

@@ -228,6 +228,17 @@ def test_requests_that_make_no_sense_are_refused_with_a_reason() -> None:
         world(4, S.LEAVING).core.request_join()
 
 
+def test_a_leave_is_given_up_when_all_others_have_left_first() -> None:
+    """Two of two members asked to leave at once; the simulator's seed 454 went on with a ring of nobody."""
+    under_test = world(2)
+    under_test.core.request_leave()
+    other = under_test.fake.table.entries["node-1"]
+    under_test.fake.write_entry(attrs.evolve(other, state=S.LEFT, version=other.version + 1))
+    under_test.tick(60.0)
+    assert under_test.state() is S.NORMAL
+    assert under_test.core.progress()["wants"] is None
+
+
 def test_requests_may_be_repeated() -> None:
     member = world(4)
     member.core.request_join()
