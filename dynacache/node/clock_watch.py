@@ -8,8 +8,10 @@ one contradicts it, for then that peer's clock was moved.
 Invariant: samples are kept against our *monotonic* clock, so a move of our own wall clock shows in the very call that
 first sees it, before anything else has seen it. After such a move no old sample counts, since all machines may have
 moved together (resumed from suspension): the clock is ``UNSURE`` until more than half of the linked peers have answered
-anew, or a second has passed. It is ``UNSAFE`` while more than half of the linked peers certainly differ by more than
-the allowed skew, and stays so until most of them have agreed again; without any peer to ask nothing changes.
+anew, or a second has passed; then those who have answered decide, few as they are, and without any answer the move is
+believed. It is ``UNSAFE`` while more than half of the linked peers certainly differ by more than the allowed skew, or
+more than half of those few did, and stays so until most of the linked have agreed again; without any peer to ask
+nothing changes.
 
 Why majority of the reachable: a wrong clock must be found by the machine that has it, and two that disagree cannot know
 which is wrong, so in a pair both stop (DESIGN section 7; RFC 5905 section 10 for the filter).
@@ -121,9 +123,10 @@ class ClockWatch:
         differences = self.differences_ms(now, linked)
         wrong = len(self.skewed(differences))
         enough = 2 * len(differences) > len(linked)
-        if 2 * wrong > len(linked):
+        waited = self.trust is Trust.UNSURE and (not linked or now.monotonic_s >= self._unsure_until_s)
+        if 2 * wrong > (len(differences) if waited else len(linked)):
             self.trust = Trust.UNSAFE
-        elif enough or (self.trust is Trust.UNSURE and (not linked or now.monotonic_s >= self._unsure_until_s)):
+        elif enough or waited:
             self.trust = Trust.SAFE
         for node_id in [node_id for node_id in self._samples if node_id not in linked]:
             del self._samples[node_id]

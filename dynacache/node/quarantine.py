@@ -18,6 +18,8 @@ has come, and entries that expired or were reaped too early. Then, before the no
 
 A clock that was behind leaves nothing: the hybrid clock never goes back, so it dated what it wrote not before the past.
 What cannot be undone is an expiry that was extended by a touch while the clock ran ahead: it may live so much longer.
+What is not seen is a clock that ran ahead and was set right again while no peer could be asked: by wall clocks alone it
+looks like one of a cluster whose machines were all set back together, which must go on as it is.
 
 Why not clear the memory: it may hold the last copy of an acknowledged write, and only what the wrong clock has touched
 is in doubt (DESIGN section 7; brief R1.9).

@@ -88,6 +88,30 @@ def test_without_answers_a_jump_is_believed_after_a_second() -> None:
     assert watch.judge(_at(3.0, 0), ()) is Trust.SAFE, "there is nobody to ask"
 
 
+def test_a_jump_that_all_who_answered_contradict_is_not_believed_though_they_are_few() -> None:
+    watch = _watch()
+    peers = ("a", "b", "c", "d")
+    _round(watch, 1, dict.fromkeys(peers, 0.0))
+    jumped_ms = 60_000
+    assert watch.moved(_at(1.5, jumped_ms))
+    asked = dict(watch.questions(_at(1.5, jumped_ms), peers))
+    watch.answered("a", asked["a"], _at(1.505).wall_ms, _at(1.51, jumped_ms))
+    assert watch.judge(_at(2.4, jumped_ms), peers) is Trust.UNSURE, "the others may still answer"
+    assert watch.judge(_at(2.5, jumped_ms), peers) is Trust.UNSAFE
+    assert watch.judge(_at(9.0, jumped_ms), peers) is Trust.UNSAFE
+    assert _round(watch, 9.5, dict.fromkeys(peers, 0.0)) is Trust.SAFE
+
+
+def test_a_jump_that_half_of_the_few_who_answered_share_is_believed() -> None:
+    watch = _watch()
+    peers = ("a", "b", "c", "d")
+    watch.moved(_at(1.5, 60_000))
+    asked = dict(watch.questions(_at(1.5, 60_000), peers))
+    watch.answered("a", asked["a"], _at(1.505).wall_ms, _at(1.51, 60_000))
+    watch.answered("b", asked["b"], _at(1.505, 60_000).wall_ms, _at(1.51, 60_000))
+    assert watch.judge(_at(2.5, 60_000), peers) is Trust.SAFE
+
+
 def test_a_wrong_clock_without_peers_stays_wrong() -> None:
     watch = _watch()
     _round(watch, 1, {"a": 5_000.0, "b": 5_000.0})

@@ -55,6 +55,22 @@ def test_a_jump_is_caught_in_the_turn_that_first_sees_it() -> None:
     assert cluster.record("n3", b"key") is not None, "nothing expired by the wrong clock"
 
 
+def test_a_jump_that_one_peer_contradicts_while_the_other_is_silent_dates_nothing() -> None:
+    cluster = FakeCluster(3)
+    cluster.run(1.5)
+    cluster.paused.add("n2")
+    cluster.wall_offset_ms["n3"] = HOUR_MS
+    cluster.run(1.5)
+    assert cluster.ask("n3", [SET, b"key", RAW, b"value", Level.ONE])[2] == ClockUnsafe.code
+    cluster.wall_offset_ms["n3"] = 0
+    cluster.paused.clear()
+    cluster.run(2.0)
+    node = cluster.nodes["n3"]
+    assert node.shared.clock.last >> 16 <= cluster.instant("n3").wall_ms + 1
+    assert cluster.ask("n3", [SET, b"key", RAW, b"value", Level.ALL])[0] == DONE, "others take what it writes"
+    assert not node.engine.warming
+
+
 def test_clocks_that_jump_together_stop_nobody_for_long() -> None:
     cluster = FakeCluster(3)
     cluster.run(1.5)
