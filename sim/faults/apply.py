@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
+from dynacache.placement.table import MemberState
+
 from ..draws import Draws
 from ..world.heap import Heap
 from ..world.machine import Machine
@@ -27,6 +29,7 @@ _ROOM_BYTES = 20_000
 """What a lowered memory limit leaves above the empty store."""
 _OPERATOR_S = 1.0
 """An operator whose request was refused, or who waits for the end of a node, looks again after this."""
+_LEAVING = frozenset({MemberState.LEAVING, MemberState.RETIRING})
 
 
 @attrs.define(eq=False, repr=False)
@@ -197,13 +200,21 @@ class Trouble:
 
     def _start_as_owner(self, machine: Machine) -> None:
         """Start with the setting to take a place; what runs already is asked for it, once it has left."""
-        if machine.name in self.gone and machine.process is not None:
-            self._when_ended(machine, 0.0)  # a crash came between, and another fault started it to go on leaving
+        if machine.name in self.gone and (machine.process is not None or self._is_leaving(machine.name)):
+            machine.start()  # a crash came between: it goes on leaving first, whoever starts it
+            self._when_ended(machine, 0.0)
             return
         self.gone.discard(machine.name)
         wants_place(machine)
         machine.start()
         command(machine, lambda running: running.ring.request_join())
+
+    def _is_leaving(self, name: str) -> bool:
+        """Tell whether some node still sees the leave under way."""
+        entries = (
+            each.node.members.table.entries.get(name) for each in self.machines.values() if each.node is not None
+        )
+        return any(entry is not None and entry.state in _LEAVING for entry in entries)
 
     def _leave(self, node: str, down_s: float) -> None:
         machine = self.machines[node]
