@@ -94,6 +94,8 @@ class NodeSnapshot:
     counters: dict[str, int] = attrs.field(factory=dict)
     refused: frozenset[bytes] = frozenset()
     """Keys for which the last that a replica was to merge found no room in its full store."""
+    remembered: dict[bytes, int] = attrs.field(factory=dict)
+    """Of keys that some store has evicted and this one does not hold: the time of what it knows to be evicted."""
 
 
 @attrs.frozen

@@ -16,6 +16,7 @@ import attrs
 import msgpack
 
 from dynacache.types import Level
+from dynacache.versioning import packed
 from dynacache.versioning.actors import Dot
 from dynacache.versioning.kernel import COUNTER, EXPIRED, RAW, REGISTER, TOMBSTONE, Version
 from dynacache.versioning.layout import decode
@@ -53,6 +54,7 @@ class Case:
     losses: MemoryLosses
     _by_value: dict[tuple[bytes, bytes], list[Mint]] = attrs.field(factory=dict)
     _accounted: dict[bytes, dict[Dot, bool]] = attrs.field(factory=dict)
+    _evicted_times: dict[bytes, frozenset[int]] | None = None
 
     @classmethod
     def of(cls, evidence: Evidence) -> "Case":
@@ -131,6 +133,16 @@ class Case:
             return True
         refused = any(key in snapshot.refused for snapshot in self.evidence.snapshots.values())
         return refused and self.ledger.left_by(key, dot, StoreCause.DISCARD) > 0
+
+    def evicted_times(self, key: bytes) -> frozenset[int]:
+        """Return the hybrid times of all versions of a key that some store evicted."""
+        if self._evicted_times is None:
+            times: dict[bytes, set[int]] = {}
+            for event in self.evidence.store_events:
+                if event.cause is StoreCause.EVICT and event.before is not None and not event.place:
+                    times.setdefault(event.key, set()).add(packed.HEADER.unpack_from(event.before)[5])
+            self._evicted_times = {each: frozenset(found) for each, found in times.items()}
+        return self._evicted_times.get(key, frozenset())
 
     def accounted(self, key: bytes, dot: Dot) -> bool:
         """Return whether a version came to a lawful end, or to none."""

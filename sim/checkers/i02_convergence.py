@@ -10,9 +10,11 @@ only reads after the faults come after what is judged here, but for scenarios th
 What eviction excuses is the owner that evicted the key in its present life and does not hold it: eviction is local, and
 makes no difference (promise P5). All others must agree, unless one of those owners evicted a version that is newer than
 anything the others hold: that version hides theirs, so that no read may return or repair them (DESIGN section 9), until
-replicas repair each other. A store that evicts nothing may refuse a version while it is full; one that evicts refuses
-only tombstones, which it never throws out. Above its watermark (``storage.replica``) a store takes no key from repair
-that it does not hold: what others have would throw out what is used here.
+replicas repair each other. Who was filled by a node that had evicted the version which the others hold, and remembers
+it as that one did, need not hold it either: its tree is right. A store that evicts nothing may refuse a version while
+it is full; one that evicts refuses only tombstones, which it never throws out. Above its watermark
+(``storage.replica``) a store takes no key from repair that it does not hold: what others have would throw out what is
+used here.
 """
 
 from dynacache.storage.records import is_tombstone
@@ -45,7 +47,7 @@ def check(evidence: Evidence) -> list[Violation]:
         judged = {
             node_id: _prefix(record)
             for node_id, record in held.items()
-            if not _refused(case, node_id, key, held) and not (record is None and _may_be_remembered(held, ghosts))
+            if not _refused(case, node_id, key, held) and not _took_over(case, node_id, key, held)
         }
         if all(record is None or is_tombstone(record) for record in held.values()):
             # A tombstone is dropped here a moment before it is there, by the clock or since all are known to hold it.
@@ -81,11 +83,13 @@ def _hidden(held: dict[str, bytes | None], ghosts: dict[str, int]) -> bool:
     return max(ghosts.values(), default=0) > newest
 
 
-def _may_be_remembered(held: dict[str, bytes | None], ghosts: dict[str, int]) -> bool:
-    """Return whether who holds nothing may have been filled by an owner that had evicted what others hold, and has
-    taken over what that one remembers of it: then their trees are equal, and nobody brings the rest."""
+def _took_over(case: Case, node_id: str, key: bytes, held: dict[str, bytes | None]) -> bool:
+    """Return whether who holds nothing was filled by an owner that had evicted what others hold, and has taken over
+    what that one remembers of it: then their trees are equal, and nobody brings the rest. The one that evicted it may
+    have lost its place to the one that it filled (seed 491)."""
     newest = max((_time(record) for record in held.values() if record is not None), default=0)
-    return bool(ghosts) and max(ghosts.values()) >= newest
+    remembered = case.evidence.snapshots[node_id].remembered.get(key, 0)
+    return held[node_id] is None and remembered >= max(newest, 1) and remembered in case.evicted_times(key)
 
 
 def _refused(case: Case, node_id: str, key: bytes, held: dict[str, bytes | None]) -> bool:

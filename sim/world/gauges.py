@@ -11,6 +11,7 @@ Why a recount only now and then: it visits every entry.
 from collections.abc import Iterable
 
 from dynacache.node import Node
+from dynacache.placement.partitions import key_hash
 from dynacache.storage.accounting import object_bytes
 from dynacache.storage.engine import Engine
 from dynacache.storage.statistics import StorageStatistics
@@ -86,8 +87,8 @@ def _largest_bytes(engine: Engine) -> int:
     return max(sizes, default=0)
 
 
-def snapshot(machine: Machine, node: Node) -> NodeSnapshot:
-    """Return all that one node holds."""
+def snapshot(machine: Machine, node: Node, evicted: Iterable[bytes] = ()) -> NodeSnapshot:
+    """Return all that one node holds, and what it remembers of the keys that were ``evicted`` somewhere."""
     engine, members = node.engine, node.members
     records = {key: record for partition in range(engine.partition_count) for key, record in engine.items(partition)}
     return NodeSnapshot(
@@ -106,7 +107,15 @@ def snapshot(machine: Machine, node: Node) -> NodeSnapshot:
         member_states=members.states(),
         counters=_counters(node),
         refused=refused(machine),
+        remembered=_remembered(node, evicted),
     )
+
+
+def _remembered(node: Node, keys: Iterable[bytes]) -> dict[bytes, int]:
+    """Return, of those keys that a node does not hold, the time of the version that it knows to be evicted."""
+    shift = node.members.placement.shift
+    times = {key: node.engine.missing(key_hash(key) >> shift, key) for key in keys}
+    return {key: time for key, time in times.items() if time}
 
 
 def refused(machine: Machine) -> frozenset[bytes]:

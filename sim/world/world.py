@@ -22,7 +22,7 @@ from ..evidence import Evidence, Gauge, NodeSnapshot, TableEvent
 from ..faults.apply import Trouble
 from ..faults.draw import STARTUP_S, client_names, node_names
 from ..faults.schedule import Fault
-from ..history import OperationRecord
+from ..history import OperationRecord, StoreCause
 from ..options import Options, config
 from ..workload import Operation
 from .clients import SimClient
@@ -226,8 +226,9 @@ class World:
 
     def snapshots(self) -> dict[str, NodeSnapshot]:
         """Return what every running node holds now."""
-        nodes = {name: machine for name, machine in self.machines.items() if machine.node is not None}
-        return {name: self._snapshot(machine) for name, machine in nodes.items()}
+        evicted = sorted({event.key for event in self.recorder.store_events if event.cause is StoreCause.EVICT})
+        nodes = [(name, machine, machine.node) for name, machine in self.machines.items()]
+        return {name: snapshot(machine, node, evicted) for name, machine, node in nodes if node is not None}
 
     def evidence(self, **more: Any) -> Evidence:
         """Gather everything; ``snapshots`` of an earlier moment may be given."""
@@ -263,10 +264,6 @@ class World:
         )
 
     # Inside
-
-    def _snapshot(self, machine: Machine) -> NodeSnapshot:
-        assert machine.node is not None
-        return snapshot(machine, machine.node)
 
     def _clock(self, name: str) -> WallClock:
         options = self.options

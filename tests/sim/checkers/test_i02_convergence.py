@@ -104,6 +104,36 @@ def test_a_run_that_ended_early_is_not_judged() -> None:
     assert check(Story().evidence(converged=False, stopped_early="an exception")) == []
 
 
+def test_who_was_filled_by_a_former_owner_that_had_evicted_a_version_has_taken_over_what_it_remembers() -> None:
+    """Seed 491: d evicted the key, and c, which has been given its place, was filled by it."""
+    story = Story(names=("a", "b", "c", "d"))
+    story.set("a", b"1:", "b", "d")
+    (time,) = {packed.HEADER.unpack_from(record)[5] for record in story.held.values()}
+    owners: dict[bytes, tuple[str, ...]] = {KEY: ("a", "b", "c")}
+    for evicted, remembered, found in (
+        (False, {KEY: time}, 1),  # nobody has evicted it: c ought to have been given it
+        (True, {}, 1),
+        (True, {b"another": time}, 1),
+        (True, {KEY: time - 1}, 1),
+        (True, {KEY: time + 1}, 1),
+        (True, {KEY: time}, 0),
+    ):
+        if evicted and ("d", KEY) in story.held:
+            story.drop("d", StoreCause.EVICT)
+        evidence = with_c(story, remembered=remembered)
+        assert len(check(attrs.evolve(evidence, owners=owners))) == found, (evicted, remembered)
+
+
+def test_what_is_remembered_of_an_older_version_excuses_nobody() -> None:
+    story = Story(names=("a", "b", "c", "d"))
+    story.set("a", b"1:", "b", "d")
+    story.drop("d", StoreCause.EVICT)
+    time = packed.HEADER.unpack_from(story.held["a", KEY])[5]
+    story.set("a", b"2:", "b")
+    evidence = attrs.evolve(with_c(story, remembered={KEY: time}), owners={KEY: ("a", "b", "c")})
+    assert len(check(evidence)) == 1
+
+
 def test_an_older_version_behind_an_evicted_one_is_not_repaired() -> None:
     """Seed 561: the newest was evicted, one owner had an older one, one had lost its memory; no read may return it."""
     story = Story()

@@ -30,6 +30,26 @@ def test_looking_is_right_and_changes_nothing() -> None:
     assert gauge(machine, machine.node, 0.0, recount=False).recounted_bytes is None
 
 
+def test_what_is_remembered_is_told_of_keys_that_were_evicted() -> None:
+    world = World(Options(seed=4, nodes=3, clients=1))
+    world.begin()
+    world.advance_until(world.founders_serve, 20.0)
+    world.advance(2.0)
+    for number, key in enumerate((b"k", b"l")):
+        world.clients[0].start(Operation(number, 0.0, 0, OperationKind.SET, key, {"value": b"x" * 100, "level": 4}))
+    world.advance(1.0)
+    node = world.machines["n1"].node
+    assert node is not None
+    assert world.snapshots()["n1"].remembered == {}
+    record = world.snapshots()["n1"].records[b"k"]
+    node.engine.set_limit(1)
+    node.engine.collect(node.shared.now_ms, 1_000)
+    told = world.snapshots()
+    assert set(told["n1"].remembered) == {b"k", b"l"}
+    assert told["n1"].remembered[b"k"] == packed.HEADER.unpack_from(record)[5]
+    assert told["n2"].remembered == {}
+
+
 def test_only_what_deletes_leave_is_held_against_the_share_of_tombstones() -> None:
     world = World(Options(seed=4, nodes=3, clients=1, storage_limit_bytes=200_000))
     world.begin()

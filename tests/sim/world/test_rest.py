@@ -42,6 +42,28 @@ def test_what_is_left_is_named(world: World) -> None:
     assert world.unfinished() == "not every node serves"
 
 
+def test_a_hint_for_a_store_without_room_is_no_work_left_until_there_is_room(world: World) -> None:
+    holder, target, _ = nodes_of(world)
+    process = world.machines["n2"].process
+    assert process is not None
+    assert process.observer is not None
+    refused = process.observer.refused
+    now_ms = target.shared.now_ms
+    value, _ = packed.write(None, ActorIssuer(9), now_ms << 16, 0, 0, b"\xc0", now_ms)
+    tombstone, _ = packed.delete(None, ActorIssuer(9), now_ms << 16, now_ms)
+    limit_bytes = world.options.storage_limit_bytes
+    for record, with_room in ((value, "n1: 1 hints"), (tombstone, "")):
+        assert holder.hints.add("n2", 5, b"k", packed.strip_local(record), now_ms, counted=False)
+        assert world.unfinished() == "n1: 1 hints"  # it was never refused
+        refused.add(b"k")
+        assert world.unfinished() == with_room
+        target.engine.set_limit(1)
+        assert world.unfinished() == ""
+        target.engine.set_limit(limit_bytes)
+        refused.clear()
+        holder.hints.remove("n2", b"k")
+
+
 def test_owners_that_differ_are_named_until_they_have_compared(world: World) -> None:
     node = nodes_of(world)[0]
     local, _ = packed.write(None, ActorIssuer(9), node.shared.now_ms << 16, 0, 0, b"\xc0", node.shared.now_ms)
