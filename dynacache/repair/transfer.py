@@ -327,7 +327,11 @@ class Transfer:
         if begun is None:
             complete = partition not in page.warming and partition not in page.stale
             begun = Begun(0, complete, asked.since_ms)
-        if not self.merger.merge(part):
+        refused = self.merger.refused
+        merged = self.merger.merge(part)
+        if self.merger.refused > refused and partition in page.stale:
+            begun = attrs.evolve(begun, lacking=True)
+        if not merged:
             source.not_before_s = self.port.now_s + _FULL_S
         elif part.outcome is Outcome.MORE:
             source.begun.clear()

@@ -15,7 +15,7 @@ import attrs
 from dynacache.errors import DynacacheError, OutOfMemory
 from dynacache.repair.ports import RepairPort
 from dynacache.repair.transfer_messages import Part
-from dynacache.repair.transfer_store import Fresh, TransferStore
+from dynacache.repair.transfer_store import REFUSED, Fresh, TransferStore
 
 __all__ = ["Merger"]
 
@@ -29,6 +29,8 @@ class Merger:
     fresh: Fresh
     did_not_fit: int = 0
     left_out: int = 0
+    refused: int = 0
+    """Values for which there was no room, not even for their ghosts."""
 
     def merge(self, part: Part) -> bool:
         """Merge a part; False when memory is too full even for the memory of a delete: then it must come again."""
@@ -42,8 +44,8 @@ class Merger:
             key = records[place]
             try:
                 record = fresh(partition, key, records[place + 1])
-                if record is not None:
-                    merge(partition, key, record, now_ms)
+                if record is not None and merge(partition, key, record, now_ms) == REFUSED:
+                    self.refused += 1
             except OutOfMemory:
                 self.did_not_fit += 1
                 return False

@@ -49,6 +49,8 @@ class Begun:
     cursor: int
     complete: bool
     since_ms: int
+    lacking: bool = False
+    """Whether the source was stale and had values for which there was no room here."""
 
 
 @attrs.define(eq=False)

@@ -16,7 +16,10 @@ from pyroaring import BitMap
 
 from dynacache.types import NodeId
 
-__all__ = ["Ended", "Fresh", "HintsFor", "SnapshotPages", "TransferStore"]
+__all__ = ["REFUSED", "Ended", "Fresh", "HintsFor", "SnapshotPages", "TransferStore"]
+
+REFUSED = 2
+"""What ``merge_cold`` returns where there was no room for a value, nor for its ghost."""
 
 Fresh = Callable[[int, bytes, bytes], bytes | None]
 """(partition, key, record) -> what of the record was not superseded by something this node has witnessed and no longer
@@ -55,8 +58,8 @@ class TransferStore(Protocol):
         ...
 
     def merge_cold(self, partition: int, key: bytes, record: bytes, now_ms: int) -> int:
-        """Merge a record, or only its ghost while memory is full; raises an error of the tree, OutOfMemory when not
-        even that fits."""
+        """Merge a record, or only its ghost while memory is full, or nothing of it (``REFUSED``); raises an error of
+        the tree, OutOfMemory when a delete does not fit."""
         ...
 
     def take_ghosts(self, partition: int, ghosts: bytes) -> None:

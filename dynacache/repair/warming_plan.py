@@ -6,7 +6,8 @@ decision depends on has changed, hands the result to the sources, and ends parti
 Invariant: a partition that is warming here is in ``store.warming``, and nothing else is; each is decided about again
 after every change of its owners, of a source's state or link, and of what was merged. One that ends outside of the
 fault model is counted and noted, and it ends only when the others have reported that they keep no hints for this node,
-or have had ``hints_wait_s`` to deliver them.
+or have had ``hints_wait_s`` to deliver them. If that was from a stale copy, and there was no room for all of it, it
+ends as stale: were it complete, that copy would discard on meeting it what is held nowhere else.
 
 Why what was taken is taken again when a partition waits for very long: a delete that this node has missed may be
 forgotten by all others in the end. So its complete owners are merged again in time, which costs a few bytes where
@@ -59,6 +60,8 @@ class WarmingPlan:
     _synced_ms: dict[int, int] = attrs.field(factory=dict)
     """When each was in touch with a complete owner: when it began to be filled, or the last such copy was begun."""
     _sync_due_ms: int = 0
+    _lacking: BitMap = attrs.field(factory=BitMap)
+    """Those of which a stale copy had values for which there was no room here."""
     _since_ms: dict[int, int] = attrs.field(factory=dict)
     _ready_s: dict[int, float] = attrs.field(factory=dict)
     """Since when partitions wait for nothing but hints."""
@@ -91,6 +94,7 @@ class WarmingPlan:
         """Let nothing that was taken so far count for a partition: its owners changed, or its memory is in doubt."""
         for source in self.sources.values():
             source.forget(partition)
+        self._lacking.discard(partition)
         self._since_ms.pop(partition, None)
         self._ready_s.pop(partition, None)
         self._undecided.add(partition)
@@ -120,6 +124,8 @@ class WarmingPlan:
         if begun.complete:
             source.complete.add(partition)
             self._synced_ms[partition] = max(begun.since_ms, self._synced_ms.get(partition, 0))
+        if begun.lacking:
+            self._lacking.add(partition)
         self._since_ms[partition] = min(begun.since_ms, self._since_ms.get(partition, begun.since_ms))
         self._undecided.add(partition)
 
@@ -220,6 +226,8 @@ class WarmingPlan:
 
     def _end(self, partition: int, ending: Ending) -> None:
         since_ms = self._since_ms.get(partition, self.port.now_ms)
+        if ending is Ending.EVERYONE and partition in self._lacking:
+            self.store.stale.add(partition)
         self.forget(partition)
         self._undecided.discard(partition)
         self._synced_ms.pop(partition, None)

@@ -83,6 +83,27 @@ def test_a_full_store_that_was_stale_keeps_what_the_others_hold_too() -> None:
     assert all(world.owners["b"].held(key) for key in keys)
 
 
+def test_what_a_full_store_refused_stays_where_it_is_when_both_copies_are_stale() -> None:
+    full = attrs.evolve(SHORT, limit_bytes=300_000, ghost_share=1e-6)
+    world = World(("a", "b"), storage=full)
+    world.cut.add(frozenset("ab"))
+    world.write(b"only here", b"value", "b", reaches=())
+    owner = world.owners["a"]
+    for index in range(65):
+        owner.make(b"key%d" % index, b"v" * 4_000)
+    assert not owner.engine.admits()
+    world.run(180)
+    partition = owner.partition(b"only here")
+    for each in world.owners.values():
+        each.engine.stale.add(partition)
+    world.cut.clear()
+    world.run(120)
+    for each in world.owners.values():
+        assert not each.engine.stale
+    assert owner.held(b"only here") is None, "there is no room"
+    assert world.owners["b"].held(b"only here")
+
+
 def test_a_stale_and_a_warming_copy_do_not_meet() -> None:
     world = World(storage=SHORT)
     world.write(b"key", b"value", "a", reaches=())

@@ -204,6 +204,22 @@ def test_a_stale_copy_is_no_source_while_someone_is_complete() -> None:
     assert c.store.get(deleted) is None
 
 
+@pytest.mark.parametrize("is_source_stale", [True, False])
+def test_who_had_no_room_for_what_only_a_stale_copy_holds_is_stale_too(is_source_stale: bool) -> None:
+    world = World(table_of(dict.fromkeys("ab", NORMAL), copies=2))
+    keys = fill(world, 200)
+    if is_source_stale:
+        world.members["a"].store.stale.update(range(64))
+    b = world.restart("b")
+    b.store.refused.add(keys[0])
+    world.run_until_complete("b", 10.0)
+    lacking = partition_at(b, keys[0])
+    assert endings(world, "b") == {Ending.EVERYONE if is_source_stale else Ending.QUORUM: 64}
+    assert b.store.get(keys[0]) is None
+    assert list(b.store.stale) == ([lacking] if is_source_stale else [])
+    assert b.core.is_complete(lacking) != is_source_stale
+
+
 def test_a_copy_begun_before_the_owners_changed_does_not_count() -> None:
     world = World(table_of(FOUR, partition_count=16), settings=TransferConfig(page_bytes=4_096))
     keys = fill(world, 2_000, 200)

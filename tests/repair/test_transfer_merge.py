@@ -40,6 +40,14 @@ def test_where_nothing_fits_the_part_is_not_merged() -> None:
     assert merger.did_not_fit == 1
 
 
+def test_what_there_is_no_room_for_is_counted() -> None:
+    merger, store, _ = merger_of()
+    store.refused.add(b"one")
+    assert merger.merge(part_of(b"one", b"two"))
+    assert list(store.records[3]) == [b"two"]
+    assert merger.refused == 1
+
+
 def test_a_record_that_is_refused_for_itself_is_left_out_and_told() -> None:
     merger, store, port = merger_of()
     take = store.merge_cold

@@ -1,7 +1,12 @@
 """The real store is what transfers need of one."""
 
-from dynacache.repair.transfer_store import SnapshotPages, TransferStore
+from dynacache.repair.transfer_store import REFUSED, SnapshotPages, TransferStore
+from dynacache.storage import engine as storage_engine
 from tests.storage.builders import START_MS, engine_of, value
+
+
+def test_the_number_that_says_refused_is_the_engine_s() -> None:
+    assert REFUSED == storage_engine.REFUSED
 
 
 def test_the_engine_gives_and_takes_partitions() -> None:

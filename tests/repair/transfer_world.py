@@ -23,6 +23,7 @@ from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberEntry, MemberState, MemberTable
 from dynacache.repair.ports import Waiter
 from dynacache.repair.transfer import Transfer
+from dynacache.repair.transfer_store import REFUSED
 from dynacache.repair.warming import Ending
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
@@ -59,6 +60,7 @@ class FakeStore:
         self.forgot = BitMap()
         self.snapshots = 0
         self.is_full = False
+        self.refused: set[bytes] = set()
 
     def root(self, partition: int) -> int:
         """Return the XOR of the hashes of everything in a partition."""
@@ -86,6 +88,8 @@ class FakeStore:
         """Merge."""
         if self.is_full:
             raise OutOfMemory("no room for a tombstone")
+        if key in self.refused:
+            return REFUSED
         held = self.records[partition].get(key)
         self.records[partition][key] = record if held is None else packed.merge(held, record)
         return 0
