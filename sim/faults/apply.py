@@ -202,7 +202,8 @@ class Trouble:
         """Start with the setting to take a place; what runs already is asked for it, once it has left."""
         if machine.name in self.gone and (machine.process is not None or self._is_leaving(machine.name)):
             machine.start()  # a crash came between: it goes on leaving first, whoever starts it
-            self._when_ended(machine, 0.0)
+            if not self.has_ended:  # else it stays away: who comes back after the faults would disturb the rest
+                self._when_ended(machine, 0.0)
             return
         self.gone.discard(machine.name)
         wants_place(machine)
