@@ -144,7 +144,9 @@ def _still_s(evidence: Evidence, at_s: float) -> float:
     for wrong in evidence.faults:
         if wrong.kind == "clock_wrong" and wrong.arguments["offset_ms"] < 0:
             begin_s = evidence.start_s + wrong.at_s
-            if begin_s <= at_s and _is_alone(evidence, str(wrong.arguments["node"]), begin_s, at_s):
+            if 0 <= at_s - begin_s <= wrong.arguments["duration_s"] and _is_alone(
+                evidence, str(wrong.arguments["node"]), begin_s, at_s
+            ):
                 since_s = min(since_s, begin_s)
     return since_s
 

@@ -122,8 +122,9 @@ def test_a_clock_set_back_where_nobody_is_reached_keeps_alive_what_lived_then() 
     assert texts(story, faults=(away, back)) == []
     late = attrs.evolve(back, at_s=begin_s + 8.0)
     ahead = attrs.evolve(back, arguments=back.arguments | {"offset_ms": 60_000})
+    over = attrs.evolve(back, arguments=back.arguments | {"duration_s": 8.0})
     another = Fault(begin_s, "isolate", {"node": "b", "duration_s": 30.0})
-    for faults in ((back,), (away, late), (away, ahead), (another, back)):
+    for faults in ((back,), (away, late), (away, ahead), (away, over), (another, back)):
         assert len(texts(story, faults=faults)) == 1
 
 
