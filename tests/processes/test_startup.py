@@ -131,11 +131,13 @@ def test_a_founder_that_comes_back_empty_founds_nothing(nodes: Nodes, seeds: boo
     options = founding(ports, ports[0]) if seeds else founding(ports, ports[0])[:2]
     back = nodes.start(ports[0], *options)
     assert until(lambda: cluster_of(back), 15, "the founder is back") == cluster
-    assert [line["complete"] for line in back.log("node.serving")] == [False]
     nodes.agree([back, *processes[1:]])
+    serving = until(lambda: back.log("node.serving"), 15, "the founder says that it serves")
+    assert [line["complete"] for line in serving] == [False]
     report = back.report()
     assert report is not None
-    warming = back.log("memory.warming")  # it may be filled again by now
+    # It may be filled again by now, and a line is in the log some time after what it tells of.
+    warming = until(lambda: back.log("memory.warming"), 15, "the founder says what it lacks")
     assert [(line["partitions"], line["reason"]) for line in warming] == [(1024, "the node started without memory")]
     assert len(report["members"]) == 3
 
