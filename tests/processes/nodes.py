@@ -24,7 +24,7 @@ from dynacache.wire.framing import FrameReader
 from dynacache.wire.handshake import Initiator
 from dynacache.wire.messages import REPORT, REPORTED, TOPOLOGY
 
-__all__ = ["HOST", "Caller", "Nodes", "Process", "free_ports", "nodes_in", "until"]
+__all__ = ["HOST", "Caller", "Nodes", "Process", "filled", "free_ports", "nodes_in", "until"]
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,6 +184,11 @@ class Nodes:
     def agree(self, processes: Sequence[Process], timeout_s: float = 20.0) -> None:
         """Wait until each of them sees all of them alive and linked."""
         until(lambda: all(sees_all(process, processes) for process in processes), timeout_s, "all nodes agree")
+
+
+def filled(process: Process, timeout_s: float = 40.0) -> None:
+    """Wait until a node that came without memory has been filled by the others, so that another one may go."""
+    until(lambda: (process.report("ready") or {}).get("warming_partitions") == 0, timeout_s, "the node is filled")
 
 
 def founding(ports: Sequence[int], port: int) -> list[str]:

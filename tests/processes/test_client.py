@@ -12,7 +12,7 @@ import pytest
 import dynacache
 from dynacache.errors import LevelNotAvailable, TimedOut, UncertainError, WrongType
 from dynacache.types import Level, MissReason
-from tests.processes.nodes import HOST, Nodes, free_ports
+from tests.processes.nodes import HOST, Nodes, filled, free_ports
 from tests.runtime.clients.shells import SHELLS, run
 
 pytestmark = pytest.mark.processes
@@ -123,6 +123,7 @@ def test_nothing_acknowledged_is_lost_while_a_node_dies_and_another_pauses(shell
         assert await client.get_many(acknowledged, level="quorum") == acknowledged
         back = nodes.start(ports[1], "--seed", f"{HOST}:{ports[0]}")
         nodes.agree([processes[0], back, processes[2]])
+        filled(back)  # a condition is decided by complete copies: two of three must be so when the next one pauses
         await write(client, 200, 50)
         processes[2].popen.send_signal(signal.SIGSTOP)
         try:
