@@ -37,6 +37,7 @@ from dynacache.events import (
     Effects,
     Input,
     LoopLag,
+    MemoryMeasured,
     Message,
     Received,
     StopRequested,
@@ -45,6 +46,7 @@ from dynacache.events import (
 from dynacache.membership.birth import Birth
 from dynacache.membership.state import Member
 from dynacache.membership.swim import Swim
+from dynacache.node.cleaning import Cleaning
 from dynacache.node.clock_watch import ClockWatch
 from dynacache.node.closing import Closing
 from dynacache.node.commands import Commands
@@ -202,6 +204,7 @@ class Node:
             shared.deadlines.next_due(),
             shared.attention.next_due(),
             self.members.swim_due_s,
+            self.cleaning.due_s,
             self._next_tick_s,
         )
 
@@ -255,6 +258,10 @@ class Node:
         assert isinstance(item, LoopLag)
         self.members.note_loop_lag(item.seconds)
 
+    def _memory_measured(self, item: Input, now: Instant) -> None:
+        assert isinstance(item, MemoryMeasured)
+        self.cleaning.measured(item)
+
     def _stop_requested(self, item: Input, now: Instant) -> None:
         assert isinstance(item, StopRequested)
         self._next_tick_s = now.monotonic_s
@@ -284,13 +291,13 @@ class Node:
             if request is not None:
                 request.overdue()
         self.members.tick(now)
-        if now.monotonic_s < self._next_tick_s:
+        is_tick = now.monotonic_s >= self._next_tick_s
+        self.cleaning.act(is_tick)
+        if not is_tick:
             return
         self.links.tick(now.monotonic_s)
         self.operations.tick(now.monotonic_s)
         self.quarantine.tick(now)
-        if shared.clock_safe:
-            self.engine.collect(shared.now_ms, self.config.storage.collect_count)
         if shared.clock_safe and not self.closing.is_ending:
             self.replay.tick()
             self.upkeep.tick()
@@ -303,9 +310,6 @@ class Node:
             return _TICK_S
         pause_s = min(_IDLE_TICK_S, self.upkeep.next_due_s() - self.shared.now_s)
         pause_s = min(pause_s, self.quarantine.next_due_s() - self.shared.now_s)
-        due_ms = self.engine.next_deadline_ms()
-        if due_ms is not None:
-            pause_s = min(pause_s, (due_ms - self.shared.now_ms) / 1000)
         return max(_TICK_S, pause_s)
 
     def _begin_warming(self, reason: str) -> None:
@@ -326,6 +330,7 @@ class Node:
             Writable: self._writable,
             DatagramReceived: self._datagram,
             LoopLag: self._loop_lag,
+            MemoryMeasured: self._memory_measured,
             StopRequested: self._stop_requested,
         }
 
@@ -354,6 +359,7 @@ class Node:
 
     def _add_repair_cores(self) -> None:
         port, config, engine = self.repair_port, self.config, self.engine
+        self.cleaning = Cleaning(self.shared, engine, config.memory, self.shared.now_s)
         self.transfer = self._transfer()
         self.members.place_learned = self._begin_warming
         self.exchange = exchange = Exchange(port, config.repair, engine, self._news, config.storage.gc_grace_max_ms)
