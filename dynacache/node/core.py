@@ -45,6 +45,7 @@ from dynacache.events import (
 from dynacache.membership.birth import Birth
 from dynacache.membership.state import Member
 from dynacache.membership.swim import Swim
+from dynacache.node.catalogue_sync import CatalogueSync
 from dynacache.node.clock_watch import ClockWatch
 from dynacache.node.closing import Closing
 from dynacache.node.commands import Commands
@@ -139,6 +140,8 @@ class Node:
         self.replica = Replica(shared)
         self.replay = HintReplay(shared, config.hints, self.hints)
         self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
+        self.catalogue_sync = CatalogueSync(shared, self.repair_port, self.members, incarnation)
+        shared.catalogue_port = self.catalogue_sync
         self.closing = self._closing()
         self.reports = Reports(self)
         self.gate.command = Commands(self).carry_out
@@ -155,7 +158,10 @@ class Node:
             self.gate.distrust_clock,
             self._begin_warming,
         )
-        self.peer_messages = PeerMessages(shared, self.members, self.replica, self.gate, self.upkeep, self.quarantine)
+        self.quarantine.forget_after = self.catalogue_sync.forget_after
+        self.peer_messages = PeerMessages(
+            shared, self.members, self.replica, self.gate, self.upkeep, self.quarantine, self.catalogue_sync
+        )
         self._peers: dict[ConnectionId, Peer] = {}
         self._started = False
         self._next_tick_s = now.monotonic_s
@@ -225,6 +231,7 @@ class Node:
             if not bulk:
                 self.shared.effects.send(item.connection, self.members.table_message())
                 self.members.links_changed()
+                self.catalogue_sync.linked(node_id)
 
     def _disconnected(self, item: Input, now: Instant) -> None:
         assert isinstance(item, Disconnected)
@@ -294,6 +301,7 @@ class Node:
         if shared.clock_safe and not self.closing.is_ending:
             self.replay.tick()
             self.upkeep.tick()
+            self.catalogue_sync.tick()
         self.closing.tick(now)
         self._next_tick_s = now.monotonic_s + self._pause_s()
 
@@ -301,7 +309,8 @@ class Node:
         """Return how long housekeeping may rest: an idle node should cost nothing."""
         if self.closing.is_busy or self.hints.targets() or self.links.any_avoided():
             return _TICK_S
-        pause_s = min(_IDLE_TICK_S, self.upkeep.next_due_s() - self.shared.now_s)
+        due_s = min(self.upkeep.next_due_s(), self.catalogue_sync.next_due_s())
+        pause_s = min(_IDLE_TICK_S, due_s - self.shared.now_s)
         pause_s = min(pause_s, self.quarantine.next_due_s() - self.shared.now_s)
         due_ms = self.engine.next_deadline_ms()
         if due_ms is not None:
