@@ -34,7 +34,7 @@ from dynacache.wire.messages import CATALOGUE, CATALOGUE_PAGE, CATALOGUE_PULL, C
 if TYPE_CHECKING:
     from dynacache.node.members import Members
 
-__all__ = ["COMPARE_S", "CatalogueSync"]
+__all__ = ["COMPARE_S", "PAGE_LIMIT_BYTES", "CatalogueSync"]
 
 COMPARE_S: Final = 3.0
 """Seconds between two comparisons with a peer, each time another one."""

@@ -63,7 +63,8 @@ class Quarantine:
     """Keeps one node from doing harm with a wrong clock.
 
     ``closed`` is called with True when the node must stop serving clients and with False when it may again;
-    ``begin_warming`` has the whole memory filled anew.
+    ``begin_warming`` has the whole memory filled anew; ``forget_after`` drops what the catalogue holds that is dated
+    beyond a hybrid timestamp.
     """
 
     shared: Shared
@@ -72,8 +73,7 @@ class Quarantine:
     watch: ClockWatch
     closed: Callable[[bool], None]
     begin_warming: Callable[[str], None]
-    forget_after: Callable[[int], None] = lambda stamp: None
-    """Drops what the catalogue holds that is dated beyond a hybrid timestamp."""
+    forget_after: Callable[[int], None]
     times: int = 0
     """How often the node has quarantined itself."""
     _ran_ahead: bool = False
