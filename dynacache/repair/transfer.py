@@ -261,8 +261,10 @@ class Transfer:
         named = frozenset(partitions)
         asked = Asked(source, named, BitMap(partitions), cost, now_ms, now_s, self._on_page, self._on_failure)
         source.asked = asked
-        root, begun = self.store.root, source.begun
-        wanted = [[p, begun[p].cursor, 0] if p in begun else [p, 0, root(p)] for p in partitions]
+        store, begun = self.store, source.begun
+        # Who remembers values that it does not hold has the root of one that holds them: it asks for everything.
+        roots = {p: 0 if p in begun or store.remembers(p) else store.root(p) for p in partitions}
+        wanted = [[p, begun[p].cursor if p in begun else 0, root] for p, root in roots.items()]
         fields = (self.port.digest, wanted, max(1, limit_bytes))
         self.port.ask(source.node_id, PULL, fields, asked, self.settings.pull_timeout_ms)
 
