@@ -169,7 +169,7 @@ class Node:
         if not 0 <= now.wall_ms - shared.wall_ms < _CLOCK_MOVED_MS and self.quarantine.look(now):
             self._next_tick_s = now.monotonic_s
         shared.wall_ms = now.wall_ms
-        clock.tick(now.wall_ms if shared.clock_safe else 0)
+        clock.tick(now.wall_ms + int(self.quarantine.watch.lead_ms) if shared.clock_safe else 0)
         shared.now_ms = clock.last >> 16
         if shared.now_ms >= self.exchange.stale_due_ms:
             self.exchange.mark_stale()
