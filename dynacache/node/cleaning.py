@@ -21,9 +21,10 @@ import attrs
 
 from dynacache.config.memory import MemoryConfig
 from dynacache.coordination.shared import Shared
-from dynacache.events import MemoryMeasured, TrimMemory
+from dynacache.events import Input, MemoryMeasured, TrimMemory
 from dynacache.storage.engine import Engine
 from dynacache.storage.governor import Governor
+from dynacache.types import Instant
 
 __all__ = ["DRAIN_S", "SLICE_S", "STEP_BYTES", "Cleaning"]
 
@@ -78,6 +79,11 @@ class Cleaning:
             self.due_s = shared.now_s + SLICE_S
         else:
             self.due_s = shared.now_s + self._pause_s()
+
+    def take(self, item: Input, now: Instant) -> None:
+        """Take a measurement as a node's input."""
+        assert isinstance(item, MemoryMeasured)
+        self.measured(item)
 
     def measured(self, item: MemoryMeasured) -> None:
         """Move the store's limit to where resident memory wants it."""

@@ -178,6 +178,7 @@ class Reports:
             **storage,
             **node.upkeep.statistics(),
             **node.cleaning.statistics(),
+            **node.catalogue_sync.statistics(),
             "hints": node.hints.counts(),
             "hint_bytes": node.hints.total_bytes,
             "pending": len(node.shared.pending),

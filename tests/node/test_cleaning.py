@@ -10,6 +10,7 @@ from dynacache.events import MemoryMeasured, Note, TrimMemory
 from dynacache.node.cleaning import DRAIN_S, SLICE_S, STEP_BYTES, Cleaning
 from dynacache.node.core import Node
 from dynacache.storage.engine import Engine
+from dynacache.storage.governor import Governor
 from tests.fake_cluster import FakeCluster
 from tests.storage.builders import key_of, value
 
@@ -143,6 +144,7 @@ def test_the_floor_is_told_once_and_its_end_too() -> None:
 def test_a_node_takes_measurements_and_reports_them(limit_bytes: int) -> None:
     cluster = FakeCluster(1)
     node = cluster.nodes["n1"]
-    node.cleaning = Cleaning(node.shared, node.engine, MemoryConfig(limit_bytes=limit_bytes), cluster.now_s)
+    if limit_bytes:
+        node.cleaning.governor = Governor(MemoryConfig(limit_bytes=limit_bytes), node.engine.limit_bytes)
     cluster.tell("n1", MemoryMeasured(150 * 2**20))
     assert node.statistics().get("memory_resident_bytes") == (150 * 2**20 if limit_bytes else None)
