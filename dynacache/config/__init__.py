@@ -14,6 +14,7 @@ from dynacache.config.coordination import CoordinationConfig
 from dynacache.config.hints import HintConfig
 from dynacache.config.membership import MembershipConfig
 from dynacache.config.network import NetworkConfig
+from dynacache.config.observability import ObservabilityConfig
 from dynacache.config.repair import RepairConfig
 from dynacache.config.root import Config
 from dynacache.config.storage import StorageSettings
@@ -26,6 +27,7 @@ __all__ = [
     "HintConfig",
     "MembershipConfig",
     "NetworkConfig",
+    "ObservabilityConfig",
     "RepairConfig",
     "StorageSettings",
     "TransferConfig",
