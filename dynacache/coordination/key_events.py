@@ -44,7 +44,7 @@ SUBSCRIPTIONS_LIMIT = 64
 QUEUE_LIMIT_COUNT = 8_192
 """Events that wait for one subscriber; the oldest go."""
 
-QUEUE_LIMIT_BYTES = 1024 * 1024
+QUEUE_LIMIT_BYTES = 2 * 1024 * 1024
 """Bytes of keys, and ``EVENT_BYTES`` for each event, that wait for one subscriber."""
 
 EVENT_BYTES = 128

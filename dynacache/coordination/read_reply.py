@@ -84,14 +84,18 @@ def answers_of(operation: "ReadOperation") -> dict[NodeId, str]:
 
 
 def metadata_of(record: bytes, view: View, key: bytes) -> dict[str, Any]:
-    """Return context, timestamps (ms), expiry (ms) and size (bytes of key and record in one copy) of a record."""
-    return {
+    """Return context, timestamps (ms), expiry (ms), size (bytes of key and record in one copy) and tags of a record."""
+    metadata = {
         "c": make_context(record, fingerprint(key)),
         "t": milliseconds(view.time),
         "b": view.created_ms,
         "e": view.expire_ms,
         "n": len(key) + len(record),
     }
+    tags = view.tags
+    if tags:
+        metadata["g"] = list(tags)
+    return metadata
 
 
 def _metadata(operation: "ReadOperation", outcome: Concluded, view: View | None) -> dict[str, Any] | None:

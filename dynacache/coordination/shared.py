@@ -17,10 +17,11 @@ from typing import Protocol
 import attrs
 
 from dynacache.config.coordination import CoordinationConfig
+from dynacache.coordination.catalogue import Catalogue
 from dynacache.coordination.counters import Counters
 from dynacache.coordination.links import Links
 from dynacache.coordination.misses import MissMemory
-from dynacache.coordination.ports import HintPort, StorePort
+from dynacache.coordination.ports import CatalogueAlone, CataloguePort, HintPort, StorePort
 from dynacache.coordination.routes import Routes
 from dynacache.coordination.timeline import Timeline
 from dynacache.datatypes.reading import read
@@ -92,6 +93,8 @@ class Shared:
     misses: MissMemory = attrs.field(factory=MissMemory)
     happened: Callable[[int, bytes], None] | None = None
     """Told of each ``KeyChange`` that this node coordinates, with its key; None while nobody subscribes."""
+    catalogue: Catalogue = attrs.field(factory=Catalogue)
+    catalogue_port: CataloguePort = attrs.field(factory=CatalogueAlone)
     pending: dict[int, Pending] = attrs.field(factory=dict)
     deadlines: Timeline = attrs.field(factory=Timeline)
     attention: Timeline = attrs.field(factory=Timeline)
