@@ -29,6 +29,7 @@ from dynacache.wire.messages import HAPPENED, KEY_LIMIT_BYTES, SUBSCRIBED
 __all__ = [
     "BATCH_LIMIT_BYTES",
     "BATCH_LIMIT_COUNT",
+    "EVENT_BYTES",
     "IDLE_LIMIT_S",
     "QUEUE_LIMIT_BYTES",
     "QUEUE_LIMIT_COUNT",

@@ -273,8 +273,8 @@ FLAG_NO_PAYLOAD: Final = 8
 FLAG_PREVIOUS: Final = 16
 """Answer a write with the value it replaced."""
 
-FLAG_ONE_PARTITION: Final = 1
-"""Flag of a SCAN: answer of the cursor's own partition only, whatever this copy lacks."""
+FLAG_ONE_PARTITION: Final = 32
+"""Scan the cursor's own partition only, and whatever this copy may lack."""
 
 PAYLOAD_MSGPACK: Final = 0
 PAYLOAD_RAW: Final = 1
