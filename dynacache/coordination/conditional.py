@@ -47,6 +47,9 @@ from dynacache.wire.messages import (
 
 __all__ = ["Conditional"]
 
+_VALUE_FLAGS = packed.RAW | packed.FILL | packed.TAGGED | packed.SLIDING | packed.COMPRESSED
+"""Flags that a value keeps when its expiry is rewritten."""
+
 
 @attrs.define(eq=False)
 class _Prepared:
@@ -223,7 +226,15 @@ class Conditional:
         key_print = fingerprint(request.key)
         context = parse_context(make_context(record, key_print), key_print)
         return self.writer.set_after(
-            route, partition, request.key, view.flags & PAYLOAD_RAW, view.payload, expire_ms, context, record, view.time
+            route,
+            partition,
+            request.key,
+            view.flags & _VALUE_FLAGS,
+            view.attached + view.payload,
+            expire_ms,
+            context,
+            record,
+            view.time,
         )
 
     def _reply_now(self, prepared: _Prepared, route: Route, record: bytes | None, view: View | None) -> None:

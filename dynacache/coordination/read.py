@@ -20,6 +20,7 @@ from dynacache.coordination.tally import required_answers
 from dynacache.errors import Overloaded
 from dynacache.events import ConnectionId
 from dynacache.types import Level
+from dynacache.versioning.attachments import ATTACHED, value_start
 from dynacache.versioning.context import Context
 from dynacache.versioning.packed import HEADER_BYTES, version_prefix
 from dynacache.versioning.packed import VALUE as KIND_VALUE
@@ -47,6 +48,8 @@ class Reader:
             record = store.get(partition, key, shared.now_ms)
             if record is not None and record[1] == KIND_VALUE:
                 offset = HEADER_BYTES + 16 * record[3]
+                if record[2] & ATTACHED:
+                    offset = value_start(record[2], record, offset)
                 shared.turn_reply_bytes += len(record)
                 if level == Level.ONE or (len(route.readers) == 1 and len(route.owner_sets) == 1):
                     shared.counters.hits += 1

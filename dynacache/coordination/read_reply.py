@@ -85,12 +85,16 @@ def answers_of(operation: "ReadOperation") -> dict[NodeId, str]:
 
 def metadata_of(record: bytes, view: View, key: bytes) -> dict[str, Any]:
     """Return context, timestamps (ms), expiry (ms) of a record."""
-    return {
+    metadata = {
         "c": make_context(record, fingerprint(key)),
         "t": milliseconds(view.time),
         "b": view.created_ms,
         "e": view.expire_ms,
     }
+    tags = view.tags
+    if tags:
+        metadata["g"] = list(tags)
+    return metadata
 
 
 def _metadata(operation: "ReadOperation", outcome: Concluded, view: View | None) -> dict[str, Any] | None:

@@ -10,7 +10,8 @@ leaves them by merging is clamped on reading.
 
 Known limit: a cell is cumulative, so an increment concurrent with a delete brings back what its actor had added before.
 The cells of a key live and expire together, at the latest expiry among them; an increment without expiry keeps the one
-that the key has. After riak_dt's embedded counter and Almeida et al.; brief section 7.
+that the key has. It keeps the tags too. A cell that an invalidation has ended is not gone on from: its actor's next
+cell starts at zero. After riak_dt's embedded counter and Almeida et al.; brief section 7.
 """
 
 import math
@@ -27,13 +28,16 @@ from dynacache.datatypes.register import number_of
 from dynacache.errors import InvalidRequest, WrongType
 from dynacache.versioning import kernel
 from dynacache.versioning.actors import Actor, ActorIssuer, Dot
+from dynacache.versioning.attachments import TAGS_LIMIT, join_tags, may_lack_a_tag, tags_of, value_start
 from dynacache.versioning.kernel import (
     BLIND,
     COUNTER,
     EMPTY,
     EXPIRED,
+    FILL,
     MAY_BE_OUTLIVED,
     REGISTER,
+    TAGGED,
     TOMBSTONE,
     Resolution,
     State,
@@ -65,7 +69,7 @@ class Counter:
 
     def payload(self, base: Cell | None, cells: Sequence[Cell]) -> bytes:
         """Return the msgpack of the cells' sum, plus the base register if that is a number."""
-        numbers = [_unpack(version.payload) for _, version in cells]
+        numbers = [_number(version) for _, version in cells]
         below = None if base is None else number_of(base[1].flags, base[1].payload)
         packed: bytes = _pack(total(numbers if below is None else [below, *numbers]))
         return packed
@@ -104,12 +108,30 @@ def increment(
         expire_ms = _held_expiry(state, seen)
     dot = mint(old, state, None, issuer)
     cell_sum = _bounded(_own_sum(state, seen, dot[0]) + delta)
-    others = [_unpack(state.dots[cell].payload) for cell in seen.cells if cell[0] != dot[0]]
+    others = [_number(state.dots[cell]) for cell in seen.cells if cell[0] != dot[0]]
     value = _bounded_total([*([] if below is None else [below]), *others, cell_sum])
     flags = MAY_BE_OUTLIVED if expire_ms and (history_unknown or kernel.outlives(state.dots, expire_ms)) else 0
+    tags = _seen_tags(state, seen)
+    if tags:
+        flags |= TAGGED | (
+            MAY_BE_OUTLIVED if history_unknown or may_lack_a_tag(TAGGED, tags, state.dots.values()) else 0
+        )
     created_ms = now_ms if seen.winner is None else state.dots[seen.winner].created_ms
-    cell = Version(COUNTER, flags, time, expire_ms, created_ms, _pack(cell_sum))
+    cell = Version(COUNTER, flags, time, expire_ms, created_ms, tags + _pack(cell_sum))
     return *split(_with_cell(kernel.expire(state, now_ms), dot, cell)), value
+
+
+def _number(cell: Version) -> Number:
+    number: Number = _unpack(cell.payload[value_start(cell.flags, cell.payload, 0) :])
+    return number
+
+
+def _seen_tags(state: State, seen: Resolution) -> bytes:
+    """Return the tags of the number that is visible, packed; empty for none. A cell takes them over, so that it ends
+    with the number it adds to."""
+    parts = [*([] if seen.base is None else [seen.base]), *seen.cells]
+    tags = {tag for part in parts for tag in tags_of(state.dots[part].flags, state.dots[part].payload)}
+    return join_tags(sorted(tags)[:TAGS_LIMIT]) if tags else b""
 
 
 def _exact_total(numbers: list[Number]) -> float:
@@ -165,27 +187,28 @@ def _own_sum(state: State, seen: Resolution, actor: Actor) -> Number:
     """Return what this actor's visible cell holds; a cell that a delete hides or that expired counts no more."""
     for cell in seen.cells:
         if cell[0] == actor:
-            number: Number = _unpack(state.dots[cell].payload)
-            return number
+            return _number(state.dots[cell])
     return 0
 
 
 def _with_cell(state: State, dot: Dot, cell: Version) -> State:
     """Put the new cell in the place of its actor's last one, and of the tombstones that no longer decide anything."""
     registers = any(version.kind == REGISTER for version in state.dots.values())
+    fills = any(version.flags & FILL for version in state.dots.values())
     dots = {
         held: version
         for held, version in state.dots.items()
-        if not (version.kind == COUNTER and held[0] == dot[0]) and _still_decides(version, registers)
+        if not (version.kind == COUNTER and held[0] == dot[0]) and _still_decides(version, registers, fills)
     }
     dots[dot] = cell
     return State({**state.context, dot[0]: dot[1]}, state.cloud, dots)
 
 
-def _still_decides(version: Version, registers: bool) -> bool:
-    """A blind delete still hides what is older; what an expired register left hides only older registers."""
+def _still_decides(version: Version, registers: bool, fills: bool) -> bool:
+    """A blind delete still hides what is older, any delete the fills that had not seen it; what an expired register
+    left hides only older registers."""
     if version.kind != TOMBSTONE:
         return True
     if not version.flags & BLIND:
-        return False
+        return fills and not version.flags & EXPIRED
     return registers or not version.flags & EXPIRED

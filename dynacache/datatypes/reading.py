@@ -16,6 +16,7 @@ from dynacache.datatypes.contract import Cell
 from dynacache.datatypes.counter import Counter
 from dynacache.datatypes.register import Register, number_of
 from dynacache.versioning import kernel
+from dynacache.versioning.attachments import ATTACHED, tags_of, value_start
 from dynacache.versioning.kernel import EXPIRED, Resolution, State
 from dynacache.versioning.layout import ENTRY_BYTES, HEADER, HEADER_BYTES, MANY, TOMBSTONE, decode
 
@@ -41,6 +42,7 @@ class View:
     ``expire_ms`` and ``created_ms`` are its. ``tombstone``: nothing visible, but a delete or an expiry is on record as
     a tombstone. Where nothing is visible, ``time`` is that of the newest version, and ``flags & kernel.EXPIRED`` says
     that it expired and was not deleted. ``siblings`` are newest first and do not include the winner.
+    ``attached`` is what stood before the value in its payload (``versioning.attachments``), as ``flags`` say.
     """
 
     found: bool
@@ -51,6 +53,12 @@ class View:
     expire_ms: int
     created_ms: int
     siblings: tuple[Sibling, ...] = ()
+    attached: bytes = b""
+
+    @property
+    def tags(self) -> tuple[bytes, ...]:
+        """The tags of the value that is visible."""
+        return tags_of(self.flags, self.attached)
 
     @property
     def sibling_count(self) -> int:
@@ -71,7 +79,10 @@ def read(record: bytes, now_ms: int) -> View:
         return View(False, True, flags, b"", time, 0, created_ms)
     if 0 < expire_ms <= now_ms:
         return View(False, False, EXPIRED, b"", time, expire_ms, created_ms)
-    return View(True, False, flags, record[HEADER_BYTES + ENTRY_BYTES * count :], time, expire_ms, created_ms)
+    start = end = HEADER_BYTES + ENTRY_BYTES * count
+    if flags & ATTACHED:
+        start = value_start(flags, record, end)
+    return View(True, False, flags, record[start:], time, expire_ms, created_ms, (), record[end:start])
 
 
 def _read_many(state: State, now_ms: int) -> View:
@@ -115,14 +126,16 @@ def _read_with_cells(state: State, seen: Resolution, base: Cell | None, siblings
 def _found(winner: Cell, payload: bytes, expire_ms: int, siblings: list[Sibling]) -> View:
     version = winner[1]
     siblings.sort(key=lambda sibling: sibling.time, reverse=True)
-    return View(True, False, version.flags, payload, version.time, expire_ms, version.created_ms, tuple(siblings))
+    attached = version.payload[: value_start(version.flags, version.payload, 0)]
+    times = (version.time, expire_ms, version.created_ms)
+    return View(True, False, version.flags, payload, *times, tuple(siblings), attached)
 
 
 def _sibling(cell: Cell, payload: bytes | None = None, expire_ms: int | None = None) -> Sibling:
     version = cell[1]
     return Sibling(
         version.flags,
-        version.payload if payload is None else payload,
+        version.payload[value_start(version.flags, version.payload, 0) :] if payload is None else payload,
         version.time,
         version.expire_ms if expire_ms is None else expire_ms,
         version.created_ms,

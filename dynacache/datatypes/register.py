@@ -16,7 +16,8 @@ import attrs
 import msgpack
 
 from dynacache.datatypes.contract import Cell
-from dynacache.versioning.kernel import RAW, REGISTER
+from dynacache.versioning.attachments import ATTACHED, value_start
+from dynacache.versioning.kernel import COMPRESSED, RAW, REGISTER
 
 __all__ = ["Register", "number_of"]
 
@@ -31,14 +32,17 @@ class Register:
     kind: int = REGISTER
 
     def payload(self, base: Cell | None, cells: Sequence[Cell]) -> bytes:
-        """Return the winner's payload; counter cells beside it do not belong to this type."""
+        """Return the winner's value; counter cells beside it do not belong to this type."""
         assert base is not None, "a register is read from its winning version"
-        return base[1].payload
+        flags, payload = base[1].flags, base[1].payload
+        return payload[value_start(flags, payload, 0) :] if flags & ATTACHED else payload
 
 
 def number_of(flags: int, payload: bytes) -> int | float | None:
     """Return the number that a register's payload holds; None if it holds anything else."""
-    if flags & RAW or not 1 <= len(payload) <= _NUMBER_LIMIT_BYTES:
+    if flags & ATTACHED:
+        payload = payload[value_start(flags, payload, 0) :]
+    if flags & (RAW | COMPRESSED) or not 1 <= len(payload) <= _NUMBER_LIMIT_BYTES:
         return None
     try:
         number = msgpack.unpackb(payload, strict_map_key=False)

@@ -68,7 +68,8 @@ def contribution(record: bytes, seed: int) -> int:
     """Return what a record adds to its leaf; ``seed`` is the key's hash, XORed with the cluster's seed."""
     kind = record[1]
     if kind == _VALUE:
-        if record[2] & packed.MAY_BE_OUTLIVED and record[13:21] != _NEVER:
+        flags = record[2]
+        if flags & packed.MAY_BE_OUTLIVED and (flags & packed.TAGGED or record[13:21] != _NEVER):
             remains = b"".join(
                 (_REMAINS, record[3:13], _NEVER, record[13:21], record[_HEADER_BYTES : _HEADER_BYTES + 16 * record[3]])
             )

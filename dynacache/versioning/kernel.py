@@ -21,7 +21,7 @@ touch and a write that cross each other on the wire, with a replica cut off betw
 After Almeida, Baquero et al., dotted version vectors and delta-state types (arXiv 1410.2803); brief R1.3 to R1.11.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 
@@ -29,8 +29,11 @@ from dynacache.errors import TooManySiblings
 from dynacache.versioning.actors import Actor, Dot
 
 __all__ = [
+    "ALIVE",
     "BLIND",
+    "COMPRESSED",
     "COUNTER",
+    "DEAD",
     "EMPTY",
     "EXPIRED",
     "FILL",
@@ -40,7 +43,10 @@ __all__ = [
     "RAW",
     "REGISTER",
     "SIBLING_LIMIT",
+    "SLIDING",
+    "TAGGED",
     "TOMBSTONE",
+    "WIPED",
     "Resolution",
     "State",
     "Version",
@@ -48,6 +54,7 @@ __all__ = [
     "cells_expiry",
     "covers",
     "expire",
+    "invalidate",
     "is_spent",
     "join_context",
     "longest",
@@ -62,9 +69,13 @@ __all__ = [
 REGISTER, TOMBSTONE, COUNTER = 1, 2, 3
 """Kinds of a version: a plain value, a delete, an actor's cumulative share of a counter."""
 
-RAW, MAY_BE_OUTLIVED, BLIND, FILL, EXPIRED = 1, 2, 4, 8, 16
-"""Flags of a version: raw bytes, not msgpack; an older version may live longer; a tombstone that competes by time;
-reserved for cache fills; a tombstone that an expiry left."""
+RAW, MAY_BE_OUTLIVED, BLIND, FILL, EXPIRED, TAGGED, SLIDING, COMPRESSED = 1, 2, 4, 8, 16, 32, 64, 128
+"""Flags of a version: raw bytes, not msgpack; an older version may live longer; a tombstone that competes by time; a
+cache fill, which yields to whatever it had not seen; a tombstone that an expiry or an invalidation left; the payload
+begins with tags; with a sliding time to live (``attachments``); the client packed the value smaller."""
+
+ALIVE, DEAD, WIPED = range(3)
+"""What an invalidation makes of a version: nothing; it ends, as by an expiry; so does all that it ever superseded."""
 
 SIBLING_LIMIT = 8
 """Concurrent versions beyond which a coordinator refuses a write; merge knows no such limit."""
@@ -179,9 +190,12 @@ def resolve(dots: Mapping[Dot, Version], now_ms: int | None) -> Resolution:
     deleted = hidden = (-1, ((0, 0), 0))
     registers: list[tuple[int, Dot]] = []
     cells: list[tuple[int, Dot]] = []
+    yielding = len(dots) > 1 and _fills_yield(dots)
     for dot, version in dots.items():
         key = (version.time, dot)
         if version.kind == REGISTER:
+            if version.flags & FILL and yielding:
+                continue
             if now_ms is not None and 0 < version.expire_ms <= now_ms:
                 hidden = max(hidden, key)
             else:
@@ -204,6 +218,15 @@ def resolve(dots: Mapping[Dot, Version], now_ms: int | None) -> Resolution:
         base[1] if base else None,
         tuple(dot for _, dot in visible),
         tuple(dot for _, dot in (registers[1:] if base else registers)),
+    )
+
+
+def _fills_yield(dots: Mapping[Dot, Version]) -> bool:
+    """Return whether something stands beside the fills that they had not seen: a value, alive or ended, or a delete."""
+    return any(
+        not v.flags & FILL
+        and (v.kind == REGISTER or (v.kind == TOMBSTONE and not v.flags & EXPIRED) or v.flags & BLIND)
+        for v in dots.values()
     )
 
 
@@ -233,6 +256,26 @@ def expire(state: State, now_ms: int) -> State:
     for dot, version in state.dots.items():
         gone = cells_gone if version.kind == COUNTER else 0 < version.expire_ms <= now_ms
         if gone:
+            changed = True
+            version = _remains(version)
+        dots[dot] = version
+    return State(state.context, state.cloud, dots) if changed else state
+
+
+def invalidate(state: State, fate: Callable[[Version], int]) -> State:
+    """Let every version meet its ``fate`` (ALIVE, DEAD or WIPED); the same state if all stay as they are.
+
+    A DEAD version leaves the tombstone that its expiry would leave, so that neither an older sibling nor an older
+    version elsewhere takes its place; deletes stay. A WIPED one leaves only its dot in the context.
+    """
+    dots: dict[Dot, Version] = {}
+    changed = False
+    for dot, version in state.dots.items():
+        met = fate(version)
+        if met == WIPED:
+            changed = True
+            continue
+        if met == DEAD and version.kind != TOMBSTONE:
             changed = True
             version = _remains(version)
         dots[dot] = version

@@ -19,16 +19,20 @@ import mmh3
 
 from dynacache.versioning import kernel
 from dynacache.versioning.actors import Actor, ActorIssuer, Dot
+from dynacache.versioning.attachments import has_all_tags, may_lack_a_tag
 from dynacache.versioning.context import Context
 from dynacache.versioning.dominance import dominating
 from dynacache.versioning.kernel import (
     BLIND,
+    COMPRESSED,
     EMPTY,
     EXPIRED,
     FILL,
     MAY_BE_OUTLIVED,
     PRUNE_ABOVE_ACTORS,
     RAW,
+    SLIDING,
+    TAGGED,
     State,
     Version,
 )
@@ -50,6 +54,7 @@ from dynacache.versioning.validation import is_well_formed
 
 __all__ = [
     "BLIND",
+    "COMPRESSED",
     "EXPIRED",
     "FILL",
     "HEADER",
@@ -58,6 +63,8 @@ __all__ = [
     "MAY_BE_OUTLIVED",
     "OWN_BASE",
     "RAW",
+    "SLIDING",
+    "TAGGED",
     "TOMBSTONE",
     "VALUE",
     "clean",
@@ -105,14 +112,15 @@ def write(
 ) -> tuple[bytes, bytes]:
     """Write a value over ``old`` and return (record to keep, record to send).
 
-    Without context it supersedes all that ``old`` holds, with one exactly what that covers. ``flags`` are RAW and FILL;
-    ``history_unknown`` says that ``old`` may not be all there is. Raises TooManySiblings or Overloaded; then nothing
-    was minted that anyone has seen.
+    Without context it supersedes all that ``old`` holds, with one exactly what that covers. ``flags`` are those of the
+    value (RAW, FILL, TAGGED, SLIDING, COMPRESSED); ``history_unknown`` says that ``old`` may not be all there is.
+    A version that may end before one that it supersedes, be it by its expiry or by a tag that the other lacks, is
+    MAY_BE_OUTLIVED. Raises TooManySiblings or Overloaded; then nothing was minted that anyone has seen.
     """
     if old is None:
         if context is not None:
             return _write_state(VALUE, old, issuer, time, expire_ms, flags, payload, now_ms, context, history_unknown)
-        if history_unknown and expire_ms:
+        if history_unknown and (expire_ms or flags & TAGGED):
             flags |= MAY_BE_OUTLIVED
         rest = (
             _pack_single(1, flags, 1, 0, time, expire_ms, now_ms, issuer.incarnation, issuer.next_base(), 1) + payload
@@ -123,6 +131,8 @@ def write(
     local, kind, held_flags, count, held_expire, created, incarnation, base, n = _read_first(old)
     if kind == 1 and count == 1 and local & 1 and incarnation == issuer.incarnation and n < N_LIMIT:
         if expire_ms and (history_unknown or held_flags & 2 or held_expire == 0 or held_expire > expire_ms):
+            flags |= MAY_BE_OUTLIVED
+        if flags & TAGGED and _may_lack_a_tag(flags, payload, history_unknown, held_flags, old, 1):
             flags |= MAY_BE_OUTLIVED
         if 0 < held_expire <= now_ms:
             created = now_ms
@@ -279,6 +289,15 @@ def split(state: State) -> tuple[bytes, bytes]:
     return local, _WIRE + local[1:]
 
 
+def _may_lack_a_tag(flags: int, payload: bytes, unknown: bool, held_flags: int, old: bytes, count: int) -> bool:
+    """Tell whether the one value in ``old``, or one that it superseded, may lack a tag that a new value has."""
+    return (
+        unknown
+        or held_flags & MAY_BE_OUTLIVED != 0
+        or not has_all_tags(flags, payload, held_flags, old, HEADER_BYTES + ENTRY_BYTES * count)
+    )
+
+
 def _supersede(
     kind: int,
     old: bytes,
@@ -296,6 +315,8 @@ def _supersede(
         return _write_state(kind, old, issuer, time, expire_ms, flags, payload, now_ms, None, history_unknown)
     outlived = history_unknown or held_kind == TOMBSTONE or held_flags & MAY_BE_OUTLIVED
     if expire_ms and (outlived or held_expire == 0 or held_expire > expire_ms):
+        flags |= MAY_BE_OUTLIVED
+    if flags & TAGGED and _may_lack_a_tag(flags, payload, bool(outlived), held_flags, old, count):
         flags |= MAY_BE_OUTLIVED
     if kind == TOMBSTONE or held_kind == TOMBSTONE or 0 < held_expire <= now_ms:
         created = now_ms
@@ -342,7 +363,10 @@ def _write_state(
     state = EMPTY if old is None else decode(old)
     clock = None if context is None else context.clock
     unseen = clock is not None and any(state.context.get(actor, 0) < n for actor, n in clock.items())
-    if expire_ms and (history_unknown or unseen or kernel.outlives(state.dots, expire_ms)):
+    # What the context covers and this node never held may be younger, by its writer's clock, than this write.
+    if kind == VALUE and (unseen or (expire_ms and (history_unknown or kernel.outlives(state.dots, expire_ms)))):
+        flags |= MAY_BE_OUTLIVED
+    if flags & TAGGED and (history_unknown or may_lack_a_tag(flags, payload, state.dots.values())):
         flags |= MAY_BE_OUTLIVED
     created_ms = now_ms
     if kind == VALUE:

@@ -16,7 +16,18 @@ from typing import Any
 import msgpack
 
 from dynacache.errors import DynacacheError
-from dynacache.versioning.kernel import BLIND, COUNTER, EXPIRED, FILL, MAY_BE_OUTLIVED, RAW
+from dynacache.versioning.attachments import ATTACHED, is_well_formed_attachment, value_start
+from dynacache.versioning.kernel import (
+    BLIND,
+    COMPRESSED,
+    COUNTER,
+    EXPIRED,
+    FILL,
+    MAY_BE_OUTLIVED,
+    RAW,
+    SLIDING,
+    TAGGED,
+)
 from dynacache.versioning.kernel import TOMBSTONE as TOMBSTONE_VERSION
 from dynacache.versioning.layout import (
     ENTRY,
@@ -35,9 +46,9 @@ __all__ = ["DOT_LIMIT", "is_well_formed"]
 DOT_LIMIT = 2048
 """Versions in one record that we accept from a peer: 255 actors with 8 siblings each come to 2,040."""
 
-_FLAGS = RAW | MAY_BE_OUTLIVED | BLIND | FILL | EXPIRED
 _TOMBSTONE_FLAGS = MAY_BE_OUTLIVED | BLIND | EXPIRED
-_VALUE_FLAGS = RAW | MAY_BE_OUTLIVED | FILL
+_VALUE_FLAGS = RAW | MAY_BE_OUTLIVED | FILL | TAGGED | SLIDING | COMPRESSED
+_COUNTER_FLAGS = MAY_BE_OUTLIVED | TAGGED
 _FIELD_COUNT = 8
 _U64 = 2**64
 
@@ -51,7 +62,7 @@ def is_well_formed(record: object) -> bool:
     if local or index >= count or len(record) < end or not _is_canonical_clock(record[HEADER_BYTES:end]):
         return False
     if kind == VALUE:
-        return not flags & ~_VALUE_FLAGS
+        return not flags & ~_VALUE_FLAGS and (not flags & ATTACHED or is_well_formed_attachment(flags, record, end))
     if kind == TOMBSTONE:
         return not flags & ~_TOMBSTONE_FLAGS and expire_ms == 0 and len(record) == end
     return kind == MANY and _are_canonical_versions(record, count, end)
@@ -93,8 +104,10 @@ def _is_version(fields: Any, count: int) -> bool:
         return False
     if kind == TOMBSTONE_VERSION:
         return not flags & ~_TOMBSTONE_FLAGS and expire_ms == 0 and payload == b""
+    if flags & ATTACHED and not is_well_formed_attachment(flags, payload):
+        return False
     if kind == COUNTER:
-        return not flags & ~MAY_BE_OUTLIVED and _is_number(payload)
+        return not flags & ~_COUNTER_FLAGS and _is_number(payload[value_start(flags, payload, 0) :])
     return kind == VALUE and not flags & ~_VALUE_FLAGS
 
 

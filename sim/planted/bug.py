@@ -91,7 +91,7 @@ class Script:
         return _owners(self.options, key)
 
     def owners_with(self, joiner: str, key: bytes = b"k0") -> tuple[str, ...]:
-        """Return a key's owners once a joiner has its place, and who comes next: a displaced one is the first of these."""
+        """Return a key's owners once a joiner has its place, and all others after them, nearest first."""
         options = self.options
         names = (*node_names(options), joiner)
         placement = _placement(names, options.zones, options.partition_count, options.replication_factor)
