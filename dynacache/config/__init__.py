@@ -15,6 +15,7 @@ from dynacache.config.hints import HintConfig
 from dynacache.config.membership import MembershipConfig
 from dynacache.config.memory import MemoryConfig
 from dynacache.config.network import NetworkConfig
+from dynacache.config.observability import ObservabilityConfig
 from dynacache.config.repair import RepairConfig
 from dynacache.config.root import Config
 from dynacache.config.storage import StorageSettings
@@ -28,6 +29,7 @@ __all__ = [
     "MembershipConfig",
     "MemoryConfig",
     "NetworkConfig",
+    "ObservabilityConfig",
     "RepairConfig",
     "StorageSettings",
     "TransferConfig",

@@ -16,6 +16,7 @@ from dynacache.config.hints import HintConfig
 from dynacache.config.membership import MembershipConfig
 from dynacache.config.memory import MemoryConfig
 from dynacache.config.network import NetworkConfig
+from dynacache.config.observability import ObservabilityConfig
 from dynacache.config.repair import RepairConfig
 from dynacache.config.storage import StorageSettings
 from dynacache.config.transfer import TransferConfig
@@ -37,6 +38,7 @@ class Config:
     hints: HintConfig = attrs.field(factory=HintConfig)
     repair: RepairConfig = attrs.field(factory=RepairConfig)
     transfer: TransferConfig = attrs.field(factory=TransferConfig)
+    observability: ObservabilityConfig = attrs.field(factory=ObservabilityConfig)
 
     def __attrs_post_init__(self) -> None:
         """Check the rules that span sections."""

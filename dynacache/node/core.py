@@ -52,6 +52,7 @@ from dynacache.node.clock_watch import ClockWatch
 from dynacache.node.closing import Closing
 from dynacache.node.commands import Commands
 from dynacache.node.members import Members
+from dynacache.node.observed import Observed
 from dynacache.node.peer_messages import Peer, PeerMessages
 from dynacache.node.quarantine import Quarantine
 from dynacache.node.repair_port import NodeRepairPort
@@ -147,6 +148,8 @@ class Node:
         self.closing = self._closing()
         self.reports = Reports(self)
         self.gate.command = Commands(self).carry_out
+        self.observed = Observed(shared, config.observability, self.engine)
+        self.gate.served |= self.observed.served()
         self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
         self.members.owners_changed = self._owners_changed
         self._add_repair_cores()
@@ -191,6 +194,7 @@ class Node:
         self.writer.flush()
         self.asker.flush()
         self.forwarder.flush()
+        self.observed.end_turn()
         self.members.push_topology()
         self._wrap_forward_replies(effects)
         return effects
@@ -231,6 +235,7 @@ class Node:
     def _disconnected(self, item: Input, now: Instant) -> None:
         assert isinstance(item, Disconnected)
         self.members.clients.discard(item.connection)
+        self.observed.key_events.disconnected(item.connection)
         self._peers.pop(item.connection, None)
         if self.links.disconnected(item.connection) is None:
             return
@@ -265,6 +270,7 @@ class Node:
     # Messages
 
     def _serve_client(self, connection: ConnectionId, messages: list[Message]) -> None:
+        self.observed.sample(messages)
         if any(message[0] == REPORT for message in messages):
             reports = [message for message in messages if message[0] == REPORT]
             messages = [message for message in messages if message[0] != REPORT]
@@ -298,6 +304,7 @@ class Node:
             self.upkeep.tick()
             self.catalogue_sync.tick()
         self.closing.tick(now)
+        self.observed.tick()
         self._next_tick_s = now.monotonic_s + self._pause_s()
 
     def _pause_s(self) -> float:

@@ -38,6 +38,8 @@ class Reports:
             "change": self.change,
             "handoff": self.handoff,
             "hints": self.hints,
+            "hot": self.node.observed.hot,
+            "misses": self.node.observed.misses,
             "node": self.node_itself,
             "ready": self.ready,
             "repair": self.repair,
