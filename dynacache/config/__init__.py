@@ -13,6 +13,7 @@ from dynacache.config.cluster import ClusterConfig
 from dynacache.config.coordination import CoordinationConfig
 from dynacache.config.hints import HintConfig
 from dynacache.config.membership import MembershipConfig
+from dynacache.config.memory import MemoryConfig
 from dynacache.config.network import NetworkConfig
 from dynacache.config.observability import ObservabilityConfig
 from dynacache.config.repair import RepairConfig
@@ -26,6 +27,7 @@ __all__ = [
     "CoordinationConfig",
     "HintConfig",
     "MembershipConfig",
+    "MemoryConfig",
     "NetworkConfig",
     "ObservabilityConfig",
     "RepairConfig",

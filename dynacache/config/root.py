@@ -14,6 +14,7 @@ from dynacache.config.cluster import ClusterConfig
 from dynacache.config.coordination import CoordinationConfig
 from dynacache.config.hints import HintConfig
 from dynacache.config.membership import MembershipConfig
+from dynacache.config.memory import MemoryConfig
 from dynacache.config.network import NetworkConfig
 from dynacache.config.observability import ObservabilityConfig
 from dynacache.config.repair import RepairConfig
@@ -32,6 +33,7 @@ class Config:
     cluster: ClusterConfig = attrs.field(factory=ClusterConfig)
     coordination: CoordinationConfig = attrs.field(factory=CoordinationConfig)
     storage: StorageSettings = attrs.field(factory=StorageSettings)
+    memory: MemoryConfig = attrs.field(factory=MemoryConfig)
     membership: MembershipConfig = attrs.field(factory=MembershipConfig)
     hints: HintConfig = attrs.field(factory=HintConfig)
     repair: RepairConfig = attrs.field(factory=RepairConfig)

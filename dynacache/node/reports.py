@@ -179,6 +179,7 @@ class Reports:
             **node.counters.snapshot(),
             **storage,
             **node.upkeep.statistics(),
+            **node.cleaning.statistics(),
             **node.catalogue_sync.statistics(),
             "hints": node.hints.counts(),
             "hint_bytes": node.hints.total_bytes,

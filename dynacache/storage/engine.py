@@ -258,6 +258,20 @@ class Engine(Replica):
         """Change the limit in force, as when resident memory does not follow the account; ``collect`` evicts down."""
         self._limit_bytes = limit_bytes
 
+    @property
+    def limit_bytes(self) -> int:
+        """The limit in force."""
+        return self._limit_bytes
+
+    @property
+    def used_bytes(self) -> int:
+        """The total of ``usage``."""
+        return self._used_bytes
+
+    def due_count(self, now_ms: int) -> int:
+        """Return how many entries wait for ``collect`` because they have expired."""
+        return self._wheel.due_count(now_ms)
+
     def usage(self) -> Usage:
         """Return the bytes in use by share, as counted along the way."""
         return Usage(
