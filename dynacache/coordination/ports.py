@@ -7,14 +7,26 @@ Invariant: packages of one rank never import each other; ``node.core`` hands the
 Why: the coordinator can then be tested on a store of ten lines, and storage can change without it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pyroaring import BitMap
 
+from dynacache.coordination.catalogue import Entry
+from dynacache.errors import DynacacheError, NotReady
 from dynacache.types import NodeId
 
-__all__ = ["Completeness", "HintPort", "HintsToReplay", "KeptHint", "Repaired", "StorePort"]
+__all__ = [
+    "CatalogueAlone",
+    "CataloguePort",
+    "CatalogueWaiter",
+    "Completeness",
+    "HintPort",
+    "HintsToReplay",
+    "KeptHint",
+    "Repaired",
+    "StorePort",
+]
 
 
 class Completeness(Protocol):
@@ -139,3 +151,56 @@ class Repaired(Protocol):
     def repaired(self, reached: bool) -> None:
         """Take note whether enough replicas hold the record now."""
         ...
+
+
+class CatalogueWaiter(Protocol):
+    """Whoever must know a peer's part of the catalogue before it goes on."""
+
+    def caught_up(self, reached: bool) -> None:
+        """Go on; ``reached`` is False when the peer could not be asked."""
+        ...
+
+
+class CataloguePort(Protocol):
+    """The catalogue's protocol (``node.catalogue_sync``)."""
+
+    def is_behind(self, node_id: NodeId, sequence: int) -> bool:
+        """Tell whether a peer has changes up to ``sequence`` that were not pulled yet."""
+        ...
+
+    def wait(self, node_id: NodeId, sequence: int, waiter: CatalogueWaiter) -> None:
+        """Call the waiter once, later, when that much was pulled, or cannot be."""
+        ...
+
+    def change(
+        self,
+        entries: Sequence[Entry],
+        level: int,
+        timeout_ms: int,
+        finished: Callable[[DynacacheError | None], None],
+    ) -> None:
+        """Set entries here and everywhere; ``finished`` is called once with None when the level is reached, else with
+        what stands in its way (the change is kept and spreads on). Raises an error of the tree with nothing changed."""
+        ...
+
+
+class CatalogueAlone:
+    """The port of a node that knows no peers."""
+
+    def is_behind(self, node_id: NodeId, sequence: int) -> bool:
+        """Nobody has anything."""
+        return False
+
+    def wait(self, node_id: NodeId, sequence: int, waiter: CatalogueWaiter) -> None:
+        """Never asked for."""
+        raise NotReady("this node knows no peers")
+
+    def change(
+        self,
+        entries: Sequence[Entry],
+        level: int,
+        timeout_ms: int,
+        finished: Callable[[DynacacheError | None], None],
+    ) -> None:
+        """Nothing can be changed."""
+        raise NotReady("this node knows no peers")

@@ -21,7 +21,7 @@ from dynacache.coordination.routes import Target
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.timeline import timeout_class_ms
 from dynacache.events import ConnectionId, Message
-from dynacache.types import MissReason
+from dynacache.types import Level, MissReason
 from dynacache.wire.messages import GROUP_LIMIT_KEYS, MISS, PAYLOAD_RAW, READ, VALUE
 
 __all__ = ["HEDGES_LIMIT", "Asker", "FastItem", "ReadBatch"]
@@ -50,6 +50,7 @@ class ReadBatch:
     _slow_calls: int = 0
     _resends: int = 0
     _digest: int = 0
+    _held: list[Any] = attrs.field(factory=list)
 
     def start(self) -> None:
         """Send the question."""
@@ -73,8 +74,40 @@ class ReadBatch:
         link = self.shared.links.by_connection.get(connection)
         if link is not None:
             self.shared.links.succeeded(link, (self.shared.now_s - self._sent_at_s) * 1000)
+        if len(message) > 4 and self.shared.catalogue_port.is_behind(self.target.node_id, message[4]):
+            items, answers = self._hold(items, answers, message[4])
         self._take(items, answers)
-        return True
+        return not self.items
+
+    def caught_up(self, reached: bool) -> None:
+        """Conclude the items whose answers had to wait for what the peer knew of invalidations."""
+        held, self.items = self.items, []
+        answers, self._held = self._held, []
+        self.shared.pending.pop(self.request_id, None)
+        if not held:
+            return
+        # What this node's own copy has of the key may be invalid by now: it answers afresh.
+        operations: list[FastItem | ReadOperation] = [self._operation(item, afresh=True) for item in held]
+        if reached:
+            self._take(operations, answers)
+        else:
+            self._unanswered(operations)
+
+    def _hold(
+        self, items: list[FastItem | ReadOperation], answers: list[Any], sequence: int
+    ) -> tuple[list[FastItem | ReadOperation], list[Any]]:
+        """Keep back what is asked for above level one until this node knows of every invalidation that the peer knew
+        of; return the rest."""
+        waits = [(item.level if isinstance(item, ReadOperation) else item[6]) > Level.ONE for item in items]
+        if any(waits):
+            self.items = [item for item, held in zip(items, waits, strict=True) if held]
+            self._held = [answer for answer, held in zip(answers, waits, strict=True) if held]
+            self.shared.counters.reads_held += len(self.items)
+            self.shared.catalogue_port.wait(self.target.node_id, sequence, self)
+        return (
+            [item for item, held in zip(items, waits, strict=True) if not held],
+            [answer for answer, held in zip(answers, waits, strict=True) if not held],
+        )
 
     def lost(self, connection: ConnectionId) -> bool:
         """The link ended: every item asks someone else."""
@@ -160,8 +193,9 @@ class ReadBatch:
         for item in items:
             self._operation(item).unanswered(self.target)
 
-    def _operation(self, item: FastItem | ReadOperation) -> ReadOperation:
-        """Return the item as an operation that has heard this node's own answer and waits for the peer's."""
+    def _operation(self, item: FastItem | ReadOperation, *, afresh: bool = False) -> ReadOperation:
+        """Return the item as an operation that has heard this node's own answer (``afresh``: asked once more) and
+        waits for the peer's."""
         if isinstance(item, ReadOperation):
             return item
         connection, rid, key, record, _, partition, level, timeout_ms = item
@@ -178,7 +212,7 @@ class ReadBatch:
         )
         # A batch goes to one machine for many partitions: of this key it is an owner, whatever it is for the others.
         owner = Target(self.target.node_id, self.target.connection, self.target.node_id)
-        operation.resume(self.shared.node_id, record, owner)
+        operation.resume(operation.own_answer() if afresh else record, owner)
         return operation
 
 

@@ -84,12 +84,12 @@ class ReadOperation:
 
     def begin(self) -> None:
         """Answer from this node's own copy, then ask as many others as the level needs."""
-        self._take(self.shared.node_id, self._own_answer())
+        self._take(self.shared.node_id, self.own_answer())
         self._step()
 
-    def resume(self, self_id: NodeId, record: bytes | None, target: Target) -> None:
+    def resume(self, own_answer: Any, target: Target) -> None:
         """Continue what began as a plain item: this node answered, ``target`` was asked."""
-        self._take(self_id, record)
+        self._take(self.shared.node_id, own_answer)
         self.asked[target.node_id] = self.outstanding[target.node_id] = target
 
     def answered(self, target: Target, answer: Any) -> None:
@@ -155,7 +155,8 @@ class ReadOperation:
     def _repair_ms(self) -> int:
         return max(1, self.remaining_ms())
 
-    def _own_answer(self) -> Any:
+    def own_answer(self) -> Any:
+        """Return what this node's own copy, or the hint it keeps, answers."""
         shared, route = self.shared, self.route
         if not route.is_owner:
             hinted = shared.hints.find(self.key)

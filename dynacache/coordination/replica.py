@@ -62,13 +62,17 @@ class Replica:
         self._clock_accepted(clock)
         answers: list[Any] = []
         if not shared.clock_safe and type(payload) is list:
-            shared.effects.send(connection, (READ_REPLY, request_id, shared.clock.last, [False] * (len(payload) >> 1)))
+            answers = [False] * (len(payload) >> 1)
+            shared.effects.send(connection, (READ_REPLY, request_id, shared.clock.last, answers))
             return
         if type(payload) is list and not len(payload) & 1:
             shared.counters.replica_reads += len(payload) >> 1
             answer = self._answer
             answers = [answer(payload[index], payload[index + 1]) for index in range(0, len(payload), 2)]
-        shared.effects.send(connection, (READ_REPLY, request_id, shared.clock.last, answers))
+        reply: Message = (READ_REPLY, request_id, shared.clock.last, answers)
+        if shared.catalogue.sequence:
+            reply = (*reply, shared.catalogue.sequence)
+        shared.effects.send(connection, reply)
 
     def _merge(self, payload: list[Any]) -> list[list[int]] | None:
         """Merge records into the store; returns the positions refused, None when all were taken."""

@@ -16,10 +16,11 @@ from typing import Protocol
 import attrs
 
 from dynacache.config.coordination import CoordinationConfig
+from dynacache.coordination.catalogue import Catalogue
 from dynacache.coordination.counters import Counters
 from dynacache.coordination.links import Links
 from dynacache.coordination.misses import MissMemory
-from dynacache.coordination.ports import HintPort, StorePort
+from dynacache.coordination.ports import CatalogueAlone, CataloguePort, HintPort, StorePort
 from dynacache.coordination.routes import Routes
 from dynacache.coordination.timeline import Timeline
 from dynacache.datatypes.reading import read
@@ -89,6 +90,8 @@ class Shared:
     clock_safe: bool = True
     """This machine's clock agrees with its peers'; otherwise the node serves nothing."""
     misses: MissMemory = attrs.field(factory=MissMemory)
+    catalogue: Catalogue = attrs.field(factory=Catalogue)
+    catalogue_port: CataloguePort = attrs.field(factory=CatalogueAlone)
     pending: dict[int, Pending] = attrs.field(factory=dict)
     deadlines: Timeline = attrs.field(factory=Timeline)
     attention: Timeline = attrs.field(factory=Timeline)

@@ -13,6 +13,10 @@ believed. It is ``UNSAFE`` while more than half of the linked peers certainly di
 more than half of those few did, and stays so until most of the linked have agreed again; without any peer to ask
 nothing changes.
 
+A clock that is set back while nobody answers cannot be told from one that is corrected. Time then goes on from where it
+was (``lead_ms``) until a peer has answered: stood it still until the wall clock has caught up, whatever this node
+alone holds would live longer than was promised.
+
 Why majority of the reachable: a wrong clock must be found by the machine that has it, and two that disagree cannot know
 which is wrong, so in a pair both stop (DESIGN section 7; RFC 5905 section 10 for the filter).
 """
@@ -66,6 +70,10 @@ class ClockWatch:
     offset_ms: float
     trust: Trust = Trust.SAFE
     next_round_s: float = 0.0
+    lead_ms: float = 0.0
+    """By how much this node's time goes ahead of its wall clock, since that was set back and no peer has answered."""
+    _moved_ms: float = 0.0
+    """By how much the wall clock has moved since it became ``UNSURE``."""
     _samples: dict[NodeId, deque[_Sample]] = attrs.field(factory=dict)
     _asked: dict[int, tuple[NodeId, float]] = attrs.field(factory=dict)
     _sequence: int = 0
@@ -82,6 +90,7 @@ class ClockWatch:
         before, self.offset_ms = self.offset_ms, now.wall_ms - now.monotonic_s * 1000
         if abs(self.offset_ms - before) <= self.max_skew_ms:
             return False
+        self._moved_ms += self.offset_ms - before
         self._samples.clear()
         self._asked.clear()
         self.next_round_s = now.monotonic_s
@@ -128,9 +137,19 @@ class ClockWatch:
             self.trust = Trust.UNSAFE
         elif enough or waited:
             self.trust = Trust.SAFE
+        self._go_on(alone=not differences)
         for node_id in [node_id for node_id in self._samples if node_id not in linked]:
             del self._samples[node_id]
         return self.trust
+
+    def _go_on(self, alone: bool) -> None:
+        """Decide what a move that is believed means for this node's own time."""
+        if not alone:
+            self.lead_ms = 0.0
+        elif self.trust is Trust.SAFE:
+            self.lead_ms = max(0.0, self.lead_ms - self._moved_ms)
+        if self.trust is not Trust.UNSURE:
+            self._moved_ms = 0.0
 
     def differences_ms(self, now: Instant, linked: Sequence[NodeId]) -> dict[NodeId, tuple[float, float]]:
         """Return by how much each peer's clock is ahead of ours, and within what error."""

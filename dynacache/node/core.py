@@ -45,6 +45,7 @@ from dynacache.events import (
 from dynacache.membership.birth import Birth
 from dynacache.membership.state import Member
 from dynacache.membership.swim import Swim
+from dynacache.node.catalogue_sync import CatalogueSync
 from dynacache.node.clock_watch import ClockWatch
 from dynacache.node.closing import Closing
 from dynacache.node.commands import Commands
@@ -139,6 +140,8 @@ class Node:
         self.replica = Replica(shared)
         self.replay = HintReplay(shared, config.hints, self.hints)
         self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
+        self.catalogue_sync = CatalogueSync(shared, self.repair_port, self.members, incarnation)
+        shared.catalogue_port = self.catalogue_sync
         self.closing = self._closing()
         self.reports = Reports(self)
         self.gate.command = Commands(self).carry_out
@@ -147,15 +150,10 @@ class Node:
         self._add_repair_cores()
         if not complete:
             self.transfer.start_empty()
-        self.quarantine = Quarantine(
-            shared,
-            self.engine,
-            self.hints,
-            ClockWatch.starting(settings.max_clock_skew_ms, now),
-            self.gate.distrust_clock,
-            self._begin_warming,
+        self.quarantine = self._quarantine(now)
+        self.peer_messages = PeerMessages(
+            shared, self.members, self.replica, self.gate, self.upkeep, self.quarantine, self.catalogue_sync
         )
-        self.peer_messages = PeerMessages(shared, self.members, self.replica, self.gate, self.upkeep, self.quarantine)
         self._peers: dict[ConnectionId, Peer] = {}
         self._started = False
         self._next_tick_s = now.monotonic_s
@@ -171,7 +169,7 @@ class Node:
         if not 0 <= now.wall_ms - shared.wall_ms < _CLOCK_MOVED_MS and self.quarantine.look(now):
             self._next_tick_s = now.monotonic_s
         shared.wall_ms = now.wall_ms
-        clock.tick(now.wall_ms if shared.clock_safe else 0)
+        clock.tick(now.wall_ms + int(self.quarantine.watch.lead_ms) if shared.clock_safe else 0)
         shared.now_ms = clock.last >> 16
         if shared.now_ms >= self.exchange.stale_due_ms:
             self.exchange.mark_stale()
@@ -225,6 +223,7 @@ class Node:
             if not bulk:
                 self.shared.effects.send(item.connection, self.members.table_message())
                 self.members.links_changed()
+                self.catalogue_sync.linked(node_id)
 
     def _disconnected(self, item: Input, now: Instant) -> None:
         assert isinstance(item, Disconnected)
@@ -294,6 +293,7 @@ class Node:
         if shared.clock_safe and not self.closing.is_ending:
             self.replay.tick()
             self.upkeep.tick()
+            self.catalogue_sync.tick()
         self.closing.tick(now)
         self._next_tick_s = now.monotonic_s + self._pause_s()
 
@@ -301,7 +301,8 @@ class Node:
         """Return how long housekeeping may rest: an idle node should cost nothing."""
         if self.closing.is_busy or self.hints.targets() or self.links.any_avoided():
             return _TICK_S
-        pause_s = min(_IDLE_TICK_S, self.upkeep.next_due_s() - self.shared.now_s)
+        due_s = min(self.upkeep.next_due_s(), self.catalogue_sync.next_due_s())
+        pause_s = min(_IDLE_TICK_S, due_s - self.shared.now_s)
         pause_s = min(pause_s, self.quarantine.next_due_s() - self.shared.now_s)
         due_ms = self.engine.next_deadline_ms()
         if due_ms is not None:
@@ -332,6 +333,17 @@ class Node:
     def _closing(self) -> Closing:
         in_flight, stop_timeout_s = self.repair_port.other_requests, self.config.network.stop_timeout_s
         return Closing(self.shared, self.gate, self.replay, self.members, in_flight, stop_timeout_s)
+
+    def _quarantine(self, now: Instant) -> Quarantine:
+        return Quarantine(
+            self.shared,
+            self.engine,
+            self.hints,
+            ClockWatch.starting(self.config.coordination.max_clock_skew_ms, now),
+            self.gate.distrust_clock,
+            self._begin_warming,
+            self.catalogue_sync.forget_after,
+        )
 
     def _transfer(self) -> Transfer:
         settings = self.config.coordination

@@ -18,12 +18,17 @@ from dynacache.coordination.replica import Replica
 from dynacache.coordination.shared import Shared
 from dynacache.errors import DynacacheError, NotReady
 from dynacache.events import Close, ConnectionId, Message
+from dynacache.node.catalogue_sync import CatalogueSync
 from dynacache.node.members import Members
 from dynacache.node.quarantine import Quarantine
 from dynacache.node.upkeep import Upkeep
 from dynacache.types import Instant, NodeId, Role
 from dynacache.wire.messages import (
     BIRTH,
+    CATALOGUE,
+    CATALOGUE_PAGE,
+    CATALOGUE_PULL,
+    CATALOGUE_TAKEN,
     CLOCK,
     CLOCKED,
     COMPARE,
@@ -71,6 +76,7 @@ class PeerMessages:
     gate: Gate
     upkeep: Upkeep
     quarantine: Quarantine
+    catalogue: CatalogueSync
     handlers: dict[int, _Handler] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -88,7 +94,8 @@ class PeerMessages:
             BIRTH: self._birth,
             CLOCK: self._clock,
             CLOCKED: self._clocked,
-            **dict.fromkeys((FENCED, COMPARED, DIFFERENCES, PAGE), self._reply),
+            **dict.fromkeys((FENCED, COMPARED, DIFFERENCES, PAGE, CATALOGUE_TAKEN, CATALOGUE_PAGE), self._reply),
+            **dict.fromkeys((CATALOGUE, CATALOGUE_PULL), self._catalogue),
             **dict.fromkeys((FENCE, COMPARE, ENTRIES, RECORDS, PULL), self._upkeep),
         }
 
@@ -177,3 +184,6 @@ class PeerMessages:
 
     def _clocked(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
         self.quarantine.answered(peer.node_id, message, now)
+
+    def _catalogue(self, connection: ConnectionId, peer: Peer, message: Message, now: Instant) -> None:
+        self.catalogue.serve(connection, peer.node_id, message)

@@ -9,9 +9,9 @@ noticed before it has dated anything, and the node goes on as it was. A clock th
 hybrid clock was beyond the allowed skew, has left traces: versions dated in the future, that would win until that time
 has come, and entries that expired or were reaped too early. Then, before the node serves again,
 
-1. every record and hint with a version or an expiry dated later than the present (plus the skew) is removed: nobody
-   else has merged it, since messages with such a clock are refused, so at most writes acknowledged by this node alone
-   (level one) end, and a counted hint among them is told as lost;
+1. every record, hint and entry of the catalogue with a version or an expiry dated later than the present (plus the
+   skew) is removed: nobody else has merged it, since messages with such a clock are refused, so at most writes
+   acknowledged by this node alone (level one) end, and a counted hint among them is told as lost;
 2. the hybrid clock is set back to the present, once: what it had issued beyond it is gone by step 1, and dots are
    unique without it (actors and counters, not times);
 3. all its partitions are warming: a miss here means nothing until the other owners have been merged again.
@@ -63,7 +63,8 @@ class Quarantine:
     """Keeps one node from doing harm with a wrong clock.
 
     ``closed`` is called with True when the node must stop serving clients and with False when it may again;
-    ``begin_warming`` has the whole memory filled anew.
+    ``begin_warming`` has the whole memory filled anew; ``forget_after`` drops what the catalogue holds that is dated
+    beyond a hybrid timestamp.
     """
 
     shared: Shared
@@ -72,6 +73,7 @@ class Quarantine:
     watch: ClockWatch
     closed: Callable[[bool], None]
     begin_warming: Callable[[str], None]
+    forget_after: Callable[[int], None]
     times: int = 0
     """How often the node has quarantined itself."""
     _ran_ahead: bool = False
@@ -188,6 +190,7 @@ class Quarantine:
             if hint.counted:
                 shared.counters.hints_lost += 1
                 shared.note("hint.lost", "warning", target=target, partition=hint.partition)
+        self.forget_after((limit_ms + shared.clock.max_skew_ms) << 16)  # an epoch may lie in the future by the skew
         shared.clock.set_back(now.wall_ms)
         self._cleansed, self._ran_ahead = None, False
         self.begin_warming("clock")

@@ -177,6 +177,7 @@ class Reports:
             **node.counters.snapshot(),
             **storage,
             **node.upkeep.statistics(),
+            **node.catalogue_sync.statistics(),
             "hints": node.hints.counts(),
             "hint_bytes": node.hints.total_bytes,
             "pending": len(node.shared.pending),

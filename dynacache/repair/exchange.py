@@ -96,6 +96,8 @@ class Exchange:
         self._seen_ms = now_ms
         if now_ms >= self.stale_due_ms:
             self.mark_stale()
+        if self.engine.stale:
+            self._trust_the_last()
         self._visit_first()
         self.runner.tick()
         self.answers.tick()
@@ -152,16 +154,20 @@ class Exchange:
         """Mark copies stale that have not synced for too long, those too that wait to be handed over: meanwhile their
         owners forget deletes that were never seen here."""
         ground, engine = self.ground, self.engine
-        shared = BitMap(ground.departing)
-        for view in ground.peers.values():
-            shared |= view.shared
-        overdue = ground.sync.overdue(shared, engine.warming | engine.stale, self.port.now_ms)
+        overdue = ground.sync.overdue(ground.shared | ground.departing, engine.warming | engine.stale, self.port.now_ms)
         if overdue:
             engine.stale |= overdue
             ground.counters.became_stale += len(overdue)
             self.port.note("copy.stale", "warning", partitions=len(overdue))
             for view in ground.peers.values():
                 view.due_s = min(view.due_s, self.port.now_s)
+
+    def _trust_the_last(self) -> None:
+        """A copy without any other owner has nobody to catch up with: nothing is known beside it."""
+        engine, ground = self.engine, self.ground
+        for partition in (engine.stale & ground.owned) - ground.shared - engine.warming:
+            engine.stale.discard(partition)
+            ground.sync.completed(partition, self.port.now_ms)
 
     def synced(self, partition: int, since_ms: int) -> None:
         """Take note that a copy is complete as of a hybrid millisecond: it was filled from others."""

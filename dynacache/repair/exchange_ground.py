@@ -114,6 +114,11 @@ class ExchangeGround:
                 view.walk_due_s = view.reopen_due_s = self.port.now_s + self.settings.walk_interval_s
             view.share(BitMap(shared[node_id]))
 
+    @property
+    def shared(self) -> BitMap:
+        """Partitions that have another owner."""
+        return BitMap.union(BitMap(), *(view.shared for view in self.peers.values()))
+
     def absorb(self) -> None:
         """Tell every peer's view what changed here."""
         changed = self.engine.take_changed()

@@ -76,6 +76,8 @@ class Removals:
         liveness = self.ring.liveness(node_id)
         if node_id == self.port.node_id or liveness not in ("dead", "stopped"):
             raise InvalidRequest(f"remove: {node_id} is {liveness}, only a dead or stopped member can be removed")
+        if voters(self.ring.table) == [node_id]:
+            raise InvalidRequest(f"remove: {node_id} is the last member with a place, nobody could take over from it")
         self._condemn(entry, "asked for")
 
     def down_for_s(self, node_id: NodeId) -> float:

@@ -258,11 +258,12 @@ class Transfer:
         cost, now_s, now_ms = source.cost_bytes(limit_bytes), self.port.now_s, self.port.now_ms
         self._bucket.take(cost)
         source.bucket.take(cost)
-        named = frozenset(partitions)
-        asked = Asked(source, named, BitMap(partitions), cost, now_ms, now_s, self._on_page, self._on_failure)
-        source.asked = asked
-        root, begun = self.store.root, source.begun
-        wanted = [[p, begun[p].cursor, 0] if p in begun else [p, 0, root(p)] for p in partitions]
+        named = frozenset(partitions), BitMap(partitions)
+        source.asked = asked = Asked(source, *named, cost, now_ms, now_s, self._on_page, self._on_failure)
+        begun, store = source.begun, self.store
+        # Who remembers values that it does not hold has the root of one that holds them: it asks for everything.
+        roots = {p: 0 if p in begun or store.remembers(p) else store.root(p) for p in partitions}
+        wanted = [[p, begun[p].cursor if p in begun else 0, roots[p]] for p in partitions]
         fields = (self.port.digest, wanted, max(1, limit_bytes))
         self.port.ask(source.node_id, PULL, fields, asked, self.settings.pull_timeout_ms)
 

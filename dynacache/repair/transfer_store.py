@@ -66,6 +66,10 @@ class TransferStore(Protocol):
         """Take what another copy remembers of what it evicted or reaped; malformed: ValueError, and nothing taken."""
         ...
 
+    def remembers(self, partition: int) -> bool:
+        """Tell whether a value is remembered here that is not held."""
+        ...
+
     def has_forgotten(self, partition: int) -> bool:
         """Tell whether a miss may be an eviction that is not remembered."""
         ...

@@ -140,6 +140,11 @@ class Ghosts:
         """Tell whether a shard has any ghost."""
         return shard in self._shards
 
+    def has_values(self, shard: int) -> bool:
+        """Tell whether a shard has a ghost of a value, not only of deletes."""
+        held = self._shards.get(shard)
+        return held is not None and held.deleted < len(held.fingerprints)
+
     def has_room(self, shard: int) -> bool:
         """Tell whether a shard can have one more ghost without forgetting any."""
         held = self._shards.get(shard)

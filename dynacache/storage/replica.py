@@ -254,6 +254,10 @@ class Replica(Holdings):
             self._drop_tombstone(partition, key)
         self._used_bytes += self._trees.clear(partition)
 
+    def remembers(self, partition: int) -> bool:
+        """Tell whether a value is remembered here that was evicted or only witnessed."""
+        return self._ghosts.has_values(partition)
+
     def has_forgotten(self, partition: int) -> bool:
         """Tell whether a miss in a partition may be an eviction that is not remembered."""
         return partition in self._ghosts.forgot

@@ -48,7 +48,7 @@ node to node
 WRITE                 request_id, clock, digest, remaining_ms, hint_for (node id or nil), [key, record, key, ...]
 WRITE_ACK             request_id, clock, exceptions (nil, or [[position or ``WHOLE_GROUP``, error code], ...])
 READ                  request_id, clock, digest, remaining_ms, [key, version_prefix or nil, ...]
-READ_REPLY            request_id, clock, [answer, ...]
+READ_REPLY            request_id, clock, [answer, ...], number of the answerer's newest change of its catalogue=0
 FORWARD               clock, digest, hops, [client message, ...] (rids are the forwarder's)
 FORWARD_REPLY         clock, [reply, ...]
 STALE_TABLE           request_id, clock, member table; the request was refused unread, ask again after merging
@@ -74,6 +74,13 @@ PAGE                  request_id, clock, state, hints kept for the asker, [[part
                       has forgotten evictions], ...]
 CLOCK                 number; asks what the answerer's wall clock shows
 CLOCKED               number, wall clock (ms)
+CATALOGUE             request_id (0: no answer is waited for), clock, incarnation, number of the change before, of the
+                      last of these, [name, stamp, value, ...]; tells peers of changes of the catalogue at once
+CATALOGUE_TAKEN       request_id, clock
+CATALOGUE_PULL        request_id, clock, incarnation that the asker knows of the answerer, number of the change up to
+                      which it has all, digest of the asker's catalogue
+CATALOGUE_PAGE        request_id, clock, incarnation, number up to which the asker then has all, newest number,
+                      digest of the answerer's catalogue, [name, stamp, value, ...]
 ====================  ==================================================================================================
 
 ``state`` is a list: bytes of the roaring bitmap of the sender's partitions that are warming, the same of those that are
@@ -95,6 +102,10 @@ from typing import Final
 
 __all__ = [
     "BIRTH",
+    "CATALOGUE",
+    "CATALOGUE_PAGE",
+    "CATALOGUE_PULL",
+    "CATALOGUE_TAKEN",
     "CLIENT_REQUESTS",
     "CLOCK",
     "CLOCKED",
@@ -197,6 +208,11 @@ PROOF: Final = 22
 CLOCK: Final = 23
 CLOCKED: Final = 24
 
+CATALOGUE: Final = 25
+CATALOGUE_TAKEN: Final = 26
+CATALOGUE_PULL: Final = 27
+CATALOGUE_PAGE: Final = 28
+
 GET: Final = 32
 SET: Final = 33
 DELETE: Final = 34
@@ -222,7 +238,7 @@ PEER_MESSAGES: Final = frozenset(
     {
         *(WRITE, WRITE_ACK, READ, READ_REPLY, FORWARD, FORWARD_REPLY, STALE_TABLE, TABLE, MEMBERSHIP),
         *(FENCE, FENCED, COMPARE, COMPARED, ENTRIES, DIFFERENCES, RECORDS, PULL, PAGE),
-        *(CLOCK, CLOCKED),
+        *(CLOCK, CLOCKED, CATALOGUE, CATALOGUE_TAKEN, CATALOGUE_PULL, CATALOGUE_PAGE),
     }
 )
 

@@ -73,7 +73,7 @@ class Case:
                 living.setdefault(key, {}).update(decode(record).dots)
             for _, key, record in snapshot.hints:
                 living.setdefault(key, {}).update(decode(record).dots)
-        losses = MemoryLosses.of(ledger, evidence.store_events, write_quorum(evidence.options))
+        losses = MemoryLosses.of(ledger, evidence.store_events, write_quorum(evidence.options), evidence.tables)
         case = cls(evidence, ledger, end_ms, living, lost_hints(evidence), losses)
         for mint in ledger.mints.values():
             value = value_of(mint.version)

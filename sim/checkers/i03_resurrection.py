@@ -8,7 +8,7 @@ wrote. A store drops a value as expired well before its time.
 Invariant kept by: ``versioning.kernel`` (merge, expire, touch), ``storage.expiry``, ``storage.reaper``.
 
 Slack: clocks differ by what the options and the faults say, and a coordinator accepts ``max_clock_skew`` on top, so a
-life may end that much later in true time. A clock set back on a node that nobody reaches cannot be found out there.
+life may end that much later in true time.
 
 Known limits, left out: a touch that crosses a write (``versioning.kernel``). A tombstone that lives on although a write
 superseded it: its successor was evicted where it was known, a reader gets a miss either way, and the tombstone goes by
@@ -122,7 +122,7 @@ def _reads(case: Case) -> list[Violation]:
         if not mints:
             if case.evidence.store_events:
                 found.append(_violation(read, f"read {read.result[:40]!r}, which nobody wrote", ()))
-        elif all(_over(case, mint, min(read.call_s, _still_s(case.evidence, read.call_s)), slack_s) for mint in mints):
+        elif all(_over(case, mint, read.call_s, slack_s) for mint in mints):
             text = f"read {read.result[:40]!r} after the end of its life"
             found.append(_violation(read, text, tuple(mint.event.sequence for mint in mints)))
     return found
@@ -135,31 +135,6 @@ def _over(case: Case, mint: Mint, at_s: float, slack_s: float) -> bool:
         return False
     lasted_s = (life_ms - (mint.version.time >> 16)) / 1000
     return mint.event.at_s + lasted_s + slack_s < at_s
-
-
-def _still_s(evidence: Evidence, at_s: float) -> float:
-    """Return since when a node that nobody can contradict may have lived in the past: its clock was set back while it
-    reached no other node, so its hybrid clock stands still until then. What had ended before stays ended."""
-    since_s = at_s
-    for wrong in evidence.faults:
-        if wrong.kind == "clock_wrong" and wrong.arguments["offset_ms"] < 0:
-            begin_s = evidence.start_s + wrong.at_s
-            if 0 <= at_s - begin_s <= wrong.arguments["duration_s"] and _is_alone(
-                evidence, str(wrong.arguments["node"]), begin_s, at_s
-            ):
-                since_s = min(since_s, begin_s)
-    return since_s
-
-
-def _is_alone(evidence: Evidence, node: str, begin_s: float, end_s: float) -> bool:
-    """Return whether one fault kept a node from all others during these seconds."""
-    return any(
-        fault.kind == "blackout" or (fault.kind == "isolate" and fault.arguments["node"] == node)
-        for fault in evidence.faults
-        if fault.kind in ("blackout", "isolate")
-        and evidence.start_s + fault.at_s <= begin_s
-        and end_s <= evidence.start_s + fault.at_s + fault.arguments["duration_s"]
-    )
 
 
 def _slack_s(evidence: Evidence) -> float:

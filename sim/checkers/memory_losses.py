@@ -2,7 +2,8 @@
 
 What: ``MemoryLosses`` follows who holds a version, or one that superseded it, through the events of its key. A version
 is *exceeded* at the moment when the W-th process that held it lost its memory without W stores having held it again in
-between; ``exceeded_by`` returns the events of those losses.
+between; ``exceeded_by`` returns the events of those losses. Where fewer than W owners are left, since the others have
+lawfully gone, so many losses suffice as there are owners.
 
 Invariant: a version that fewer than W processes lost since W stores held it is never exceeded, however many memories
 the run lost. So the excuse is for single writes, never for a run.
@@ -16,6 +17,7 @@ import attrs
 
 from dynacache.versioning.actors import Dot
 
+from ..evidence import TableEvent
 from ..history import StoreCause, StoreEvent
 from ..ledger import Ledger, dots_of
 
@@ -29,20 +31,23 @@ class MemoryLosses:
     ledger: Ledger
     needed: int
     """W, of the replication factor."""
+    tables: dict[str, list[TableEvent]] = attrs.field(factory=dict)
+    """Of each node, in order."""
     _events: dict[bytes, list[StoreEvent]] = attrs.field(factory=dict)
-    """Of keys that were lost by so many processes at all."""
+    """Of keys that were lost at all."""
     _known: dict[tuple[bytes, Dot], tuple[StoreEvent, ...]] = attrs.field(factory=dict)
 
     @classmethod
-    def of(cls, ledger: Ledger, events: Sequence[StoreEvent], needed: int) -> "MemoryLosses":
+    def of(
+        cls, ledger: Ledger, events: Sequence[StoreEvent], needed: int, tables: Sequence[TableEvent] = ()
+    ) -> "MemoryLosses":
         """Prepare for a run's events."""
-        lost: dict[bytes, set[tuple[str, int]]] = {}
-        for event in events:
-            if event.cause is StoreCause.LOST:
-                lost.setdefault(event.key, set()).add((event.node_id, event.incarnation))
         losses = cls(ledger, needed)
+        for table in tables:
+            losses.tables.setdefault(table.node_id, []).append(table)
+        lost = {event.key for event in events if event.cause is StoreCause.LOST}
         for event in events:
-            if len(lost.get(event.key, ())) >= needed:
+            if event.key in lost:
                 losses._events.setdefault(event.key, []).append(event)
         return losses
 
@@ -64,10 +69,17 @@ class MemoryLosses:
             holds = not covering.isdisjoint(dots_of(event.after))
             if held and event.cause is StoreCause.LOST:
                 losses.setdefault((event.node_id, event.incarnation), event)
-                if len(losses) >= self.needed:
+                if len(losses) >= self._allowed(event):
                     return tuple(losses.values())
             if not event.place:
                 (stores.add if holds else stores.discard)(event.node_id)
                 if holds and len(stores) >= self.needed:
                     losses.clear()
         return ()
+
+    def _allowed(self, loss: StoreEvent) -> int:
+        """Return how many losses are too many, by the table of the process that lost its memory."""
+        known = (table for table in reversed(self.tables.get(loss.node_id, ())) if table.sequence < loss.sequence)
+        table = next(known, None)
+        owners = max(map(len, table.owners), default=0) if table is not None else 0
+        return min(self.needed, owners) or self.needed

@@ -141,6 +141,10 @@ class World:
             [wire.TABLE, clock, table],
             [wire.MEMBERSHIP, [1, 2, 3]],
             [wire.BIRTH, {"kind": "asking"}],
+            [wire.CATALOGUE, 1, clock, 1, 0, 1, [b"Ename", clock, b""]],
+            [wire.CATALOGUE_TAKEN, 1, clock],
+            [wire.CATALOGUE_PULL, 1, clock, 1, 0, 5],
+            [wire.CATALOGUE_PAGE, 1, clock, 1, 1, 1, 5, [b"Ename", clock, b""]],
         ]
 
     def handle(self, received: Sequence[Received], inputs: Sequence[Input] = (), later_s: float = 0.001) -> Effects:

@@ -71,6 +71,34 @@ def test_a_jump_that_one_peer_contradicts_while_the_other_is_silent_dates_nothin
     assert not node.engine.warming
 
 
+@pytest.mark.parametrize("back_ms", [2_000, HOUR_MS])
+def test_a_clock_set_back_while_nobody_answers_lets_nothing_live_longer(back_ms: int) -> None:
+    cluster = FakeCluster(3)
+    cluster.run(1.5)
+    assert cluster.ask("n3", [SET, b"key", RAW, b"value", Level.ALL, 0, 5_000])[0] == DONE
+    cluster.paused.update(("n1", "n2"))
+    cluster.run(1.0)
+    cluster.wall_offset_ms["n3"] = -back_ms
+    cluster.run(2.5)
+    node = cluster.nodes["n3"]
+    assert node.shared.clock_safe
+    assert cluster.ask("n3", [GET, b"key", Level.ONE], 0.0)[3] == b"value"
+    cluster.run(2.0)
+    reply = cluster.ask("n3", [GET, b"key", Level.ONE, 300], 0.5)
+    assert reply is None or reply[0] != VALUE, "its five seconds are over"
+    lead_ms = node.quarantine.watch.lead_ms
+    assert back_ms - 5 <= lead_ms <= back_ms + 5
+    cluster.wall_offset_ms["n3"] = 0
+    cluster.run(1.5)
+    assert node.quarantine.watch.lead_ms <= 5, "the clock was set right again"
+    cluster.wall_offset_ms["n3"] = -back_ms
+    cluster.run(1.5)
+    cluster.paused.clear()
+    cluster.run(3.0)
+    assert node.quarantine.watch.lead_ms == 0.0, "peers have answered"
+    assert not node.shared.clock_safe, "and contradicted"
+
+
 def test_clocks_that_jump_together_stop_nobody_for_long() -> None:
     cluster = FakeCluster(3)
     cluster.run(1.5)

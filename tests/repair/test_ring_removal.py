@@ -64,6 +64,16 @@ def test_what_cannot_be_removed_is_told(name: str, sentence: str) -> None:
     assert not under_test.core.confirmations.removals
 
 
+def test_the_last_member_with_a_place_is_not_removed() -> None:
+    """Seed 2326: all others waited for a removal that nobody was left to agree to."""
+    under_test = world(2, S.JOINING)
+    under_test.fake.down["node-1"] = "dead"
+    under_test.tick()
+    with pytest.raises(InvalidRequest, match="node-1 is the last member with a place"):
+        under_test.core.request_remove("node-1")
+    assert not under_test.core.confirmations.removals
+
+
 def test_to_ask_again_changes_nothing() -> None:
     under_test = with_dead()
     under_test.core.request_remove("node-3")

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from dynacache.placement.partitions import key_hash
 from dynacache.placement.table import MemberState
 from dynacache.types import Level, MissReason
 from dynacache.wire.messages import DELETE, DONE, ERROR, GET, MISS, SET, VALUE
@@ -10,6 +13,10 @@ from tests.fake_cluster import FakeCluster
 RAW = 1
 SETTLE_S = 6.0
 """How long a restarted node waits for writes of its earlier process."""
+
+
+def partition_of(key: bytes) -> int:
+    return key_hash(key) >> 22
 
 
 def fill(cluster: FakeCluster, count: int, size: int = 20) -> list[bytes]:
@@ -26,6 +33,25 @@ def notes(cluster: FakeCluster, event: str) -> list[tuple[str, dict[str, object]
 
 def statistics(cluster: FakeCluster, name: str) -> dict[str, Any]:
     return {key.removeprefix("transfer_"): value for key, value in cluster.nodes[name].upkeep.statistics().items()}
+
+
+@pytest.mark.parametrize("full", ["n1", "n2"])
+def test_what_one_source_has_evicted_comes_from_the_other(full: str) -> None:
+    cluster = FakeCluster(3)
+    keys = fill(cluster, 300)
+    engine = cluster.nodes[full].engine
+    engine.set_limit(engine.usage().total_bytes - 20_000)
+    cluster.run(1.0)
+    evicted = [key for key in keys if cluster.record(full, key) is None]
+    assert evicted
+    assert all(engine.remembers(partition_of(key)) for key in evicted)
+    engine.set_limit(engine.settings.limit_bytes)
+    cluster.kill("n3")
+    cluster.run(1.0)
+    cluster.restart("n3")
+    cluster.run(SETTLE_S + 2.0)
+    assert not cluster.nodes["n3"].engine.warming
+    assert [key for key in keys if cluster.record("n3", key) is None] == []
 
 
 def test_killed_restarted_empty_and_filled_again() -> None:

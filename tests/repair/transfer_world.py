@@ -94,6 +94,9 @@ class FakeStore:
         self.records[partition][key] = record if held is None else packed.merge(held, record)
         return 0
 
+    def remembers(self, partition: int) -> bool:
+        return bool(self.ghosts[partition])
+
     def has_forgotten(self, partition: int) -> bool:
         return partition in self.forgot
 

@@ -128,6 +128,8 @@ def test_at_its_limit_a_shard_forgets_the_oldest_and_is_marked() -> None:
     for name in range(8):
         remember(ghosts, 1, ghost(name, name + 1))
     ghosts.trees.take_changed()
+    assert ghosts.has_values(1)
+    assert not ghosts.has_values(2)
     assert not ghosts.has_room(1)
     assert ghosts.has_room(2)
     remember(ghosts, 1, ghost(8, 9))
@@ -167,6 +169,7 @@ def test_ghosts_of_tombstones_take_half_of_a_shard_at_most() -> None:
         assert ghosts.has_room_for_deleted(1)
         remember(ghosts, 1, ghost(name, marks=DELETED, second=NOW_S + 5))
     assert not ghosts.has_room_for_deleted(1)
+    assert not ghosts.has_values(1)
     assert ghosts.has_room(1)
     assert ghosts.discard(1, number_of(0))
     assert ghosts.has_room_for_deleted(1)

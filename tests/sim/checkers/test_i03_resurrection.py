@@ -110,24 +110,6 @@ def test_a_read_after_the_end_of_a_life_is_found() -> None:
     assert texts(story, faults=(jump,)) == []
 
 
-def test_a_clock_set_back_where_nobody_is_reached_keeps_alive_what_lived_then() -> None:
-    """Seed 2191: the one owner with a memory, away from all others."""
-    story = Story()
-    begin_s = story.now_s
-    story.set("a", b"1:", "b", "c", ttl_ms=1_000)
-    story.now_s += 9.0
-    story.read(b"1:")
-    away = Fault(begin_s, "blackout", {"duration_s": 30.0})
-    back = Fault(begin_s + 0.5, "clock_wrong", {"node": "a", "offset_ms": -60_000, "duration_s": 10.0})
-    assert texts(story, faults=(away, back)) == []
-    late = attrs.evolve(back, at_s=begin_s + 8.0)
-    ahead = attrs.evolve(back, arguments=back.arguments | {"offset_ms": 60_000})
-    over = attrs.evolve(back, arguments=back.arguments | {"duration_s": 8.0})
-    another = Fault(begin_s, "isolate", {"node": "b", "duration_s": 30.0})
-    for faults in ((back,), (away, late), (away, ahead), (away, over), (another, back)):
-        assert len(texts(story, faults=faults)) == 1
-
-
 def test_bytes_that_nobody_wrote_are_found() -> None:
     story = Story()
     story.set("a", b"1:", "b", "c")

@@ -1,15 +1,18 @@
 """Losses of memory are counted write by write, and only while too few stores hold the write."""
 
+from collections.abc import Sequence
+
 from sim.checkers.memory_losses import MemoryLosses
+from sim.evidence import TableEvent
 from sim.ledger import Ledger
 from tests.sim.story import KEY, Story
 
 
-def exceeded(story: Story, needed: int = 2) -> list[list[str]]:
+def exceeded(story: Story, needed: int = 2, tables: Sequence[TableEvent] = ()) -> list[list[str]]:
     """Return, for each version in order, the nodes whose losses exceeded the fault model."""
     events = story.evidence().store_events
     ledger = Ledger.of(events)
-    losses = MemoryLosses.of(ledger, events, needed)
+    losses = MemoryLosses.of(ledger, events, needed, tables)
     return [[event.node_id for event in losses.exceeded_by(KEY, dot)] for dot in ledger.dots(KEY)]
 
 
@@ -20,6 +23,19 @@ def test_two_losses_without_a_copy_in_between_exceed_the_fault_model() -> None:
     story.restart("b")
     assert exceeded(story) == [["a", "b"]]
     assert exceeded(story, needed=3) == [[]]
+
+
+def test_the_last_owner_left_needs_to_lose_its_memory_but_once() -> None:
+    """Seed 2326: two of three had left."""
+    story = Story()
+    story.set("a", b"1", "b")
+    story.restart("a")
+    lonely = TableEvent(0, 0.0, "a", 1, (("a", 1, "", 1),), (("a",), ("a",)))
+    pair = TableEvent(0, 0.0, "a", 1, (("a", 1, "", 1), ("b", 1, "", 1)), (("a", "b"), ("b", "a")))
+    late = TableEvent(10**9, 0.0, "a", 1, lonely.members, lonely.owners)
+    assert exceeded(story, tables=[pair, lonely]) == [["a"]]
+    assert exceeded(story, tables=[lonely, pair]) == [[]]
+    assert exceeded(story, tables=[pair, late]) == [[]]
 
 
 def test_what_enough_stores_hold_again_is_safe_again() -> None:

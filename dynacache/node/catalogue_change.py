@@ -1,0 +1,116 @@
+"""A change of the catalogue that waits until enough nodes hold it.
+
+What: ``Change`` counts the acknowledgements of one push, ``Levels`` says when they are enough.
+
+Invariant: the author hears exactly once. `one`: this node holds it. `quorum` (and `strict_quorum`): in every set of
+owners of every partition a write quorum holds it, so that every quorum read asks somebody who does. `all`: every member
+that is not gone. A change that misses its level is kept and spreads on: the error is an uncertain one.
+
+Why sets of owners and not a majority of the members: an invalidation concerns keys of every partition, and what a read
+at `quorum` must meet is one of the partition's own owners. With three copies any one node may be missing, and two
+that own no partition together.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import attrs
+
+from dynacache.coordination.tally import required_answers
+from dynacache.errors import DynacacheError, TimedOut
+from dynacache.events import ConnectionId, Message
+from dynacache.placement.placement import Placement
+from dynacache.placement.table import MemberState
+from dynacache.types import Level, NodeId
+
+if TYPE_CHECKING:
+    from dynacache.node.members import Members
+
+__all__ = ["GONE", "Change", "Levels"]
+
+GONE = frozenset({MemberState.LEFT, MemberState.REMOVED})
+"""Members that are not told of anything any more."""
+
+
+@attrs.define(eq=False)
+class Change:
+    """A change made here that waits for its level."""
+
+    levels: "Levels"
+    level: int
+    finished: Callable[[DynacacheError | None], None]
+    waiting: dict[ConnectionId, NodeId]
+    holders: set[NodeId]
+    is_over: bool = False
+
+    def replied(self, connection: ConnectionId, message: Message) -> bool:
+        """Count one that holds it."""
+        node_id = self.waiting.pop(connection, None)
+        if node_id is not None:
+            self.holders.add(node_id)
+        return self.step()
+
+    def lost(self, connection: ConnectionId) -> bool:
+        """A link ended."""
+        return self.waiting.pop(connection, None) is not None and self.step()
+
+    def slow(self) -> None:
+        """Patience."""
+
+    def refused(self, connection: ConnectionId) -> bool:
+        """Never refused for its member table."""
+        return True
+
+    def overdue(self) -> None:
+        """Time is over."""
+        self.waiting.clear()
+        self.step()
+
+    def step(self) -> bool:
+        """Tell the author when the level is reached or cannot be; True when nobody is waited for."""
+        if not self.is_over:
+            lacking = self.levels.lacking(self.level, self.holders)
+            if lacking is None:
+                self._end(None)
+            elif not self.waiting:
+                level, count = Level(self.level).name.lower(), len(self.holders)
+                some = ", ".join(lacking[:4])
+                self._end(TimedOut(f"level {level}: {count} nodes hold the change, and not yet {some}; it spreads on"))
+        return not self.waiting
+
+    def _end(self, error: DynacacheError | None) -> None:
+        self.is_over = True
+        self.finished(error)
+
+
+@attrs.define(eq=False)
+class Levels:
+    """Judges who holds a change against the members and owners of the moment."""
+
+    members: "Members"
+    _known: tuple[Placement | None, frozenset[frozenset[NodeId]]] = (None, frozenset())
+
+    def lacking(self, level: int, holders: set[NodeId]) -> list[NodeId] | None:
+        """Return None when the level is reached by these holders, else the members that lack the change."""
+        if level == Level.ONE:
+            return None
+        entries = self.members.table.entries.values()
+        lacking = [each.node_id for each in entries if each.state not in GONE and each.node_id not in holders]
+        if not lacking:
+            return None
+        if level == Level.ALL:
+            return lacking
+        missing = frozenset(lacking)
+        for owners in self._owner_sets():
+            if len(owners - missing) < required_answers(Level.QUORUM, len(owners)):
+                return lacking
+        return None
+
+    def _owner_sets(self) -> frozenset[frozenset[NodeId]]:
+        """Return every set of owners in which a write needs a quorum; looked through once for each placement."""
+        placement = self.members.placement
+        if self._known[0] is not placement:
+            partitions = range(placement.partition_count)
+            sets = (owners for partition in partitions for owners in placement.write_sets(partition))
+            self._known = (placement, frozenset(map(frozenset, sets)))
+        return self._known[1]
