@@ -177,8 +177,8 @@ class Epochs:
     # Judging.
 
     def left(self, key: bytes, record: bytes) -> bytes | None:
-        """Return what is left of a record under a qualified key: the record itself if no epoch ends anything in it, None
-        if it goes without a trace."""
+        """Return what is left of a record under a qualified key: the record itself if no epoch ends anything in it,
+        None if it goes without a trace."""
         kind = record[1]
         (time,) = _unpack_time(record)
         if time > self.newest and kind != MANY:
