@@ -63,6 +63,8 @@ class Gate:
     stopping: bool = False
     closed: bool = False
     """Nothing is served: the node is stopping or drained, or distrusts its clock."""
+    served: dict[int, Callable[[ConnectionId, Message, int], None]] = attrs.field(factory=dict)
+    """What serves the kinds of requests that are about more than one key: (connection, message, hops)."""
     command: Callable[[ConnectionId, Message], None] = _no_commands
     """Carries an operator's order out; raises an error of the tree."""
 
@@ -182,7 +184,8 @@ class Gate:
         if kind == COMMAND and connection > 0:  # a client's own: orders are never forwarded
             self.command(connection, message)
             return
-        if kind not in (GET, SET, DELETE, TOUCH, INCREMENT):
+        serve = self.served.get(kind)
+        if serve is None and kind not in (GET, SET, DELETE, TOUCH, INCREMENT):
             raise InvalidRequest(f"message kind: got {kind!r}, expected a client request")
         if self.stopping:
             raise NotReady("this node is stopping or drained; ask another one")
@@ -191,6 +194,9 @@ class Gate:
             raise ClockUnsafe(
                 "this node's clock differs from its peers'; it serves nothing until that is known or over"
             )
+        if serve is not None:
+            serve(connection, message, hops)
+            return
         settings = self.shared.settings
         reading = kind == GET
         request = parse(

@@ -37,6 +37,7 @@ from dynacache.events import (
     Effects,
     Input,
     LoopLag,
+    MemoryMeasured,
     Message,
     Received,
     StopRequested,
@@ -46,10 +47,12 @@ from dynacache.membership.birth import Birth
 from dynacache.membership.state import Member
 from dynacache.membership.swim import Swim
 from dynacache.node.catalogue_sync import CatalogueSync
+from dynacache.node.cleaning import Cleaning
 from dynacache.node.clock_watch import ClockWatch
 from dynacache.node.closing import Closing
 from dynacache.node.commands import Commands
 from dynacache.node.members import Members
+from dynacache.node.observed import Observed
 from dynacache.node.peer_messages import Peer, PeerMessages
 from dynacache.node.quarantine import Quarantine
 from dynacache.node.repair_port import NodeRepairPort
@@ -145,6 +148,8 @@ class Node:
         self.closing = self._closing()
         self.reports = Reports(self)
         self.gate.command = Commands(self).carry_out
+        self.observed = Observed(shared, config.observability, self.engine)
+        self.gate.served |= self.observed.served()
         self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
         self.members.owners_changed = self._owners_changed
         self._add_repair_cores()
@@ -189,6 +194,7 @@ class Node:
         self.writer.flush()
         self.asker.flush()
         self.forwarder.flush()
+        self.observed.end_turn()
         self.members.push_topology()
         self._wrap_forward_replies(effects)
         return effects
@@ -200,6 +206,7 @@ class Node:
             shared.deadlines.next_due(),
             shared.attention.next_due(),
             self.members.swim_due_s,
+            self.cleaning.due_s,
             self._next_tick_s,
         )
 
@@ -228,6 +235,7 @@ class Node:
     def _disconnected(self, item: Input, now: Instant) -> None:
         assert isinstance(item, Disconnected)
         self.members.clients.discard(item.connection)
+        self.observed.key_events.disconnected(item.connection)
         self._peers.pop(item.connection, None)
         if self.links.disconnected(item.connection) is None:
             return
@@ -262,6 +270,7 @@ class Node:
     # Messages
 
     def _serve_client(self, connection: ConnectionId, messages: list[Message]) -> None:
+        self.observed.sample(messages)
         if any(message[0] == REPORT for message in messages):
             reports = [message for message in messages if message[0] == REPORT]
             messages = [message for message in messages if message[0] != REPORT]
@@ -283,18 +292,19 @@ class Node:
             if request is not None:
                 request.overdue()
         self.members.tick(now)
-        if now.monotonic_s < self._next_tick_s:
+        is_tick = now.monotonic_s >= self._next_tick_s
+        self.cleaning.act(is_tick)
+        if not is_tick:
             return
         self.links.tick(now.monotonic_s)
         self.operations.tick(now.monotonic_s)
         self.quarantine.tick(now)
-        if shared.clock_safe:
-            self.engine.collect(shared.now_ms, self.config.storage.collect_count)
         if shared.clock_safe and not self.closing.is_ending:
             self.replay.tick()
             self.upkeep.tick()
             self.catalogue_sync.tick()
         self.closing.tick(now)
+        self.observed.tick()
         self._next_tick_s = now.monotonic_s + self._pause_s()
 
     def _pause_s(self) -> float:
@@ -304,9 +314,6 @@ class Node:
         due_s = min(self.upkeep.next_due_s(), self.catalogue_sync.next_due_s())
         pause_s = min(_IDLE_TICK_S, due_s - self.shared.now_s)
         pause_s = min(pause_s, self.quarantine.next_due_s() - self.shared.now_s)
-        due_ms = self.engine.next_deadline_ms()
-        if due_ms is not None:
-            pause_s = min(pause_s, (due_ms - self.shared.now_ms) / 1000)
         return max(_TICK_S, pause_s)
 
     def _begin_warming(self, reason: str) -> None:
@@ -327,6 +334,7 @@ class Node:
             Writable: self._writable,
             DatagramReceived: self._datagram,
             LoopLag: self._loop_lag,
+            MemoryMeasured: self.cleaning.take,
             StopRequested: self._stop_requested,
         }
 
@@ -366,6 +374,7 @@ class Node:
 
     def _add_repair_cores(self) -> None:
         port, config, engine = self.repair_port, self.config, self.engine
+        self.cleaning = Cleaning(self.shared, engine, config.memory, self.shared.now_s)
         self.transfer = self._transfer()
         self.members.place_learned = self._begin_warming
         self.exchange = exchange = Exchange(port, config.repair, engine, self._news, config.storage.gc_grace_max_ms)

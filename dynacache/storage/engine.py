@@ -12,6 +12,7 @@ Why hot calls repeat lines of each other: a call to a helper costs a fifth of a 
 """
 
 import struct
+from collections.abc import Mapping
 
 import attrs
 
@@ -21,6 +22,7 @@ from dynacache.storage.records import due_of, is_tombstone, read_times
 from dynacache.storage.replica import Replica
 from dynacache.storage.shape import PENDING_BYTES
 from dynacache.storage.statistics import StorageStatistics
+from dynacache.types import MissReason
 from dynacache.versioning import packed
 
 __all__ = ["REFUSED", "TAKEN", "WITNESSED", "Engine"]
@@ -216,6 +218,18 @@ class Engine(Replica):
         ghost = self._ghosts.find(shard, self._fingerprint(key), self._now_ms // 1000)
         return None if ghost is None else ghost[1]
 
+    def why_gone(self, partition: int, key: bytes) -> MissReason:
+        """Return why a key is not found that has left neither tombstone nor ghost: ``EXPIRED`` or ``NEVER_WRITTEN``, as
+        far as is remembered."""
+        if key in self._tables[partition].entries:
+            return MissReason.EXPIRED
+        return self._gone_keys.reason(key)
+
+    def live(self, partition: int) -> Mapping[bytes, bytes]:
+        """Return the entries of a partition that are no tombstones, some of which may have expired; to be read before
+        anything else is called."""
+        return self._tables[partition].entries
+
     def remove(self, partition: int, key: bytes, namespace: int = 0) -> bool:
         """Drop the record without a trace, as for a partition that moved away; False if there was none."""
         shard = self._shard(partition, namespace)
@@ -265,6 +279,20 @@ class Engine(Replica):
     def set_limit(self, limit_bytes: int) -> None:
         """Change the limit in force, as when resident memory does not follow the account; ``collect`` evicts down."""
         self._limit_bytes = limit_bytes
+
+    @property
+    def limit_bytes(self) -> int:
+        """The limit in force."""
+        return self._limit_bytes
+
+    @property
+    def used_bytes(self) -> int:
+        """The total of ``usage``."""
+        return self._used_bytes
+
+    def due_count(self, now_ms: int) -> int:
+        """Return how many entries wait for ``collect`` because they have expired."""
+        return self._wheel.due_count(now_ms)
 
     def usage(self) -> Usage:
         """Return the bytes in use by share, as counted along the way."""

@@ -34,6 +34,7 @@ from dynacache.storage.contributions import (
 )
 from dynacache.storage.records import deleted_s, due_of, is_tombstone, read_times, value_bytes
 from dynacache.storage.shape import PENDING_BYTES, PENDING_LIMIT_COUNT, Shape
+from dynacache.types import KeyChange, MissReason
 from dynacache.versioning import packed
 
 __all__ = ["Holdings"]
@@ -274,6 +275,10 @@ class Holdings(Shape):
             self._drop_live(shard, key, record, scheduled)
             if left is not None:
                 self._store_tombstone(shard, key, left)
+            else:
+                self._gone_keys.add(key, MissReason.EXPIRED)
+            if self.gone is not None:
+                self.gone(shard, key, KeyChange.EXPIRE)
             return left
         self._settle_leaf(shard, key, record)
         growth = object_bytes(len(left)) - object_bytes(len(record))
@@ -344,8 +349,11 @@ class Holdings(Shape):
                 return True
             gone |= DELETED
             self.expired += 1
+            self._gone_keys.add(key, MissReason.EXPIRED)
         else:
             self.evicted += 1
+        if self.gone is not None:
+            self.gone(shard, key, KeyChange.EXPIRE if gone & DELETED else KeyChange.EVICT)
         self._drop_live(shard, key, record)
         self._leave_ghost(shard, (self._fingerprint(key), time, gone, second))
         return True

@@ -22,6 +22,7 @@ import attrs
 from dynacache.storage.accounting import object_bytes
 from dynacache.storage.holdings import Holdings
 from dynacache.storage.records import due_of, is_tombstone
+from dynacache.types import MissReason
 from dynacache.versioning import packed
 
 __all__ = ["BURIAL_COST", "LOOKS_A_UNIT", "SWEEP_REST_MS", "Invalidation"]
@@ -110,6 +111,7 @@ class Invalidation(Holdings):
         self._toggle(shard, key, self._contribution(key, record) ^ self._contribution(key, left), marked=False)
         if left is None or is_tombstone(left):
             self._drop_live(shard, key, record)
+            self._gone_keys.add(key, MissReason.INVALIDATED)
             if left is not None:
                 self._store_tombstone(shard, key, left)
             return
@@ -128,6 +130,7 @@ class Invalidation(Holdings):
         A record that leaves nothing takes with it what it was to replace.
         """
         self.invalidated += 1
+        self._gone_keys.add(key, MissReason.INVALIDATED)
         if left is None:
             held = self._tables[shard].entries.get(key)
             if held is not None:

@@ -30,7 +30,7 @@ __all__ = ["ADMIT_SHARE", "JOURNAL_COUNT", "SWEEP_COUNT", "Replica"]
 ADMIT_SHARE = 0.85
 """Above this part of the limit what repair brings is witnessed instead of taken."""
 
-SWEEP_COUNT = 2_000
+SWEEP_COUNT = 1_000
 """Entries, ghosts and tombstones that one call of ``sweep`` looks at before it says that there is more."""
 
 JOURNAL_COUNT = 65_536
