@@ -298,6 +298,10 @@ class Holdings(Shape):
             self._expire(shard, key, record, now_ms, scheduled=False)
         return len(taken)
 
+    def _meet(self, shard: int, key: bytes, record: bytes) -> bytes | None:
+        """Return what epochs leave of a record that was found; see ``invalidation``."""
+        raise NotImplementedError
+
     # Room.
 
     def _admit(self, record: bytes, growth: int, key: bytes) -> None:
@@ -335,6 +339,8 @@ class Holdings(Shape):
             return False
         shard, key = victim
         record = self._tables[shard].entries[key]
+        if self._unswept and self._meet(shard, key, record) is not record:
+            return True
         time, expire_ms = read_times(record)
         gone, second = self._contribution(key, record), 0 if record[1] == _MANY else due_of(record)
         if 0 < expire_ms <= self._now_ms:
