@@ -50,6 +50,7 @@ from dynacache.node.clock_watch import ClockWatch
 from dynacache.node.closing import Closing
 from dynacache.node.commands import Commands
 from dynacache.node.members import Members
+from dynacache.node.namespace_orders import NamespaceOrders
 from dynacache.node.peer_messages import Peer, PeerMessages
 from dynacache.node.quarantine import Quarantine
 from dynacache.node.repair_port import NodeRepairPort
@@ -142,6 +143,7 @@ class Node:
         self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
         self.catalogue_sync = CatalogueSync(shared, self.repair_port, self.members, incarnation)
         shared.catalogue_port = self.catalogue_sync
+        self.namespaces = NamespaceOrders(shared, self.engine, self.members)
         self.closing = self._closing()
         self.reports = Reports(self)
         self.gate.command = Commands(self).carry_out
