@@ -31,11 +31,13 @@ __all__ = [
     "Halt",
     "Input",
     "LoopLag",
+    "MemoryMeasured",
     "Message",
     "Note",
     "Received",
     "StopRequested",
     "Stopped",
+    "TrimMemory",
     "Writable",
 ]
 
@@ -93,13 +95,21 @@ class LoopLag:
 
 
 @attrs.frozen
+class MemoryMeasured:
+    """What the operating system counts for the process, and how much of it is messages waiting to be sent."""
+
+    resident_bytes: int
+    buffer_bytes: int = 0
+
+
+@attrs.frozen
 class StopRequested:
     """The operator asks the node to stop without giving up its place, by ``deadline_s`` (monotonic seconds)."""
 
     deadline_s: float
 
 
-Input = Connected | Disconnected | Blocked | Writable | DatagramReceived | LoopLag | StopRequested
+Input = Connected | Disconnected | Blocked | Writable | DatagramReceived | LoopLag | MemoryMeasured | StopRequested
 
 
 @attrs.frozen
@@ -140,6 +150,11 @@ class Stopped:
 
 
 @attrs.frozen
+class TrimMemory:
+    """The allocator should give back what it holds for nothing, if it has not just done so."""
+
+
+@attrs.frozen
 class Halt:
     """The node must not go on (its name is taken, its table was refused); the process ends with this reason."""
 
@@ -158,7 +173,7 @@ class Effects:
     sends: dict[ConnectionId, list[Message]] = attrs.field(factory=dict)
     shared: list[tuple[tuple[ConnectionId, ...], Message]] = attrs.field(factory=list)
     datagrams: list[tuple[bytes, Address]] = attrs.field(factory=list)
-    others: list[Connect | Disconnect | Close | Note | Stopped | Halt] = attrs.field(factory=list)
+    others: list[Connect | Disconnect | Close | Note | Stopped | TrimMemory | Halt] = attrs.field(factory=list)
 
     def send(self, connection: ConnectionId, message: Message) -> None:
         """Queue one message for one connection."""

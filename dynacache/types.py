@@ -12,7 +12,17 @@ import enum
 
 import attrs
 
-__all__ = ["MEMBER_STOPPING", "NO_EXPIRY", "Instant", "Level", "MissReason", "NodeId", "Role", "WriteCondition"]
+__all__ = [
+    "MEMBER_STOPPING",
+    "NO_EXPIRY",
+    "Instant",
+    "KeyChange",
+    "Level",
+    "MissReason",
+    "NodeId",
+    "Role",
+    "WriteCondition",
+]
 
 NodeId = str
 """A node's stable name: 1 to 64 printable characters, unique in the cluster."""
@@ -43,6 +53,16 @@ class MissReason(enum.IntEnum):
     EXPIRED = 2
     EVICTED = 3
     UNKNOWN = 4
+    INVALIDATED = 5
+
+
+class KeyChange(enum.IntFlag):
+    """What happened to a key, as subscribers are told."""
+
+    SET = 1
+    DELETE = 2
+    EXPIRE = 4
+    EVICT = 8
 
 
 class WriteCondition(enum.IntEnum):

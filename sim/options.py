@@ -89,6 +89,8 @@ class Options:
     increment_share: float = 0.1
     storage_limit_bytes: int = 64 * 1024 * 1024
     eviction: str = "lru"
+    ghost_share: float = 0.03
+    """Small stores get more, so that what they evicted is remembered for longer than a moment."""
     hint_target_limit_bytes: int = 64 * 1024 * 1024
     hint_target_limit_count: int = 200_000
     hint_limit_bytes: int = 256 * 1024 * 1024
@@ -122,6 +124,9 @@ class Options:
     walk_interval_s: float = 600.0
     confirm_s: float = 1.0
     young_ms: int = 2_000
+    transfer_page_bytes: int = 64 * 1024
+    transfer_snapshots: int = 16
+    """Copies that one source gives away at the same time, where they take more than a page."""
     transfer_patience_s: float = 5.0
     hints_wait_s: float = 60.0
     auto_remove_after_s: float = 0.0
@@ -208,6 +213,7 @@ def _limits(draws: Draws) -> dict[str, Any]:
     return {
         "storage_limit_bytes": _storage_limit_bytes(draws),
         "eviction": _eviction(draws),
+        "ghost_share": _ghost_share(draws),
         "hint_target_limit_count": _stream(draws, "hint_count").weighted([(200_000, 3), (20, 1), (3, 0.5)]),
         "hint_target_limit_bytes": _stream(draws, "hint_bytes").weighted([(64 * mebibyte, 3), (4096, 1)]),
         "hint_lifetime_ms": _stream(draws, "hint_life").weighted([(1_800_000, 2), (20_000, 1)]),
@@ -251,6 +257,8 @@ def _intervals(draws: Draws) -> dict[str, Any]:
         "walk_interval_s": _stream(draws, "walk_interval_s").choice([5.0, 20.0, 600.0]),
         "confirm_s": _stream(draws, "confirm_s").choice([0.2, 0.5]),
         "young_ms": _stream(draws, "young_ms").choice([500, 2_000]),
+        "transfer_page_bytes": _stream(draws, "transfer_page_bytes").weighted([(65_536, 1), (4_096, 1)]),
+        "transfer_snapshots": _stream(draws, "transfer_snapshots").weighted([(16, 1), (1, 1)]),
         "transfer_patience_s": _stream(draws, "transfer_patience_s").choice([1.0, 5.0]),
         "hints_wait_s": _stream(draws, "hints_wait_s").choice([5.0, 20.0]),
         "auto_remove_after_s": _stream(draws, "auto_remove_after_s").weighted([(0.0, 3), (5.0, 0.5), (20.0, 0.5)]),
@@ -271,6 +279,11 @@ def _intervals(draws: Draws) -> dict[str, Any]:
 
 def _storage_limit_bytes(draws: Draws) -> int:
     return _stream(draws, "storage").weighted([(64 * 1024 * 1024, 4), (_SMALL_STORE_BYTES, 1)])
+
+
+def _ghost_share(draws: Draws) -> float:
+    small = _storage_limit_bytes(draws) == _SMALL_STORE_BYTES
+    return _stream(draws, "ghost_share").weighted([(0.03, 1), (0.25, 1), (0.3, 1)]) if small else 0.03
 
 
 def _eviction(draws: Draws) -> str:
@@ -294,6 +307,7 @@ def config(options: Options) -> Config:
     storage = StorageSettings(
         limit_bytes=options.storage_limit_bytes,
         eviction=options.eviction,
+        ghost_share=options.ghost_share,
         gc_grace_min_ms=grace_ms,
         gc_grace_max_ms=max(grace_ms, options.tombstone_grace_ms),
     )
@@ -311,7 +325,7 @@ def config(options: Options) -> Config:
         coordination=coordination,
         membership=MembershipConfig.simulated(),
         repair=_repair_config(options),
-        transfer=TransferConfig(patience_s=options.transfer_patience_s, hints_wait_s=options.hints_wait_s),
+        transfer=_transfer_config(options),
     )
 
 
@@ -329,4 +343,13 @@ def _repair_config(options: Options) -> RepairConfig:
         walk_interval_s=options.walk_interval_s,
         confirm_s=options.confirm_s,
         young_ms=options.young_ms,
+    )
+
+
+def _transfer_config(options: Options) -> TransferConfig:
+    return TransferConfig(
+        page_bytes=options.transfer_page_bytes,
+        snapshot_limit=options.transfer_snapshots,
+        patience_s=options.transfer_patience_s,
+        hints_wait_s=options.hints_wait_s,
     )

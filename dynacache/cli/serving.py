@@ -53,7 +53,7 @@ def overrides_of(flags: Flags) -> dict[str, object]:
         "network.zone": flags.zone,
         "network.weight": flags.weight,
         "network.secret": _secret_of(flags),
-        "storage.limit_bytes": None if flags.memory is None else parse_size(flags.memory, "--memory"),
+        "memory.limit_bytes": None if flags.memory is None else parse_size(flags.memory, "--memory"),
     }
     overrides |= {name: value for name, value in named.items() if value is not None}
     return overrides

@@ -13,7 +13,9 @@ from dynacache.config.cluster import ClusterConfig
 from dynacache.config.coordination import CoordinationConfig
 from dynacache.config.hints import HintConfig
 from dynacache.config.membership import MembershipConfig
+from dynacache.config.memory import MemoryConfig
 from dynacache.config.network import NetworkConfig
+from dynacache.config.observability import ObservabilityConfig
 from dynacache.config.repair import RepairConfig
 from dynacache.config.root import Config
 from dynacache.config.storage import StorageSettings
@@ -25,7 +27,9 @@ __all__ = [
     "CoordinationConfig",
     "HintConfig",
     "MembershipConfig",
+    "MemoryConfig",
     "NetworkConfig",
+    "ObservabilityConfig",
     "RepairConfig",
     "StorageSettings",
     "TransferConfig",

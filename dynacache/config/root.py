@@ -14,7 +14,9 @@ from dynacache.config.cluster import ClusterConfig
 from dynacache.config.coordination import CoordinationConfig
 from dynacache.config.hints import HintConfig
 from dynacache.config.membership import MembershipConfig
+from dynacache.config.memory import MemoryConfig
 from dynacache.config.network import NetworkConfig
+from dynacache.config.observability import ObservabilityConfig
 from dynacache.config.repair import RepairConfig
 from dynacache.config.storage import StorageSettings
 from dynacache.config.transfer import TransferConfig
@@ -31,10 +33,12 @@ class Config:
     cluster: ClusterConfig = attrs.field(factory=ClusterConfig)
     coordination: CoordinationConfig = attrs.field(factory=CoordinationConfig)
     storage: StorageSettings = attrs.field(factory=StorageSettings)
+    memory: MemoryConfig = attrs.field(factory=MemoryConfig)
     membership: MembershipConfig = attrs.field(factory=MembershipConfig)
     hints: HintConfig = attrs.field(factory=HintConfig)
     repair: RepairConfig = attrs.field(factory=RepairConfig)
     transfer: TransferConfig = attrs.field(factory=TransferConfig)
+    observability: ObservabilityConfig = attrs.field(factory=ObservabilityConfig)
 
     def __attrs_post_init__(self) -> None:
         """Check the rules that span sections."""

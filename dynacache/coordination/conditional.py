@@ -29,7 +29,7 @@ from dynacache.datatypes.reading import View, read
 from dynacache.errors import DynacacheError, NotEnoughReplicas, NotReady, OutOfMemory, WrongType
 from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import fingerprint, key_hash
-from dynacache.types import Level, WriteCondition
+from dynacache.types import KeyChange, Level, WriteCondition
 from dynacache.versioning import packed
 from dynacache.versioning.context import Context, current, make_context, parse_context
 from dynacache.wire.messages import (
@@ -158,8 +158,8 @@ class Conditional:
                 replica = self._set(prepared, route, partition, record)
                 reply = (DONE, request.rid, True)
             case op if op == DELETE:
-                blind = blind or prepared.context is None
-                replica = self.writer.delete(route, partition, request.key, prepared.context, blind)
+                context = prepared.context
+                replica = self.writer.delete(route, partition, request.key, context, blind or context is None)
                 if request.operation_id is not None and request.condition == WriteCondition.NONE:
                     self.writer.operations.remember(request.operation_id, request.key)
                 reply = (DONE, request.rid, view is not None and view.found)
@@ -169,6 +169,8 @@ class Conditional:
             case _:
                 replica, value = self.writer.increment(route, partition, request.key, request.delta, request.ttl_ms)
                 reply = (NUMBER, request.rid, value)
+        if shared.happened is not None:
+            self._tell(request, blind=blind, found=view is not None and view.found)
         metadata = self._metadata(prepared, route, replica, view)
         self.writer.replicate(
             route,
@@ -179,6 +181,16 @@ class Conditional:
             request.timeout_ms,
             (prepared.connection, reply if metadata is None else (*reply, metadata)),
         )
+
+    def _tell(self, request: Request, *, blind: bool, found: bool) -> None:
+        """Tell subscribers of a change; a delete that found nothing changed nothing, unless it could not look."""
+        tell = self.shared.happened
+        if tell is None or request.operation == TOUCH:
+            return
+        if request.operation != DELETE:
+            tell(KeyChange.SET, request.key)
+        elif found or blind:
+            tell(KeyChange.DELETE, request.key)
 
     def _holds(self, prepared: _Prepared, record: bytes | None, view: View | None) -> bool:
         """Tell whether the request's condition is met by what is there."""

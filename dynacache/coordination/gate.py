@@ -19,6 +19,7 @@ from dynacache.coordination.forward import Forwarder
 from dynacache.coordination.read import Reader
 from dynacache.coordination.requests import OPERATION_ID_LIMIT_BYTES, TTL_LIMIT_MS, Request, parse
 from dynacache.coordination.routes import Route
+from dynacache.coordination.scan import Scanner
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.write import Writer
 from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, NotReady
@@ -35,6 +36,7 @@ from dynacache.wire.messages import (
     INCREMENT,
     PING,
     PONG,
+    SCAN,
     SET,
     STAMP,
     TIME,
@@ -67,8 +69,14 @@ class Gate:
     stopping: bool = False
     closed: bool = False
     """Nothing is served: the node is stopping or drained, or distrusts its clock."""
+    served: dict[int, Callable[[ConnectionId, Message, int], None]] = attrs.field(factory=dict)
+    """What serves the kinds of requests that are about more than one key: (connection, message, hops)."""
     command: Callable[[ConnectionId, Message], None] = _no_commands
     """Carries an operator's order out; raises an error of the tree."""
+
+    def __attrs_post_init__(self) -> None:
+        """Serve scans."""
+        self.served[SCAN] = Scanner(self.shared, self.forwarder).serve
 
     def stop(self) -> None:
         """Serve nothing any more, until told otherwise."""
@@ -195,7 +203,8 @@ class Gate:
         if kind == COMMAND and connection > 0:  # a client's own: orders are never forwarded
             self.command(connection, message)
             return
-        if kind not in (GET, SET, DELETE, TOUCH, INCREMENT):
+        serve = self.served.get(kind)
+        if serve is None and kind not in (GET, SET, DELETE, TOUCH, INCREMENT):
             raise InvalidRequest(f"message kind: got {kind!r}, expected a client request")
         if self.stopping:
             raise NotReady("this node is stopping or drained; ask another one")
@@ -204,6 +213,9 @@ class Gate:
             raise ClockUnsafe(
                 "this node's clock differs from its peers'; it serves nothing until that is known or over"
             )
+        if serve is not None:
+            serve(connection, message, hops)
+            return
         reading = kind == GET
         request = self._parsed(message, reading)
         partition = key_hash(request.key) >> self.shared.partition_shift

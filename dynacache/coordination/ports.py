@@ -7,14 +7,14 @@ Invariant: packages of one rank never import each other; ``node.core`` hands the
 Why: the coordinator can then be tested on a store of ten lines, and storage can change without it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pyroaring import BitMap
 
 from dynacache.coordination.catalogue import Entry
 from dynacache.errors import DynacacheError, NotReady
-from dynacache.types import NodeId
+from dynacache.types import MissReason, NodeId
 
 __all__ = [
     "CatalogueAlone",
@@ -73,6 +73,14 @@ class StorePort(Protocol):
 
     def missing(self, partition: int, key: bytes) -> int | None:
         """Return why there is no record: None absent, else the evicted version's time (0 not remembered)."""
+        ...
+
+    def why_gone(self, partition: int, key: bytes) -> MissReason:
+        """Return why a key is not found that has left neither tombstone nor ghost, as far as is remembered."""
+        ...
+
+    def live(self, partition: int) -> Mapping[bytes, bytes]:
+        """Return the entries of a partition that are no tombstones, some of which may have expired."""
         ...
 
     def superseded_before(self, partition: int, key: bytes) -> int | None:

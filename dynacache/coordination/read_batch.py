@@ -21,7 +21,7 @@ from dynacache.coordination.routes import Target
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.timeline import timeout_class_ms
 from dynacache.events import ConnectionId, Message
-from dynacache.types import Level, MissReason
+from dynacache.types import Level
 from dynacache.wire.messages import GROUP_LIMIT_KEYS, MISS, PAYLOAD_FLAGS, READ, VALUE
 
 __all__ = ["HEDGES_LIMIT", "Asker", "FastItem", "ReadBatch"]
@@ -169,16 +169,15 @@ class ReadBatch:
             if isinstance(item, ReadOperation):
                 item.answered(self.target, answer)
                 continue
-            connection, rid, key, record, offset, _, level, _ = item
+            connection, rid, key, record, offset, partition, level, _ = item
             if answer is True and record is not None:
                 counters.hits += 1
                 reply = (VALUE, rid, record[2] & PAYLOAD_FLAGS, record[offset:])
             elif answer is None and record is None:
                 counters.misses += 1
-                shared.misses.latest.append(
-                    (key, shared.now_ms, level, MissReason.NEVER_WRITTEN, shared.node_id, self.target.node_id)
-                )
-                reply = (MISS, rid, MissReason.NEVER_WRITTEN)
+                reason = shared.store.why_gone(partition, key)
+                shared.misses.fresh.append((key, shared.now_ms, level, reason, shared.node_id, self.target.node_id))
+                reply = (MISS, rid, reason)
             else:
                 counters.digest_mismatches += 1
                 self._operation(item).answered(self.target, answer)

@@ -384,6 +384,8 @@ class ReadOperation:
             reason = MissReason.EVICTED
         elif degraded:
             reason = MissReason.UNKNOWN
+        elif self.merged is None:
+            reason = self.shared.store.why_gone(self.partition, self.key)
         outcome = Concluded(self.merged, reason, unrepaired=unrepaired, degraded=degraded)
         if self.waiter is not None:
             self.waiter.prepared(self, outcome)

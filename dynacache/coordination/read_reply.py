@@ -62,7 +62,7 @@ def reply_to_read(operation: "ReadOperation", outcome: Concluded) -> None:
         shared.counters.misses += 1
         reason = miss_reason(outcome, view)
         answers = answers_of(operation)
-        shared.misses.latest.append((operation.key, shared.now_ms, operation.level, reason, shared.node_id, answers))
+        shared.misses.fresh.append((operation.key, shared.now_ms, operation.level, reason, shared.node_id, answers))
         message = (MISS, operation.rid, reason)
     shared.effects.send(operation.connection, message if metadata is None else (*message, metadata))
 
@@ -84,12 +84,13 @@ def answers_of(operation: "ReadOperation") -> dict[NodeId, str]:
 
 
 def metadata_of(record: bytes, view: View, key: bytes) -> dict[str, Any]:
-    """Return context, timestamps (ms), expiry (ms) of a record."""
+    """Return context, timestamps (ms), expiry (ms), size (bytes of key and record in one copy) and tags of a record."""
     metadata = {
         "c": make_context(record, fingerprint(key)),
         "t": milliseconds(view.time),
         "b": view.created_ms,
         "e": view.expire_ms,
+        "n": len(key) + len(record),
     }
     tags = view.tags
     if tags:

@@ -10,6 +10,7 @@ Why one object: the parts (write, read, replica, forward) are separate modules w
 handing them eleven arguments each would hide that.
 """
 
+from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
@@ -91,6 +92,8 @@ class Shared:
     clock_safe: bool = True
     """This machine's clock agrees with its peers'; otherwise the node serves nothing."""
     misses: MissMemory = attrs.field(factory=MissMemory)
+    happened: Callable[[int, bytes], None] | None = None
+    """Told of each ``KeyChange`` that this node coordinates, with its key; None while nobody subscribes."""
     catalogue: Catalogue = attrs.field(factory=Catalogue)
     catalogue_port: CataloguePort = attrs.field(factory=CatalogueAlone)
     namespaces: Namespaces = attrs.field(init=False)

@@ -20,7 +20,7 @@ from dynacache.datatypes import counter
 from dynacache.errors import NotEnoughReplicas, OutOfMemory, Overloaded
 from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import key_hash
-from dynacache.types import Level
+from dynacache.types import KeyChange, Level
 from dynacache.versioning import packed
 from dynacache.versioning.context import Context
 from dynacache.versioning.packed import MANY
@@ -79,6 +79,8 @@ class Writer:
             self.keep(route, partition, key, local)
         if operation_id is not None:
             operations.remember(operation_id, key)
+        if shared.happened is not None:
+            shared.happened(KeyChange.SET, key)
         self.replicate(route, partition, key, replica, level, timeout_ms, (connection, (DONE, rid, True)))
 
     def set_after(

@@ -37,22 +37,21 @@ from dynacache.events import (
     Effects,
     Input,
     LoopLag,
+    MemoryMeasured,
     Message,
     Received,
     StopRequested,
     Writable,
 )
 from dynacache.membership.birth import Birth
-from dynacache.membership.state import Member
-from dynacache.membership.swim import Swim
+from dynacache.node.assembly import closing_of, quarantine_of, swim_of, transfer_of
 from dynacache.node.catalogue_sync import CatalogueSync
-from dynacache.node.clock_watch import ClockWatch
-from dynacache.node.closing import Closing
+from dynacache.node.cleaning import Cleaning
 from dynacache.node.commands import Commands
 from dynacache.node.members import Members
 from dynacache.node.namespace_orders import NamespaceOrders
+from dynacache.node.observed import Observed
 from dynacache.node.peer_messages import Peer, PeerMessages
-from dynacache.node.quarantine import Quarantine
 from dynacache.node.repair_port import NodeRepairPort
 from dynacache.node.reports import Reports
 from dynacache.node.upkeep import Upkeep
@@ -63,7 +62,6 @@ from dynacache.repair.exchange import Exchange
 from dynacache.repair.hints import HintStore
 from dynacache.repair.ring_change import RingChange
 from dynacache.repair.sync_times import STALE_SHARE
-from dynacache.repair.transfer import Transfer
 from dynacache.storage.engine import Engine
 from dynacache.types import Instant, NodeId, Role
 from dynacache.versioning.actors import ActorIssuer
@@ -130,7 +128,7 @@ class Node:
             now_ms=now.wall_ms,
             wall_ms=now.wall_ms,
         )
-        self.members = Members(shared, table, self._swim(table, random), birth, random)
+        self.members = Members(shared, table, swim_of(self, table, random), birth, random)
         self.operations = OperationIds(settings.operation_id_limit, settings.operation_id_lifetime_s)
         self.asker = Asker(shared)
         self.reader = Reader(shared, self.asker)
@@ -144,15 +142,17 @@ class Node:
         self.catalogue_sync = CatalogueSync(shared, self.repair_port, self.members, incarnation)
         shared.catalogue_port = self.catalogue_sync
         self.namespaces = NamespaceOrders(shared, self.engine, self.members)
-        self.closing = self._closing()
+        self.closing = closing_of(self)
         self.reports = Reports(self)
         self.gate.command = Commands(self).carry_out
+        self.observed = Observed(shared, config.observability, self.engine)
+        self.gate.served |= self.observed.served()
         self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
         self.members.owners_changed = self._owners_changed
         self._add_repair_cores()
         if not complete:
             self.transfer.start_empty()
-        self.quarantine = self._quarantine(now)
+        self.quarantine = quarantine_of(self, now)
         self.peer_messages = PeerMessages(
             shared, self.members, self.replica, self.gate, self.upkeep, self.quarantine, self.catalogue_sync
         )
@@ -191,6 +191,7 @@ class Node:
         self.writer.flush()
         self.asker.flush()
         self.forwarder.flush()
+        self.observed.end_turn()
         self.members.push_topology()
         self._wrap_forward_replies(effects)
         return effects
@@ -202,6 +203,7 @@ class Node:
             shared.deadlines.next_due(),
             shared.attention.next_due(),
             self.members.swim_due_s,
+            self.cleaning.due_s,
             self._next_tick_s,
         )
 
@@ -230,6 +232,7 @@ class Node:
     def _disconnected(self, item: Input, now: Instant) -> None:
         assert isinstance(item, Disconnected)
         self.members.clients.discard(item.connection)
+        self.observed.key_events.disconnected(item.connection)
         self._peers.pop(item.connection, None)
         if self.links.disconnected(item.connection) is None:
             return
@@ -264,6 +267,7 @@ class Node:
     # Messages
 
     def _serve_client(self, connection: ConnectionId, messages: list[Message]) -> None:
+        self.observed.sample(messages)
         if any(message[0] == REPORT for message in messages):
             reports = [message for message in messages if message[0] == REPORT]
             messages = [message for message in messages if message[0] != REPORT]
@@ -285,18 +289,19 @@ class Node:
             if request is not None:
                 request.overdue()
         self.members.tick(now)
-        if now.monotonic_s < self._next_tick_s:
+        is_tick = now.monotonic_s >= self._next_tick_s
+        self.cleaning.act(is_tick)
+        if not is_tick:
             return
         self.links.tick(now.monotonic_s)
         self.operations.tick(now.monotonic_s)
         self.quarantine.tick(now)
-        if shared.clock_safe:
-            self.engine.collect(shared.now_ms, self.config.storage.collect_count)
         if shared.clock_safe and not self.closing.is_ending:
             self.replay.tick()
             self.upkeep.tick()
             self.catalogue_sync.tick()
         self.closing.tick(now)
+        self.observed.tick()
         self._next_tick_s = now.monotonic_s + self._pause_s()
 
     def _pause_s(self) -> float:
@@ -306,12 +311,9 @@ class Node:
         due_s = min(self.upkeep.next_due_s(), self.catalogue_sync.next_due_s())
         pause_s = min(_IDLE_TICK_S, due_s - self.shared.now_s)
         pause_s = min(pause_s, self.quarantine.next_due_s() - self.shared.now_s)
-        due_ms = self.engine.next_deadline_ms()
-        if due_ms is not None:
-            pause_s = min(pause_s, (due_ms - self.shared.now_ms) / 1000)
         return max(_TICK_S, pause_s)
 
-    def _begin_warming(self, reason: str) -> None:
+    def begin_warming(self, reason: str) -> None:
         """Have everything this node owns filled anew from the other owners."""
         self.transfer.begin(self.members.placement.owned_by(self.node_id), reason)
 
@@ -329,38 +331,11 @@ class Node:
             Writable: self._writable,
             DatagramReceived: self._datagram,
             LoopLag: self._loop_lag,
+            MemoryMeasured: self.cleaning.take,
             StopRequested: self._stop_requested,
         }
 
-    def _closing(self) -> Closing:
-        in_flight, stop_timeout_s = self.repair_port.other_requests, self.config.network.stop_timeout_s
-        return Closing(self.shared, self.gate, self.replay, self.members, in_flight, stop_timeout_s)
-
-    def _quarantine(self, now: Instant) -> Quarantine:
-        return Quarantine(
-            self.shared,
-            self.engine,
-            self.hints,
-            ClockWatch.starting(self.config.coordination.max_clock_skew_ms, now),
-            self.gate.distrust_clock,
-            self._begin_warming,
-            self.catalogue_sync.forget_after,
-        )
-
-    def _transfer(self) -> Transfer:
-        settings = self.config.coordination
-        return Transfer(
-            self.repair_port,
-            self.config.transfer,
-            self.engine,
-            self._news,
-            lambda node_id: self.hints.counts().get(node_id, 0),
-            settle_s=(settings.max_message_age_ms + 2 * settings.max_clock_skew_ms) / 1000,
-            keep_ms=self.config.storage.gc_grace_min_ms,
-            stale_after_ms=int(self.config.storage.gc_grace_max_ms * STALE_SHARE),
-        )
-
-    def _news(self, partition: int, key: bytes, record: bytes) -> bytes | None:
+    def news(self, partition: int, key: bytes, record: bytes) -> bytes | None:
         """Let hints follow a record that repair brings, and return what of it this node has not seen superseded."""
         if self.hints.total_bytes:
             self.hints.refresh(key, record)
@@ -368,9 +343,10 @@ class Node:
 
     def _add_repair_cores(self) -> None:
         port, config, engine = self.repair_port, self.config, self.engine
-        self.transfer = self._transfer()
-        self.members.place_learned = self._begin_warming
-        self.exchange = exchange = Exchange(port, config.repair, engine, self._news, config.storage.gc_grace_max_ms)
+        self.cleaning = Cleaning(self.shared, engine, config.memory, self.shared.now_s)
+        self.transfer = transfer_of(self)
+        self.members.place_learned = self.begin_warming
+        self.exchange = exchange = Exchange(port, config.repair, engine, self.news, config.storage.gc_grace_max_ms)
         engine.confirmed = exchange.is_clean
         self.transfer.ended = exchange.synced
         self.ring = RingChange(
@@ -378,13 +354,6 @@ class Node:
         )
         for name, core in (("transfer", self.transfer), ("exchange", exchange), ("ring", self.ring)):
             self.upkeep.add(name, core)
-
-    def _swim(self, table: MemberTable, random: Random) -> Swim:
-        entry = table.entries[self.node_id]
-        member = Member(entry.node_id, entry.host, entry.port, entry.generation, zone=entry.zone, weight=entry.weight)
-        secret = self.config.network.secret
-        keyring = [secret.encode()] if secret else []
-        return Swim(self.config.membership, member, random, keyring, table.cluster_id)
 
     def _wrap_forward_replies(self, effects: Effects) -> None:
         """Replies to forwarded requests were collected under the negative connection; send them as one message."""

@@ -42,6 +42,7 @@ from dynacache.events import (
     Note,
     Received,
     Stopped,
+    TrimMemory,
 )
 from dynacache.runtime.connections import Connection
 from dynacache.runtime.entropy import instant_now, monotonic_now
@@ -70,7 +71,7 @@ SWEEP_INTERVAL_S: Final = 1.0
 LAG_NOTICE_S: Final = 0.05
 """A wake-up later than this is reported to the core."""
 
-Other = Connect | Disconnect | Note | Stopped | Halt
+Other = Connect | Disconnect | Note | Stopped | TrimMemory | Halt
 """The effects that concern neither messages nor one connection."""
 
 

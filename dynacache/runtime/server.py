@@ -16,7 +16,7 @@ the node down instead of leaving half of it alive.
 import resource
 import signal
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import Final
 
@@ -34,7 +34,17 @@ from dynacache.errors import (
     StartupError,
     VersionMismatch,
 )
-from dynacache.events import Address, Connect, Disconnect, Halt, Note, Stopped, StopRequested
+from dynacache.events import (
+    Address,
+    Connect,
+    Disconnect,
+    Halt,
+    MemoryMeasured,
+    Note,
+    Stopped,
+    StopRequested,
+    TrimMemory,
+)
 from dynacache.membership.birth import Birth, Born, Failed, Joined
 from dynacache.node import Node
 from dynacache.placement.checks import WireValueError
@@ -44,6 +54,7 @@ from dynacache.runtime.data_loop import DataLoop, Other
 from dynacache.runtime.entropy import draw_incarnation, draw_nonce, draw_random, instant_now, monotonic_now
 from dynacache.runtime.listener import bind
 from dynacache.runtime.logs import LogWriter
+from dynacache.runtime.memory import ResidentMemory, Trimmer, calm_allocator, config_within
 from dynacache.runtime.peer_links import PeerLinks
 from dynacache.runtime.transport import Transport
 from dynacache.types import NodeId, Role
@@ -103,6 +114,7 @@ class Server:
     """Set once the member table is known and clients are served."""
     node: Node | None = attrs.field(default=None, init=False)
     _driver: BirthDriver = attrs.field(init=False)
+    _trimmer: Trimmer = attrs.field(init=False)
     _links: PeerLinks | None = attrs.field(default=None, init=False)
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _stop: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -120,6 +132,9 @@ class Server:
             )
         if owns_process:
             _allow_many_descriptors()
+            calm_allocator()
+        with closing(ResidentMemory()) as memory:
+            config = config_within(config, memory.bytes())
         listener, gossip = bind(network.host, network.port)
         address = (network.advertise_host or network.host, listener.address[1])
         try:
@@ -136,6 +151,7 @@ class Server:
         loop = DataLoop(network, core, transport, _ignore, listener, gossip, linger_s)
         server = cls(config, log, loop, birth, address, owns_process)
         server._driver = driver
+        server._trimmer = Trimmer(log.write)
         loop.perform = server._perform
         log.context["logged_by"] = birth.node_id
         log.write(Note("node.listening", {"host": listener.address[0], "port": address[1]}))
@@ -181,6 +197,8 @@ class Server:
         self.loop.replace_core(node)
         nursery.start_soon(self._driver.announce)
         nursery.start_soon(self._keep_house)
+        if self.config.memory.limit_bytes:
+            nursery.start_soon(self._watch_memory)
         cluster_id = outcome.record.cluster_id.hex()
         self.log.write(Note("node.serving", {"cluster": cluster_id, "complete": outcome.complete}))
         self.ready.set()
@@ -209,6 +227,8 @@ class Server:
         elif isinstance(other, Disconnect):
             assert self._links is not None
             self._links.disconnect(other.node_id)
+        elif isinstance(other, TrimMemory):
+            self._trimmer.trim()
         elif isinstance(other, Stopped):
             self._stopped.set()
             self._stop.set()  # not asked for here, where the node gave up its place
@@ -255,6 +275,15 @@ class Server:
                 care.collect()
             if self.loop.gossip is not None:
                 await self.loop.gossip.names.refresh()
+
+    async def _watch_memory(self) -> None:
+        settings, transport = self.config.memory, self.loop.transport
+        buffers_bytes = int(settings.limit_bytes * settings.buffers_share)
+        with closing(ResidentMemory()) as memory:
+            while True:
+                await trio.sleep(settings.interval_s)
+                waiting_bytes = transport.limit_output(buffers_bytes)
+                self.loop.add_input(MemoryMeasured(memory.bytes() or 0, waiting_bytes))
 
 
 def _birth_of(config: Config, address: Address) -> Birth:

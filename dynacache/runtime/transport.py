@@ -56,6 +56,8 @@ class Transport:
     accepted: int = attrs.field(default=0, init=False)
     refused: int = attrs.field(default=0, init=False)
     sent_bytes: int = attrs.field(default=0, init=False)
+    tight: bool = attrs.field(default=False, init=False)
+    """Output waiting for clients has passed its share of memory: no client is read that has any."""
     _last_number: int = attrs.field(default=0, init=False)
 
     def adopt(
@@ -160,11 +162,12 @@ class Transport:
         """Draw the consequences of how much output is waiting."""
         waiting_bytes = connection.output_bytes
         is_link = connection.outbound
-        if not connection.blocked and waiting_bytes > connection.high_water_bytes:
+        high_water_bytes = 0 if self.tight and connection.is_client else connection.high_water_bytes
+        if not connection.blocked and waiting_bytes > high_water_bytes:
             connection.blocked = True
             if connection.node_id is not None and connection.closing_s is None:
                 self.inputs.append(Blocked(connection.number))
-        elif connection.blocked and waiting_bytes <= connection.high_water_bytes // 2:
+        elif connection.blocked and waiting_bytes <= high_water_bytes // 2:
             connection.blocked = False
             if connection.node_id is not None and connection.closing_s is None:
                 self.inputs.append(Writable(connection.number))
@@ -175,6 +178,18 @@ class Transport:
         if mask != connection.mask:
             connection.mask = mask
             self.poller.modify(connection.descriptor, mask)
+
+    def limit_output(self, limit_bytes: int) -> int:
+        """Return how many bytes wait to be sent to anybody. Above ``limit_bytes`` clients with output waiting are not
+        read any more, until half of that is left."""
+        total_bytes = sum(each.output_bytes for each in self.by_number.values())
+        tight = total_bytes > limit_bytes // (2 if self.tight else 1)
+        if tight != self.tight:
+            self.tight = tight
+            for connection in list(self.by_number.values()):
+                if connection.output_bytes or connection.blocked:
+                    self._watch(connection)
+        return total_bytes
 
     def refuse(self, connection: Connection, error: DynacacheError) -> None:
         """Tell the other end why, then close."""

@@ -133,6 +133,17 @@ class ExpiryWheel:
         self.count -= len(taken)
         return taken
 
+    def due_count(self, now_ms: int) -> int:
+        """Return how many keys are in buckets that are due: a walk over the top of the heap, as far as that is due."""
+        due, buckets, total, limit = self._due, self._buckets, 0, now_ms // 1000
+        places = [0] if due else []
+        for place in places:
+            name = due[place]
+            if name >> _LANES_LOG <= limit:
+                total += sum(map(len, buckets[name]))
+                places += [child for child in (2 * place + 1, 2 * place + 2) if child < len(due)]
+        return total
+
     def next_due_ms(self) -> int | None:
         """Return the instant of the earliest bucket, None without any."""
         return (self._due[0] >> _LANES_LOG) * 1000 if self._due else None

@@ -34,6 +34,7 @@ from dynacache.storage.contributions import (
 )
 from dynacache.storage.records import deleted_s, due_of, is_tombstone, read_times, value_bytes
 from dynacache.storage.shape import PENDING_BYTES, PENDING_LIMIT_COUNT, Shape
+from dynacache.types import KeyChange, MissReason
 from dynacache.versioning import packed
 
 __all__ = ["Holdings"]
@@ -284,6 +285,10 @@ class Holdings(Shape):
             self._drop_live(shard, key, record, scheduled)
             if left is not None:
                 self._store_tombstone(shard, key, left)
+            else:
+                self._gone_keys.add(key, MissReason.EXPIRED)
+            if self.gone is not None:
+                self.gone(shard, key, KeyChange.EXPIRE)
             return left
         self._settle_leaf(shard, key, record)
         growth = object_bytes(len(left)) - object_bytes(len(record))
@@ -304,6 +309,10 @@ class Holdings(Shape):
             record = self._tables[shard].entries[key]
             self._expire(shard, key, record, now_ms, scheduled=False)
         return len(taken)
+
+    def _meet(self, shard: int, key: bytes, record: bytes) -> bytes | None:
+        """Return what epochs leave of a record that was found; see ``invalidation``."""
+        raise NotImplementedError
 
     # Room.
 
@@ -342,6 +351,8 @@ class Holdings(Shape):
             return False
         shard, key = victim
         record = self._tables[shard].entries[key]
+        if self._unswept and self._meet(shard, key, record) is not record:
+            return True
         time, expire_ms = read_times(record)
         gone, second = self._contribution(key, record), 0 if record[1] == _MANY else due_of(record)
         if 0 < expire_ms <= self._now_ms:
@@ -350,8 +361,11 @@ class Holdings(Shape):
                 return True
             gone |= DELETED
             self.expired += 1
+            self._gone_keys.add(key, MissReason.EXPIRED)
         else:
             self.evicted += 1
+        if self.gone is not None:
+            self.gone(shard, key, KeyChange.EXPIRE if gone & DELETED else KeyChange.EVICT)
         self._drop_live(shard, key, record)
         self._leave_ghost(shard, (self._fingerprint(key), time, gone, second))
         return True

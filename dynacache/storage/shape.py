@@ -19,9 +19,11 @@ from dynacache.config.storage import StorageSettings
 from dynacache.errors import InvalidOption
 from dynacache.storage.census import Census
 from dynacache.storage.contributions import contribution, fingerprint, key_hash
+from dynacache.storage.epochs import Epochs
 from dynacache.storage.eviction import EvictionPolicy, LeastRecentlyUsed, NoEviction, tick_slots
 from dynacache.storage.expiry import ExpiryWheel
 from dynacache.storage.ghosts import Ghost, Ghosts
+from dynacache.storage.gone import GoneKeys, slots_of
 from dynacache.storage.reaper import SHARD_REAPER_BYTES, Reaper
 from dynacache.storage.tables import TABLE_BYTES, Table, TableSet
 from dynacache.storage.trees import SHARD_TREE_BYTES, Trees
@@ -62,6 +64,11 @@ class Shape:
     confirmed: Callable[[int, int], bool] = attrs.field(init=False, default=_unconfirmed)
     """Of (partition, prefix): whether every owner is known to hold what this one does there."""
 
+    epochs: Epochs = attrs.field(init=False, factory=Epochs)
+    """Up to when what has been invalidated; see ``invalidation``."""
+    gone: Callable[[int, bytes, int], None] | None = attrs.field(init=False, default=None)
+    """Told of (partition, key, ``KeyChange``) when an entry expires or is evicted; None while nobody listens."""
+
     hits: int = attrs.field(init=False, default=0)
     misses: int = attrs.field(init=False, default=0)
     evicted: int = attrs.field(init=False, default=0)
@@ -90,6 +97,7 @@ class Shape:
 
     _pending_limit: int = attrs.field(init=False)
     _ghosts: Ghosts = attrs.field(init=False)
+    _gone_keys: GoneKeys = attrs.field(init=False)
     _policy: EvictionPolicy = attrs.field(init=False)
     _reaper: Reaper = attrs.field(init=False)
     _limit_bytes: int = attrs.field(init=False)
@@ -98,6 +106,11 @@ class Shape:
     _live_bytes: int = attrs.field(init=False, default=0)
     _tombstone_bytes: int = attrs.field(init=False, default=0)
     _now_ms: int = attrs.field(init=False, default=0)
+    _judging: bool = attrs.field(init=False, default=False)
+    """There are epochs."""
+
+    _unswept: bool = attrs.field(init=False, default=False)
+    """Something that an epoch has ended may be held still."""
 
     def __attrs_post_init__(self) -> None:
         settings, limit_bytes = self.settings, self.settings.limit_bytes
@@ -112,7 +125,8 @@ class Shape:
         lru = settings.eviction == "lru"
         self._policy = LeastRecentlyUsed(self.random, tick_slots(limit_bytes)) if lru else NoEviction()
         self._pending_limit = min(PENDING_LIMIT_COUNT, limit_bytes // _BYTES_A_PENDING) if lru else 0
-        self._used_bytes = self._policy.size_bytes()
+        self._gone_keys = GoneKeys(slots_of(limit_bytes))
+        self._used_bytes = self._policy.size_bytes() + self._gone_keys.size_bytes
         self._extend()
         if limit_bytes < 2 * self._used_bytes:
             raise InvalidOption(
@@ -139,7 +153,7 @@ class Shape:
         self._used_bytes += added + _SHARD_BYTES * self.partition_count
 
     def _base_bytes(self) -> int:
-        return self._policy.size_bytes() + _SHARD_BYTES * len(self._tables)
+        return self._policy.size_bytes() + self._gone_keys.size_bytes + _SHARD_BYTES * len(self._tables)
 
     # Trees.
 

@@ -37,6 +37,9 @@ class StorageStatistics:
 
     evicted: int
     expired: int
+    invalidated: int
+    """Records that an invalidation has ended, wholly or in part."""
+
     reaped: int
     reaped_early: int
     """Of those reaped, the tombstones that every owner was known to hold before the grace limit."""

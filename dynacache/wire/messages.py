@@ -26,13 +26,16 @@ SET                   rid, key, payload_flags, payload, level=0, timeout_ms=0, t
 DELETE                rid, key, level=0, timeout_ms=0, flags=0, condition=0, context=nil, operation_id=nil
 TOUCH                 rid, key, ttl_ms, level=0, timeout_ms=0
 INCREMENT             rid, key, delta, level=0, timeout_ms=0, ttl_ms=0, operation_id=nil
-REPORT                rid, topic ("change", "explain", "handoff", "hints", "namespaces", "node", "owners", "ready",
-                      "repair", "statistics", "status", "table"), argument=nil
+REPORT                rid, topic ("change", "explain", "handoff", "hints", "hot", "misses", "namespaces", "node",
+                      "owners", "ready", "repair", "statistics", "status", "table"), argument=nil
 PING                  rid
 STAMP                 0, when the frame was sent, in ms of the clock that TOPOLOGY and TIME tell; whether to tell it
                       again; stands before requests and dates those after it
 COMMAND               rid, name ("drain", "handoff_limit", "join", "leave", "namespace_drop", "namespace_set",
                       "remove", "repair"), map of arguments=nil; an operator's order, answered by REPORTED
+SCAN                  rid, cursor, prefix, pattern=nil, count=0, timeout_ms=0, flags=0; the cursor is empty at first
+SUBSCRIBE             rid, prefix, changes=15 (bits of ``KeyChange``)
+EVENTS                rid, subscription, number of the last event taken, wait_ms=0
 node to client
 VALUE                 rid, payload_flags, payload, metadata=nil
 MISS                  rid, reason, metadata=nil
@@ -41,6 +44,10 @@ NUMBER                rid, value, metadata=nil
 ERROR                 rid, code, text; under the rid 0 it says why the connection is about to be closed
 REPORTED              rid, map
 PONG                  rid
+SCANNED               rid, cursor to go on with (empty: that was all), [key, ...]
+SUBSCRIBED            rid, subscription
+HAPPENED              rid, number of the last event sent (nil: no such subscription), events lost before the first
+                      sent, [change, key, time (ms), change, ...]
 TOPOLOGY              rid=0, member table (wire form), {node id: state; 16 of itself while it serves no clients}, the
                       node's monotonic clock (ms), {namespace: how clients compress large values of it}={}; pushed
                       after the hello and at each change
@@ -94,9 +101,9 @@ found by a copy that is being filled, ``[record, time]`` found by one that may l
 that hybrid timestamp: both are data that helps, but no answer that counts.
 
 ``metadata`` is a map with short names: ``c`` context, ``t`` last update (ms), ``b`` created (ms), ``e`` expiry (ms, 0
-never), ``s`` siblings [[flags, payload, time_ms], ...], ``p`` previous [flags, payload] or nil, ``r`` receipt
-(map: ``coordinator``, ``level``, ``asked``, ``stood_in``, and of a read also ``answered``, ``unknown``, ``unrepaired``,
-``degraded``; nodes by their ids).
+never), ``n`` bytes of key and record in one copy, ``s`` siblings [[flags, payload, time_ms], ...], ``p`` previous
+[flags, payload] or nil, ``r`` receipt (map: ``coordinator``, ``level``, ``asked``, ``stood_in``, and of a read also
+``answered``, ``unknown``, ``unrepaired``, ``degraded``; nodes by their ids).
 """
 
 from typing import Final
@@ -118,10 +125,12 @@ __all__ = [
     "DONE",
     "ENTRIES",
     "ERROR",
+    "EVENTS",
     "FENCE",
     "FENCED",
     "FLAG_METADATA",
     "FLAG_NO_PAYLOAD",
+    "FLAG_ONE_PARTITION",
     "FLAG_PREVIOUS",
     "FLAG_RECEIPT",
     "FLAG_SIBLINGS",
@@ -130,6 +139,7 @@ __all__ = [
     "FRAME_LIMIT_BYTES",
     "GET",
     "GROUP_LIMIT_KEYS",
+    "HAPPENED",
     "HELLO",
     "INCREMENT",
     "KEY_LIMIT_BYTES",
@@ -154,9 +164,13 @@ __all__ = [
     "RECORDS",
     "REPORT",
     "REPORTED",
+    "SCAN",
+    "SCANNED",
     "SET",
     "STALE_TABLE",
     "STAMP",
+    "SUBSCRIBE",
+    "SUBSCRIBED",
     "TABLE",
     "TAKEN_UNCOUNTED",
     "TIME",
@@ -225,6 +239,9 @@ SET: Final = 33
 DELETE: Final = 34
 TOUCH: Final = 35
 INCREMENT: Final = 36
+SCAN: Final = 40
+SUBSCRIBE: Final = 41
+EVENTS: Final = 42
 REPORT: Final = 48
 PING: Final = 49
 COMMAND: Final = 50
@@ -239,8 +256,11 @@ REPORTED: Final = 69
 PONG: Final = 70
 TOPOLOGY: Final = 71
 TIME: Final = 72
+SCANNED: Final = 76
+SUBSCRIBED: Final = 77
+HAPPENED: Final = 78
 
-CLIENT_REQUESTS: Final = frozenset({GET, SET, DELETE, TOUCH, INCREMENT, REPORT, PING, COMMAND})
+CLIENT_REQUESTS: Final = frozenset({GET, SET, DELETE, TOUCH, INCREMENT, REPORT, PING, COMMAND, SCAN, SUBSCRIBE, EVENTS})
 PEER_MESSAGES: Final = frozenset(
     {
         *(WRITE, WRITE_ACK, READ, READ_REPLY, FORWARD, FORWARD_REPLY, STALE_TABLE, TABLE, MEMBERSHIP),
@@ -259,6 +279,9 @@ FLAG_NO_PAYLOAD: Final = 8
 """Leave the payload out (exists, ttl)."""
 FLAG_PREVIOUS: Final = 16
 """Answer a write with the value it replaced."""
+
+FLAG_ONE_PARTITION: Final = 32
+"""Scan the cursor's own partition only, and whatever this copy may lack."""
 
 PAYLOAD_MSGPACK: Final = 0
 PAYLOAD_RAW: Final = 1

@@ -22,11 +22,11 @@ from dynacache.versioning.kernel import COUNTER, EXPIRED, RAW, REGISTER, TOMBSTO
 from dynacache.versioning.layout import decode
 
 from ..evidence import Evidence
-from ..history import OperationKind, OperationRecord, Outcome, StoreCause
+from ..history import OperationKind, OperationRecord, Outcome, StoreCause, StoreEvent
 from ..ledger import Ledger, Mint
 from ..options import write_quorum
 from .lost_hints import lost_hints
-from .memory_losses import MemoryLosses
+from .memory_losses import MemoryLosses, was_told
 
 __all__ = ["SETTERS", "Case", "value_of"]
 
@@ -121,6 +121,14 @@ class Case:
         # A hint that held the version's successor had taken its place, and was what should have been remembered.
         lost = self.lost_hints.get(key)
         return lost is not None and not lost.isdisjoint((dot, *self.ledger.successors(key, dot)))
+
+    def untold(self, key: bytes, dot: Dot) -> tuple[StoreEvent, ...]:
+        """Return the losses of memory that alone excuse a version's end and that no node spoke of."""
+        losses = self.losses.exceeded_by(key, dot)
+        if not losses or self.ledger.successors(key, dot) or was_told(self.evidence, key, losses):
+            return ()
+        lawful = dot in self.living.get(key, {}) or self.expired(key, dot) or self.evicted(key, dot)
+        return () if lawful or self.ledger.left_by(key, dot, StoreCause.REAP) else losses
 
     def expired(self, key: bytes, dot: Dot) -> bool:
         """Return whether a version's longest life was over when the run ended."""

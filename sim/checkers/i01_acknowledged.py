@@ -6,7 +6,8 @@ acknowledged, and at most that and what is unknown.
 
 Invariant kept by: ``coordination.write_group``, ``repair.hints``, ``versioning.kernel``. Fault model: at most W-1 of
 the nodes that acknowledged a write lose their memory before W owners hold it again; hints lost at the end of their life
-are counted and noted, which is not silent: what such a hint held is excused (``lost_hints``), and nothing else.
+are counted and noted, which is not silent: what such a hint held is excused (``lost_hints``), and nothing else. What
+went with more memories than that is excused as well (``memory_losses``), and must have been told by some node.
 
 Why against versions and not values: a later write may rightly have replaced the value; only the ledger knows.
 """
@@ -34,9 +35,14 @@ def _versions(case: Case) -> list[Violation]:
     found = []
     for operation, mints in case.acknowledged():
         key = operation.key
-        if any(case.accounted(key, mint.dot) for mint in mints):
-            continue
         sequences = (operation.call_sequence, operation.return_sequence or 0)
+        if any(case.accounted(key, mint.dot) for mint in mints):
+            losses = [case.untold(key, mint.dot) for mint in mints]
+            if all(losses):
+                nodes = ", ".join(dict.fromkeys(event.node_id for event in losses[-1]))
+                text = f"{_named(operation)}: lost with the memories of {nodes}, and no node said so"
+                found.append(Violation("I1", key, text, (*sequences, *(event.sequence for event in losses[-1]))))
+            continue
         if mints:
             text = f"{_named(operation)}: version {mints[-1].dot} is gone from every node for no lawful reason"
         elif operation.kind in SETTERS:

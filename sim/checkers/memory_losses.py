@@ -9,6 +9,10 @@ Invariant: a version that fewer than W processes lost since W stores held it is 
 the run lost. So the excuse is for single writes, never for a run.
 
 Why successors count: a process that holds what superseded a version has what was remembered of it.
+
+A loss beyond the fault model is excused, and it has to be told: who fills its memory again cannot find enough complete
+owners then, and notes ``memory.lost``. ``was_told`` looks for that note. It lets pass what no process can know of: a
+copy that was lost with a hint, or by who was no owner by its own table when it died.
 """
 
 from collections.abc import Sequence
@@ -17,11 +21,11 @@ import attrs
 
 from dynacache.versioning.actors import Dot
 
-from ..evidence import TableEvent
+from ..evidence import Evidence, TableEvent
 from ..history import StoreCause, StoreEvent
 from ..ledger import Ledger, dots_of
 
-__all__ = ["MemoryLosses"]
+__all__ = ["MemoryLosses", "was_told"]
 
 
 @attrs.define(eq=False)
@@ -83,3 +87,25 @@ class MemoryLosses:
         table = next(known, None)
         owners = max(map(len, table.owners), default=0) if table is not None else 0
         return min(self.needed, owners) or self.needed
+
+
+def was_told(evidence: Evidence, key: bytes, losses: Sequence[StoreEvent]) -> bool:
+    """Return whether some node said that the memory of a key's partition was lost, after the first of these losses; or
+    nobody had to know, or nobody has had the time to find out."""
+    partition = evidence.partitions.get(key)
+    if partition is None or not evidence.converged or any(event.place for event in losses):
+        return True
+    if not all(_owned(evidence, event, partition) for event in losses):
+        return True
+    return any(
+        name == "memory.lost"
+        and at_s >= losses[0].at_s
+        and (partition in fields["among_them"] or fields["partitions"] > len(fields["among_them"]))
+        for at_s, _, name, fields in evidence.notes
+    )
+
+
+def _owned(evidence: Evidence, event: StoreEvent, partition: int) -> bool:
+    """Return whether a node was an owner by the last table that it used before an event."""
+    used = [each for each in evidence.tables if each.node_id == event.node_id and each.sequence < event.sequence]
+    return bool(used) and event.node_id in used[-1].owners[partition]

@@ -90,6 +90,13 @@ class Script:
         """Return a key's owners in order; clients ask the first, if they reach it."""
         return _owners(self.options, key)
 
+    def owners_with(self, joiner: str, key: bytes = b"k0") -> tuple[str, ...]:
+        """Return a key's owners once a joiner has its place, and all others after them, nearest first."""
+        options = self.options
+        names = (*node_names(options), joiner)
+        placement = _placement(names, options.zones, options.partition_count, options.replication_factor)
+        return placement.preference(key_hash(key) >> placement.shift)
+
     def keys_of(self, owners: tuple[str, ...], count: int) -> list[bytes]:
         """Return so many keys whose owners are these, in this order."""
         keys = (b"k%d" % number for number in range(10_000))
@@ -121,6 +128,15 @@ class Script:
     def part(self, begin_s: float, end_s: float, side: list[str]) -> None:
         """Split these nodes from all others for a while; clients reach everyone."""
         self.fault(begin_s, "split", side=side, duration_s=end_s - begin_s)
+
+    def cut(self, begin_s: float, end_s: float, sources: list[str], targets: list[str]) -> None:
+        """Let nothing from some nodes reach some others for a while."""
+        self.fault(begin_s, "cut", sources=sources, targets=targets, duration_s=end_s - begin_s)
+
+    def between(self, begin_s: float, end_s: float, some: list[str], others: list[str]) -> None:
+        """Cut both ways between some nodes and some others for a while."""
+        self.cut(begin_s, end_s, some, others)
+        self.cut(begin_s, end_s, others, some)
 
     def hide(self, begin_s: float, end_s: float, client: int, nodes: list[str]) -> None:
         """Keep these nodes from one client for a while."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..run import Result, run_scenario
-from . import changes, healing, membership, replication, storage, versions
+from . import changes, healing, membership, replication, rules, storage, versions
 from .bug import Bug, active
 from .hunting import Caught, Chunk, Hunts, Searched, catches, search
 
@@ -28,6 +28,7 @@ BUGS: Final[Mapping[str, Bug]] = {
         *membership.BUGS,
         *healing.BUGS,
         *changes.BUGS,
+        *rules.BUGS,
     )
 }
 """Every planted bug, by name."""

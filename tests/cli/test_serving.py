@@ -40,7 +40,7 @@ def test_every_flag_reaches_the_configuration() -> None:
     assert (network.host, network.port, network.advertise_host) == ("::1", 7, "localhost")
     assert (network.name, network.zone, network.weight, network.secret) == ("n", "z", 2, "s")
     assert network.idle_timeout_s == 12.5
-    assert config.storage.limit_bytes == 64 * 2**20
+    assert config.memory.limit_bytes == 64 * 2**20
     assert config.storage.eviction == "noeviction"
 
 

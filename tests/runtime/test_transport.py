@@ -272,3 +272,29 @@ def test_the_wrong_node_at_an_address_is_refused() -> None:
     assert transport.inputs == []
     theirs.close()
     transport.close_everything()
+
+
+async def test_output_beyond_its_share_stops_the_reading_of_those_who_caused_it() -> None:
+    async with running_loop() as bench, calling(bench) as caller:
+        transport = bench.loop.transport
+        (connection,) = transport.by_number.values()
+        # What the socket does not take waits, a few bytes more than it has room for; the caller reads nothing yet.
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        sent = [DONE, 1, b"x" * 3_000_000]
+        for _ in range(10):
+            transport.send(connection, frame_of_messages([sent]))
+        waiting = transport.limit_output(2**40)
+        assert waiting == connection.output_bytes > 0
+        states = [(transport.tight, connection.blocked)]
+        connection.high_water_bytes = 2 * waiting
+        connection.blocked = False
+        transport.limit_output(waiting - 1)
+        states.append((transport.tight, connection.blocked))
+        received = 0
+        while received < 10:
+            received += len(await caller.receive())
+        await bench.until(lambda: connection.output_bytes == 0)
+        transport.limit_output(waiting - 1)
+        states.append((transport.tight, connection.blocked))
+        assert states[1:] == [(True, True), (False, False)]
+        assert await works(bench)

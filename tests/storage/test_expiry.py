@@ -55,6 +55,7 @@ def test_against_a_dictionary_of_sets_in_virtual_time(adds: list[tuple[int, int,
         now_ms += data.draw(st.integers(0, 9_000))
         expected = {place for place, due in model.items() if due * 1000 <= now_ms}
         budget = data.draw(st.integers(1, 40))
+        assert wheel.due_count(now_ms) == len(expected)
         taken = wheel.take(now_ms, budget)
         assert len(taken) == min(budget, len(expected)) == len(set(taken))
         assert set(taken) <= expected

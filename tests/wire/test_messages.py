@@ -49,6 +49,12 @@ KINDS = {
     "PONG": 70,
     "TOPOLOGY": 71,
     "TIME": 72,
+    "SCAN": 40,
+    "SUBSCRIBE": 41,
+    "EVENTS": 42,
+    "SCANNED": 76,
+    "SUBSCRIBED": 77,
+    "HAPPENED": 78,
 }
 
 

@@ -1,9 +1,12 @@
 """Losses of memory are counted write by write, and only while too few stores hold the write."""
 
 from collections.abc import Sequence
+from typing import Any
 
+from sim.checkers.case import Case
+from sim.checkers.i01_acknowledged import check
 from sim.checkers.memory_losses import MemoryLosses
-from sim.evidence import TableEvent
+from sim.evidence import Evidence, TableEvent
 from sim.ledger import Ledger
 from tests.sim.story import KEY, Story
 
@@ -70,3 +73,38 @@ def test_a_hint_is_a_copy_of_the_process_that_keeps_it() -> None:
     twice.keep_hint("a", "a", "b")
     twice.restart("a")
     assert exceeded(twice) == [[]], "one process, one loss"
+
+
+def lost_twice(*owners: str, notes: bool = False, **told: Any) -> Evidence:
+    """A write whose two stores lost their memory, on nodes that own its partition 0 by their tables; with a note."""
+    story = Story()
+    tables = tuple(TableEvent(0, 0.0, name, 1, (), (owners,)) for name in story.names)
+    story.set("a", b"1", "b")
+    story.restart("a")
+    story.restart("b")
+    if notes:
+        story.note("a", "memory.lost", **told)
+    return story.evidence(tables=tables, partitions={KEY: 0}, converged=True)
+
+
+def test_a_loss_beyond_the_fault_model_must_be_told_by_somebody() -> None:
+    silent = lost_twice("a", "b", "c")
+    assert [violation.text.rpartition(": ")[2] for violation in check(silent)] == [
+        "lost with the memories of a, b, and no node said so"
+    ]
+    assert check(lost_twice("a", "b", "c", notes=True, partitions=1, among_them=[0])) == []
+    assert check(lost_twice("a", "b", "c", notes=True, partitions=11, among_them=[5])) == []
+    assert check(lost_twice("a", "b", "c", notes=True, partitions=1, among_them=[5])) != []
+
+
+def test_what_nobody_could_know_of_need_not_be_told() -> None:
+    assert check(lost_twice("a", "c")) == []
+    story = Story()
+    story.mint("a", b"1")
+    story.keep_hint("a", "c", "b")
+    story.restart("c")
+    story.restart("a")
+    tables = tuple(TableEvent(0, 0.0, name, 1, (), (("a", "b", "c"),)) for name in story.names)
+    evidence = story.evidence(tables=tables, partitions={KEY: 0}, converged=True)
+    case = Case.of(evidence)
+    assert [case.untold(KEY, dot) for dot in case.ledger.dots(KEY)] == [()]

@@ -1,0 +1,69 @@
+"""How the parts of a node that need many settings are made.
+
+What: one function a part; each reads the configuration and the parts that exist already from the node it is given.
+
+Invariant: nothing is kept here, and nothing is done but constructing.
+
+Why apart from ``core``: that file is about a turn; what a part is handed at its birth is looked up once, here.
+"""
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from dynacache.membership.state import Member
+from dynacache.membership.swim import Swim
+from dynacache.node.clock_watch import ClockWatch
+from dynacache.node.closing import Closing
+from dynacache.node.quarantine import Quarantine
+from dynacache.placement.table import MemberTable
+from dynacache.repair.sync_times import STALE_SHARE
+from dynacache.repair.transfer import Transfer
+from dynacache.types import Instant
+
+if TYPE_CHECKING:
+    from dynacache.node.core import Node
+
+__all__ = ["closing_of", "quarantine_of", "swim_of", "transfer_of"]
+
+
+def closing_of(node: "Node") -> Closing:
+    """What ends the node in good order."""
+    in_flight, stop_timeout_s = node.repair_port.other_requests, node.config.network.stop_timeout_s
+    return Closing(node.shared, node.gate, node.replay, node.members, in_flight, stop_timeout_s)
+
+
+def quarantine_of(node: "Node", now: Instant) -> Quarantine:
+    """What holds this machine's clock against the others'."""
+    return Quarantine(
+        node.shared,
+        node.engine,
+        node.hints,
+        ClockWatch.starting(node.config.coordination.max_clock_skew_ms, now),
+        node.gate.distrust_clock,
+        node.begin_warming,
+        node.catalogue_sync.forget_after,
+    )
+
+
+def transfer_of(node: "Node") -> Transfer:
+    """What fills incomplete copies, and serves those who fill theirs."""
+    settings, storage = node.config.coordination, node.config.storage
+    return Transfer(
+        node.repair_port,
+        node.config.transfer,
+        node.engine,
+        node.news,
+        lambda node_id: node.hints.counts().get(node_id, 0),
+        settle_s=(settings.max_message_age_ms + 2 * settings.max_clock_skew_ms) / 1000,
+        keep_ms=storage.gc_grace_min_ms,
+        stale_after_ms=int(storage.gc_grace_max_ms * STALE_SHARE),
+    )
+
+
+def swim_of(node: "Node", table: MemberTable, random: Random) -> Swim:
+    """The membership protocol, as this node's entry in the table says."""
+    entry = table.entries[node.node_id]
+    member = Member(entry.node_id, entry.host, entry.port, entry.generation, zone=entry.zone, weight=entry.weight)
+    secret = node.config.network.secret
+    keyring = [secret.encode()] if secret else []
+    return Swim(node.config.membership, member, random, keyring, table.cluster_id)

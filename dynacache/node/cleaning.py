@@ -1,0 +1,148 @@
+"""Cleaning: how fast the store is freed of what has expired, and how its limit follows resident memory.
+
+What: ``act`` gives the engine one slice of clean-up at a time and says when the next is due; ``measured`` takes what
+the operating system counts for the process, asks the governor, and moves the store's limit.
+
+Invariants: a slice looks at no more than ``storage.collect_count`` entries, so no turn is held up for longer than some
+two milliseconds by it. What is due when a second ends is gone ``DRAIN_S`` later, unless that needs more than a full
+slice every ``SLICE_S``. The limit is lowered by at most ``STEP_BYTES`` a slice: what stands above a limit would
+otherwise be evicted all at once, by the first write that needs room.
+
+Why the pace follows the backlog: buckets of the wheel are seconds, so a hundred thousand entries become due together.
+Freed at once they would hold up every request for a fifth of a second; freed at the pace of housekeeping, a thousand
+every 50 ms, they would take five. Spread over most of the second until the next bucket, in slices of a third of a
+millisecond, requests hardly notice. The rate is that of the largest backlog since there was none, so that it does not
+tail off.
+"""
+
+from typing import Any
+
+import attrs
+
+from dynacache.config.memory import MemoryConfig
+from dynacache.coordination.shared import Shared
+from dynacache.events import Input, MemoryMeasured, TrimMemory
+from dynacache.storage.engine import Engine
+from dynacache.storage.governor import Governor
+from dynacache.types import Instant
+
+__all__ = ["DRAIN_S", "SLICE_S", "STEP_BYTES", "Cleaning"]
+
+DRAIN_S = 0.8
+"""Seconds over which what became due together is freed."""
+
+SLICE_S = 0.0025
+"""Seconds from one slice to the next while there is a backlog."""
+
+STEP_BYTES = 256 * 1024
+"""How far the limit is lowered between two slices."""
+
+_LEAST_COUNT = 64
+_TICK_S = 0.05
+_IDLE_TICK_S = 0.5
+
+
+@attrs.define(eq=False)
+class Cleaning:
+    """Clean-up and memory of one node. ``due_s`` is the monotonic second of the next slice."""
+
+    shared: Shared
+    engine: Engine
+    memory: MemoryConfig
+    due_s: float
+    governor: Governor | None = attrs.field(init=False, default=None)
+    """None where the store has a fixed size."""
+    buffer_bytes: int = attrs.field(init=False, default=0)
+    trims: int = attrs.field(init=False, default=0)
+    at_floor: bool = attrs.field(init=False, default=False)
+    _rate: float = attrs.field(init=False, default=0.0)
+    """Entries a second to be freed while there is a backlog."""
+    _goal_bytes: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._goal_bytes = self.engine.limit_bytes
+        if self.memory.limit_bytes:
+            self.governor = Governor(self.memory, self.engine.limit_bytes)
+
+    def act(self, ticking: bool = False) -> None:
+        """Do a slice of clean-up if one is due; ``ticking`` in a turn of housekeeping, which counts as one."""
+        shared, engine = self.shared, self.engine
+        if shared.now_s < self.due_s and not ticking:
+            return
+        if not shared.clock_safe:
+            self.due_s = shared.now_s + _TICK_S
+            return
+        count = self._next_count()
+        lowering = self._lower()
+        engine.collect(shared.now_ms, count)
+        if lowering or self._rate:
+            self.due_s = shared.now_s + SLICE_S
+        else:
+            self.due_s = shared.now_s + self._pause_s()
+
+    def take(self, item: Input, now: Instant) -> None:
+        """Take a measurement as a node's input."""
+        assert isinstance(item, MemoryMeasured)
+        self.measured(item)
+
+    def measured(self, item: MemoryMeasured) -> None:
+        """Move the store's limit to where resident memory wants it."""
+        self.buffer_bytes = item.buffer_bytes
+        if self.governor is None:
+            return
+        shared = self.shared
+        verdict = self.governor.measured(item.resident_bytes, self.engine.used_bytes, shared.now_s)
+        self._goal_bytes = goal_bytes = verdict.store_limit_bytes
+        if goal_bytes >= self.engine.limit_bytes:
+            self.engine.set_limit(goal_bytes)
+        else:
+            self.due_s = min(self.due_s, shared.now_s)
+        if verdict.trim:
+            self.trims += 1
+            shared.effects.others.append(TrimMemory())
+        if verdict.at_floor != self.at_floor:
+            self.at_floor = verdict.at_floor
+            figures: dict[str, Any] = {"resident_bytes": item.resident_bytes, "store_limit_bytes": goal_bytes}
+            if self.at_floor:
+                shared.note("memory.floor", level="error", **figures)
+            else:
+                shared.note("memory.followed", **figures)
+
+    def statistics(self) -> dict[str, object]:
+        """Return the figures of the governor; nothing where the store has a fixed size."""
+        governor = self.governor
+        if governor is None:
+            return {}
+        return {
+            "memory_limit_bytes": self.memory.limit_bytes,
+            "memory_resident_bytes": governor.resident_bytes,
+            "memory_buffer_bytes": self.buffer_bytes,
+            "memory_store_limit_bytes": governor.store_limit_bytes,
+            "memory_store_floor_bytes": governor.floor_bytes,
+            "memory_at_floor": self.at_floor,
+            "memory_trims": self.trims,
+        }
+
+    def _next_count(self) -> int:
+        """Return how many entries the next slice looks at, and keep the rate that follows from the backlog."""
+        largest = self.engine.settings.collect_count
+        backlog = self.engine.due_count(self.shared.now_ms)
+        self._rate = max(self._rate, backlog / DRAIN_S) if backlog else 0.0
+        return min(largest, max(_LEAST_COUNT, int(self._rate * SLICE_S))) if backlog else largest
+
+    def _lower(self) -> bool:
+        """Lower the limit by a step towards the goal; True while it has not got there."""
+        engine = self.engine
+        limit_bytes = engine.limit_bytes
+        if limit_bytes <= self._goal_bytes:
+            return False
+        limit_bytes = max(self._goal_bytes, min(limit_bytes, engine.used_bytes) - STEP_BYTES)
+        engine.set_limit(limit_bytes)
+        return limit_bytes > self._goal_bytes
+
+    def _pause_s(self) -> float:
+        """Return how long the engine has nothing to do: an idle node should cost nothing."""
+        due_ms = self.engine.next_deadline_ms()
+        if due_ms is None:
+            return _IDLE_TICK_S
+        return min(_IDLE_TICK_S, max(_TICK_S, (due_ms - self.shared.now_ms) / 1000))
