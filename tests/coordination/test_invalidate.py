@@ -249,7 +249,7 @@ def test_too_many_tags_are_folded_and_end_too_much_never_too_little() -> None:
     put(cluster, "n1", b"untagged")
     cluster.run(1.0)
     for number in range(12):
-        assert invalidate(cluster, "n%d" % (1 + number % 3), TAG, b"t%d" % number)[:1] == [DONE]
+        assert invalidate(cluster, f"n{1 + number % 3}", TAG, b"t%d" % number)[:1] == [DONE]
         cluster.run(0.01)
     cluster.run(10.0)
     digests = {node.shared.catalogue.digest for node in cluster.nodes.values()}
