@@ -33,13 +33,14 @@ def test_a_client_does_not_show_its_secret() -> None:
 def test_a_handle_of_a_namespace_follows_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeCluster(1) as cluster, dynacache.Client(cluster.addresses) as client:
         web = client.namespace("web")
-        before = web.requests
+        before, pool = web.requests, client._pool
         assert web.requests is before
         monkeypatch.setattr("os.getpid", lambda: 1)
         assert web.requests is not before
         assert web.requests.client_id == client.requests.client_id != before.client_id
         assert web.requests.namespace == "web"
         monkeypatch.undo()
+        pool.close()
         client._process = os.getpid()
 
 
