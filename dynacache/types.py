@@ -53,6 +53,7 @@ class MissReason(enum.IntEnum):
     EXPIRED = 2
     EVICTED = 3
     UNKNOWN = 4
+    INVALIDATED = 5
 
 
 class KeyChange(enum.IntFlag):

@@ -24,17 +24,18 @@ from dynacache.storage.shape import PENDING_BYTES
 from dynacache.storage.statistics import StorageStatistics
 from dynacache.types import MissReason
 from dynacache.versioning import packed
+from dynacache.versioning.newest import keep_newest
 
 __all__ = ["REFUSED", "TAKEN", "WITNESSED", "Engine"]
 
 TAKEN, WITNESSED, REFUSED = range(3)
 """Outcomes of ``Engine.merge_cold``."""
 
-_VALUE = packed.VALUE
+_VALUE, _MANY = packed.VALUE, packed.MANY
 # byte 0 and kind together (byte 0 clear: the kind alone), flags, entry_count, index, expire_ms, first actor, its n
 _read_single = struct.Struct(">HBBB8xQ8x12sI").unpack_from
 _SINGLE_BYTES = packed.HEADER_BYTES + 16
-_VALUE_FLAGS = packed.RAW | packed.MAY_BE_OUTLIVED | packed.FILL
+_VALUE_FLAGS = packed.RAW | packed.MAY_BE_OUTLIVED | packed.FILL | packed.COMPRESSED
 _unpack_expiry = struct.Struct(">13xQ").unpack_from
 _merge = packed.merge
 _clean = packed.clean
@@ -61,6 +62,9 @@ class Engine(Replica):
         if 0 < expire_ms <= now_ms:
             self.misses += 1
             return self._meet_expired(shard, key, record, now_ms)
+        if self._unswept and (left := self._meet(shard, key, record)) is not record:
+            self.misses += 1
+            return left
         self.hits += 1
         policy = self._policy
         policy.ticks[key_hash(key) & policy.mask] = policy.stamp
@@ -79,6 +83,13 @@ class Engine(Replica):
         large; then the key is as it was.
         """
         shard = self._shard(partition, namespace) if namespace else partition
+        if self._judging and (left := self.epochs.left(key, record)) is not record:
+            left = self._put_dead(shard, key, left)
+            if left is None:
+                return
+            record = left
+        if record[1] == _MANY and self.keeps_newest is not None:
+            record = self._reduced(key, record)
         if record[1] != _VALUE and is_tombstone(record):
             return self._put_tombstone(shard, key, record)
         old = self._tables[shard].entries.get(key)
@@ -94,6 +105,16 @@ class Engine(Replica):
         """
         shard = self._shard(partition, namespace) if namespace else partition
         self._now_ms = now_ms
+        if self._judging:
+            if self._unswept:
+                self._meet_held(shard, key)
+            if self.epochs.left(key, incoming) is not incoming:
+                held, left = self._merge_dead(shard, key, incoming, now_ms)
+                if left is not None and left != held:
+                    self.put(partition, key, left, namespace)
+                elif left is None and held is not None:
+                    self.remove(partition, key, namespace)
+                return left
         held = self._tables[shard].entries.get(key)
         if held is not None:
             (expire_ms,) = _unpack_expiry(held)
@@ -108,9 +129,13 @@ class Engine(Replica):
                 return None if held is None else self._merge_expired(shard, key, held, incoming, now_ms)
             incoming = left
         if held is None:
+            if incoming[1] == _MANY and self.keeps_newest is not None:
+                incoming = self._reduced(key, incoming)
             self.put(partition, key, incoming, namespace)
             return incoming
         merged = _merge(held, incoming)
+        if merged[1] == _MANY and self.keeps_newest is not None:
+            merged = self._reduced(key, merged)
         if merged is not held:
             if merged[1] == _VALUE and held[1] == _VALUE:
                 self._replace(shard, key, held, merged)
@@ -125,7 +150,8 @@ class Engine(Replica):
         Tombstones, and what comes for a key that is held, are always merged. Raises as ``merge``.
         """
         self._now_ms = now_ms
-        if self.admits() or self.peek(partition, key) is not None or is_tombstone(record):
+        ends = self._judging and self.epochs.left(key, record) is not record
+        if ends or self.admits() or self.peek(partition, key) is not None or is_tombstone(record):
             self.merge(partition, key, record, now_ms)
             return TAKEN
         time, expire_ms = read_times(record)
@@ -137,7 +163,7 @@ class Engine(Replica):
 
     def replace(self, partition: int, key: bytes, old: bytes, record: bytes) -> None:
         """As ``put``, for a caller that has just peeked ``old`` in the default namespace."""
-        if record[1] == _VALUE and old[1] == _VALUE:
+        if record[1] == _VALUE and old[1] == _VALUE and not (self._judging and self.epochs.is_dead(key, record)):
             self._replace(partition, key, old, record)
         else:
             self.put(partition, key, record)
@@ -166,10 +192,24 @@ class Engine(Replica):
             or flags & ~_VALUE_FLAGS
             or (expire_ms and expire_ms <= now_ms)
             or (held_expire_ms and held_expire_ms <= now_ms)
+            or (self._judging and self.epochs.left(key, incoming) is not incoming)
         ):
             return False
         self._replace(partition, key, held, incoming)
         return True
+
+    def _reduced(self, key: bytes, record: bytes) -> bytes:
+        """Return what is kept of several versions in a namespace where the last write wins."""
+        assert self.keeps_newest is not None
+        if not self.keeps_newest(key):
+            return record
+        record, lost = keep_newest(record)
+        self.discarded += lost
+        return record
+
+    def held(self) -> tuple[int, int]:
+        """Return how many entries are live, and the bytes of their keys and records."""
+        return self._live.count, self._live_bytes
 
     def _merge_expired(self, shard: int, key: bytes, held: bytes, incoming: bytes, now_ms: int) -> bytes | None:
         """Let a record that leaves nothing take with it what it has superseded; return what is held then."""
@@ -208,6 +248,8 @@ class Engine(Replica):
     def live(self, partition: int) -> Mapping[bytes, bytes]:
         """Return the entries of a partition that are no tombstones, some of which may have expired; to be read before
         anything else is called."""
+        if self._unswept:
+            self._sweep_shard(partition)
         return self._tables[partition].entries
 
     def remove(self, partition: int, key: bytes, namespace: int = 0) -> bool:
@@ -241,6 +283,8 @@ class Engine(Replica):
             done += self._reap(now_ms, budget - done)
         if done < budget:
             done += self._tend(now_ms, budget - done)
+        if done < budget and self._unswept:
+            done += self._sweep_dead(now_ms, budget - done)
         while done < budget and self._used_bytes > self._limit_bytes and self._evict(None):
             done += 1
         return done
@@ -251,8 +295,8 @@ class Engine(Replica):
             return self._now_ms
         if self._trees.is_growing:
             return self._now_ms
-        instants = [instant for instant in (self._wheel.next_due_ms(), self._reaper.next_ms) if instant is not None]
-        return min(instants, default=None)
+        instants = (self._wheel.next_due_ms(), self._reaper.next_ms, self._sweep_due_ms())
+        return min((instant for instant in instants if instant is not None), default=None)
 
     def set_limit(self, limit_bytes: int) -> None:
         """Change the limit in force, as when resident memory does not follow the account; ``collect`` evicts down."""
@@ -310,7 +354,9 @@ class Engine(Replica):
             expired=self.expired,
             reaped=self.reaped,
             reaped_early=self.reaped_early,
+            invalidated=self.invalidated,
             witnessed=self.witnessed,
             refused=self.refused,
+            discarded=self.discarded,
             forgetful_partitions=len(self._ghosts.forgot),
         )

@@ -19,7 +19,7 @@ from pyroaring import BitMap
 
 from dynacache.storage.contributions import DELETED, contribution, fingerprint, key_hash
 from dynacache.storage.ghosts import Ghost
-from dynacache.storage.holdings import Holdings
+from dynacache.storage.invalidation import Invalidation
 from dynacache.storage.listing import Listed, Listing
 from dynacache.storage.records import is_tombstone
 from dynacache.storage.snapshot import Snapshot, unpack_ghosts
@@ -41,7 +41,7 @@ _SHARDS_A_SLICE = 32
 
 
 @attrs.define(eq=False)
-class Replica(Holdings):
+class Replica(Invalidation):
     """The store as a replica among others. Partitions are those of the first namespace."""
 
     _next_ghosts_ms: int = attrs.field(init=False, default=0)
@@ -291,6 +291,8 @@ class Replica(Holdings):
 
     def _settle(self, shard: int) -> None:
         """Let ghosts and tombstones of one shard go that have reached their second; bring leaves up to date."""
+        if self._unswept:
+            self._sweep_shard(shard)
         self._settle_trees()
         now_s = self._now_ms // 1000
         self._sweep_ghosts(shard, now_s)

@@ -17,7 +17,9 @@ from pyroaring import BitMap
 
 from dynacache.config.storage import StorageSettings
 from dynacache.errors import InvalidOption
+from dynacache.storage.census import Census
 from dynacache.storage.contributions import contribution, fingerprint, key_hash
+from dynacache.storage.epochs import Epochs
 from dynacache.storage.eviction import EvictionPolicy, LeastRecentlyUsed, NoEviction, tick_slots
 from dynacache.storage.expiry import ExpiryWheel
 from dynacache.storage.ghosts import Ghost, Ghosts
@@ -62,6 +64,8 @@ class Shape:
     confirmed: Callable[[int, int], bool] = attrs.field(init=False, default=_unconfirmed)
     """Of (partition, prefix): whether every owner is known to hold what this one does there."""
 
+    epochs: Epochs = attrs.field(init=False, factory=Epochs)
+    """Up to when what has been invalidated; see ``invalidation``."""
     gone: Callable[[int, bytes, int], None] | None = attrs.field(init=False, default=None)
     """Told of (partition, key, ``KeyChange``) when an entry expires or is evicted; None while nobody listens."""
 
@@ -73,6 +77,14 @@ class Shape:
     reaped_early: int = attrs.field(init=False, default=0)
     witnessed: int = attrs.field(init=False, default=0)
     refused: int = attrs.field(init=False, default=0)
+
+    census: Census = attrs.field(init=False, factory=Census)
+    """What each namespace holds."""
+    keeps_newest: Callable[[bytes], bool] | None = attrs.field(init=False, default=None)
+    """Tells of a key whether one value alone of several concurrent ones is kept; None where that is so of no key. The
+    node's to set."""
+    discarded: int = attrs.field(init=False, default=0)
+    """Concurrent values that were left out for a newer one."""
 
     _live: TableSet = attrs.field(init=False, factory=TableSet)
     _tables: list[Table[bytes]] = attrs.field(init=False)
@@ -94,6 +106,11 @@ class Shape:
     _live_bytes: int = attrs.field(init=False, default=0)
     _tombstone_bytes: int = attrs.field(init=False, default=0)
     _now_ms: int = attrs.field(init=False, default=0)
+    _judging: bool = attrs.field(init=False, default=False)
+    """There are epochs."""
+
+    _unswept: bool = attrs.field(init=False, default=False)
+    """Something that an epoch has ended may be held still."""
 
     def __attrs_post_init__(self) -> None:
         settings, limit_bytes = self.settings, self.settings.limit_bytes

@@ -37,6 +37,9 @@ class StorageStatistics:
 
     evicted: int
     expired: int
+    invalidated: int
+    """Records that an invalidation has ended, wholly or in part."""
+
     reaped: int
     reaped_early: int
     """Of those reaped, the tombstones that every owner was known to hold before the grace limit."""
@@ -46,6 +49,9 @@ class StorageStatistics:
 
     refused: int
     """Writes refused for want of memory or for their size."""
+
+    discarded: int
+    """Concurrent values left out for a newer one, in namespaces where the last write wins."""
 
     forgetful_partitions: int
     """Shards that no longer remember all that was evicted from them."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from dynacache.versioning import kernel
 from dynacache.versioning.kernel import BLIND, EXPIRED, MAY_BE_OUTLIVED, Version
-from dynacache.versioning.layout import ENTRY_BYTES, HEADER_BYTES, MANY, TOMBSTONE, decode, encode
+from dynacache.versioning.layout import ENTRY_BYTES, HEADER_BYTES, TOMBSTONE, decode, encode
 
 __all__ = ["invalidate", "remains"]
 
@@ -25,9 +25,10 @@ _EXPIRY_AT = 13
 _CREATED_AT = 21
 
 
-def remains(record: bytes) -> bytes | None:
-    """Return what the end of a VALUE leaves: a tombstone if an older version may outlive it, else None."""
-    if not record[2] & MAY_BE_OUTLIVED:
+def remains(record: bytes, guarded: bool = False) -> bytes | None:
+    """Return what the end of a VALUE leaves: a tombstone if an older version may outlive it, or in any case
+    (``guarded``), else None."""
+    if not (guarded or record[2] & MAY_BE_OUTLIVED):
         return None
     clock = record[HEADER_BYTES : HEADER_BYTES + ENTRY_BYTES * record[3]]
     return b"".join((record[:1], _REMAINS, record[3:_EXPIRY_AT], _NEVER, record[_EXPIRY_AT:_CREATED_AT], clock))
@@ -40,6 +41,4 @@ def invalidate(record: bytes, fate: Callable[[Version], int]) -> bytes | None:
     left = kernel.invalidate(state, fate)
     if left is state:
         return record
-    if record[1] != MANY and left.dots:
-        return remains(record)
     return None if kernel.is_spent(left) else encode(left, record[0])

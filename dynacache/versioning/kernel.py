@@ -37,6 +37,7 @@ __all__ = [
     "EMPTY",
     "EXPIRED",
     "FILL",
+    "GUARDED",
     "MAY_BE_OUTLIVED",
     "PRUNE_ABOVE_ACTORS",
     "PRUNE_AGE_MS",
@@ -74,8 +75,9 @@ RAW, MAY_BE_OUTLIVED, BLIND, FILL, EXPIRED, TAGGED, SLIDING, COMPRESSED = 1, 2, 
 cache fill, which yields to whatever it had not seen; a tombstone that an expiry or an invalidation left; the payload
 begins with tags; with a sliding time to live (``attachments``); the client packed the value smaller."""
 
-ALIVE, DEAD, WIPED = range(3)
-"""What an invalidation makes of a version: nothing; it ends, as by an expiry; so does all that it ever superseded."""
+ALIVE, DEAD, GUARDED, WIPED = range(4)
+"""What an invalidation makes of a version: nothing; it ends, as by an expiry; it ends, and leaves a tombstone in any
+case; it goes without a trace, as does all that it ever superseded."""
 
 SIBLING_LIMIT = 8
 """Concurrent versions beyond which a coordinator refuses a write; merge knows no such limit."""
@@ -263,10 +265,11 @@ def expire(state: State, now_ms: int) -> State:
 
 
 def invalidate(state: State, fate: Callable[[Version], int]) -> State:
-    """Let every version meet its ``fate`` (ALIVE, DEAD or WIPED); the same state if all stay as they are.
+    """Let every version meet its ``fate``; the same state if all stay as they are.
 
     A DEAD version leaves the tombstone that its expiry would leave, so that neither an older sibling nor an older
-    version elsewhere takes its place; deletes stay. A WIPED one leaves only its dot in the context.
+    version elsewhere takes its place, a GUARDED one such a tombstone that is not forgotten (``is_spent``) until it is
+    reaped; deletes stay. A WIPED one leaves only its dot in the context.
     """
     dots: dict[Dot, Version] = {}
     changed = False
@@ -275,9 +278,11 @@ def invalidate(state: State, fate: Callable[[Version], int]) -> State:
         if met == WIPED:
             changed = True
             continue
-        if met == DEAD and version.kind != TOMBSTONE:
+        if met != ALIVE and version.kind != TOMBSTONE:
             changed = True
             version = _remains(version)
+            if met == GUARDED:
+                version = attrs.evolve(version, flags=version.flags | MAY_BE_OUTLIVED)
         dots[dot] = version
     return State(state.context, state.cloud, dots) if changed else state
 

@@ -363,10 +363,9 @@ def _write_state(
     state = EMPTY if old is None else decode(old)
     clock = None if context is None else context.clock
     unseen = clock is not None and any(state.context.get(actor, 0) < n for actor, n in clock.items())
-    # What the context covers and this node never held may be younger, by its writer's clock, than this write.
-    if kind == VALUE and (unseen or (expire_ms and (history_unknown or kernel.outlives(state.dots, expire_ms)))):
+    if expire_ms and (history_unknown or unseen or kernel.outlives(state.dots, expire_ms)):
         flags |= MAY_BE_OUTLIVED
-    if flags & TAGGED and (history_unknown or may_lack_a_tag(flags, payload, state.dots.values())):
+    if flags & TAGGED and (history_unknown or unseen or may_lack_a_tag(flags, payload, state.dots.values())):
         flags |= MAY_BE_OUTLIVED
     created_ms = now_ms
     if kind == VALUE:

@@ -1,4 +1,4 @@
-"""What an invalidation leaves: equal to the kernel's answer, order-free, and nothing that an older version slips past."""
+"""What an invalidation leaves: the kernel's answer, in any order, and nothing that an older version slips past."""
 
 from collections.abc import Callable
 
@@ -15,6 +15,7 @@ from dynacache.versioning.kernel import (
     DEAD,
     EXPIRED,
     FILL,
+    GUARDED,
     MAY_BE_OUTLIVED,
     REGISTER,
     TAGGED,
@@ -131,6 +132,14 @@ def test_a_fill_yields_to_whatever_it_had_not_seen() -> None:
     assert kernel.resolve({((1, 1), 1): fill}, NOW).winner == ((1, 1), 1)
     fills = {((1, 1), 1): fill, ((2, 1), 1): Version(REGISTER, FILL, 5, 0, 0, b"\xc0")}
     assert kernel.resolve(fills, NOW).winner == ((1, 1), 1)
+
+
+def test_a_guarded_version_always_leaves_a_tombstone() -> None:
+    record = written(None, 5, [])
+    left = invalidate(record, lambda _: GUARDED)
+    assert left == remains(record, guarded=True)
+    assert left is not None
+    assert left[2] == MAY_BE_OUTLIVED | EXPIRED | BLIND
 
 
 def test_a_wiped_version_leaves_its_dot_in_the_context() -> None:
