@@ -73,6 +73,7 @@ def set_value(
     value: Any,
     *,
     ttl: float | None,
+    sliding: bool = False,
     only_if_absent: bool,
     only_if_present: bool,
     level: str | None,
@@ -80,9 +81,8 @@ def set_value(
     """Store a value."""
     if only_if_absent and only_if_present:
         raise InvalidRequest("--if-absent and --if-present exclude each other")
-    applied = bool(
-        client.set(key, value, ttl=ttl, only_if_absent=only_if_absent, only_if_present=only_if_present, level=level)
-    )
+    conditions = {"only_if_absent": only_if_absent, "only_if_present": only_if_present}
+    applied = bool(client.set(key, value, ttl=ttl, sliding=sliding, **conditions, level=level))
     if applied:
         return Answer({"key": key, "applied": True}, text="stored")
     condition = "there is a value already" if only_if_absent else "there is no value to replace"

@@ -89,6 +89,8 @@ class Shared:
     """This machine's own clock: what other nodes' clocks are held against."""
     turn_reply_bytes: int = 0
     """Bytes of values this turn has promised to clients; past the limit it promises no more."""
+    sliding: dict[bytes, bytes] = attrs.field(factory=dict)
+    """What this turn has read of values whose life a read renews: key and record."""
     clock_safe: bool = True
     """This machine's clock agrees with its peers'; otherwise the node serves nothing."""
     misses: MissMemory = attrs.field(factory=MissMemory)
