@@ -165,6 +165,20 @@ class Requests:
         flags = FLAG_METADATA | (FLAG_SIBLINGS if siblings else 0) | (FLAG_RECEIPT if receipt else 0)
         return self._read(key, flags, results.read_fetched, default, level, timeout, max_staleness)
 
+    def entry(
+        self,
+        key: Key,
+        *,
+        level: LevelName | None = None,
+        timeout: float | None = None,
+        max_staleness: float | None = None,
+    ) -> Call[Fetched]:
+        """Return all that is known of an entry: value, version, times, time to live, size; or the reason of the miss.
+
+        It is what `fetch` returns without options.
+        """
+        return self.fetch(key, level=level, timeout=timeout, max_staleness=max_staleness)
+
     def set(
         self,
         key: Key,

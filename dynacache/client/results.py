@@ -88,6 +88,7 @@ class Fetched:
     ``found`` is False for a miss, which has a ``miss_reason`` and the caller's default as ``value``. ``version`` is
     what a conditional write may demand. ``created_at`` and ``last_updated`` are seconds since 1970; ``ttl`` seconds
     left, None for never. ``siblings`` holds every concurrent version when it was asked for and there are several.
+    ``size_bytes`` is what key, value and version take in one copy.
     """
 
     value: Any
@@ -99,6 +100,7 @@ class Fetched:
     siblings: tuple[Sibling, ...] = ()
     receipt: Receipt | None = None
     miss_reason: MissReason | None = None
+    size_bytes: int | None = None
 
 
 @attrs.frozen
@@ -177,6 +179,7 @@ def read_fetched(reply: Reply, default: Any, wall_ms: int) -> Fetched:
         _ttl_s(metadata, wall_ms),
         tuple(Sibling(decode_value(flags, payload), ms / 1000) for flags, payload, ms in metadata.get("s") or ()),
         _receipt(metadata),
+        size_bytes=metadata.get("n"),
     )
 
 

@@ -122,6 +122,11 @@ class AsyncSession:
             call.deadline_s = now_s + (call.timeout_s or self._options.timeout_s)
         return now_s
 
+    def owners_of(self, partition: int) -> list[tuple[Endpoint, bool]]:
+        """The owners of a partition, each with whether it seems well."""
+        now_s = time.monotonic()
+        return [(endpoint, endpoint.usable(now_s)) for endpoint in self.router.owners_of(partition)]
+
     async def _attempt(self, todo: Sequence[Call[Any]], now_s: float) -> None:
         """Rounds of attempts until every call has ended."""
         links = self._links
@@ -131,7 +136,9 @@ class AsyncSession:
             waiter = links.waiter(len(todo))
             for call in todo:
                 call.waiter = waiter
-                links.submit(call, self._endpoint(call, now_s), now_s, attempt_deadline_s(call, self._policy, now_s))
+                links.submit(
+                    call, self.router.choose_for(call, now_s), now_s, attempt_deadline_s(call, self._policy, now_s)
+                )
             if len(todo) >= _FLUSH_AT_ONCE:
                 links.flush()
             else:
@@ -145,8 +152,3 @@ class AsyncSession:
             if delay_s:
                 await anyio.sleep(delay_s)
                 now_s = time.monotonic()
-
-    def _endpoint(self, call: Call[Any], now_s: float) -> Endpoint:
-        if call.address is not None:
-            return self.router.endpoint_at(call.address)
-        return self.router.choose(call.key, call.spread, now_s, call.tried, call.repeatable)

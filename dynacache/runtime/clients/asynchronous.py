@@ -9,7 +9,7 @@ Why: the synchronous client, this one and the two pipelines then cannot drift ap
 """
 
 import functools
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
@@ -17,13 +17,17 @@ import attrs
 from dynacache.client.addresses import parse_addresses
 from dynacache.client.calls import Call
 from dynacache.client.many import delete_calls, found_values, get_calls, raise_failed, set_calls
-from dynacache.client.options import Options
+from dynacache.client.options import Options, checked_timeout_s
 from dynacache.client.requests import LevelName, Requests
 from dynacache.client.retries import RetryPolicy
+from dynacache.client.scanning import ScanPage, ScanWalk, page_call, selection
 from dynacache.client.values import Key
+from dynacache.client.watching import watch
 from dynacache.runtime.clients.async_session import AsyncSession
+from dynacache.runtime.clients.async_subscription import AsyncSubscription
 from dynacache.runtime.clients.pipelines import AsyncPipeline
 from dynacache.runtime.entropy import wall_ms_now
+from dynacache.types import KeyChange
 
 __all__ = ["AsyncClient", "connect"]
 
@@ -56,6 +60,7 @@ class AsyncClient(AsyncSession):
 
     get = _awaited(Requests.get)
     fetch = _awaited(Requests.fetch)
+    entry = _awaited(Requests.entry)
     exists = _awaited(Requests.exists)
     ttl = _awaited(Requests.ttl)
     set = _awaited(Requests.set)
@@ -106,6 +111,66 @@ class AsyncClient(AsyncSession):
         calls = delete_calls(self.requests, keys, level, timeout)
         await self.run(calls)
         raise_failed(calls)
+
+    def scan(
+        self,
+        prefix: Key = b"",
+        *,
+        pattern: Key | None = None,
+        level: LevelName | None = None,
+        count: int | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[bytes]:
+        """Every key of the namespace with a prefix, and of a pattern if one is given (``*``, ``?``, ``[a-z]``, as in
+        Redis), as bytes, in no order that means anything.
+
+        A key that is there throughout is returned, and none twice; one that comes or goes meanwhile may or may not be.
+        ``level``: "one" asks one owner of each partition, "quorum" and "all" ask all and need a majority or every one
+        of them. ``count``: keys asked for at a time. ``timeout``: seconds for one page.
+        """
+        walk = ScanWalk.of(selection(b"", prefix, pattern, count), level, timeout, self.owners_of)
+        return self._walk(walk)
+
+    async def _walk(self, walk: ScanWalk) -> AsyncIterator[bytes]:
+        while calls := walk.calls():
+            await self.run(calls)
+            for key in walk.take(calls, wall_ms_now()):
+                yield key
+
+    async def scan_page(
+        self,
+        cursor: bytes | None = None,
+        prefix: Key = b"",
+        *,
+        pattern: Key | None = None,
+        count: int | None = None,
+        timeout: float | None = None,
+    ) -> ScanPage:
+        """One page of keys and the cursor for the next; `scan` walks through all of them.
+
+        The cursor holds everything: any client can go on with it at any time. Its last page has the cursor None.
+        """
+        call = page_call(selection(b"", prefix, pattern, count), cursor, timeout)
+        await self.run_one(call)
+        return call.result(wall_ms_now())
+
+    def subscribe(
+        self,
+        prefix: Key = b"",
+        *,
+        changes: Sequence[KeyChange | str] | None = None,
+        timeout: float | None = None,
+    ) -> AsyncSubscription:
+        """Be told of changes to keys with a prefix, at every node; ``changes``: some of "set", "delete", "expire" and
+        "evict" (all by default). The namespace must have key events on.
+
+        Use it as ``async with client.subscribe("user:") as events:`` and iterate with ``async for``. Each item is a
+        `KeyEvent`, or an `EventsLost` that says how many were not taken in time. ``timeout``: seconds within which to
+        begin.
+        """
+        return AsyncSubscription(
+            self, watch(b"", prefix, changes), checked_timeout_s(timeout or self._options.timeout_s)
+        )
 
     def pipeline(self) -> AsyncPipeline:
         """Collect operations in an ``async with`` block, and send them together at its end."""

@@ -118,6 +118,25 @@ class BlockingSession:
         for batch in chunks(calls):
             self._attempt(batch)
 
+    def acquire(self, endpoint: Endpoint, deadline_s: float) -> BlockingLink:
+        """A connection that only the caller uses, until it is released; raises as `BlockingPool.acquire`."""
+        return self._pool.acquire(endpoint, deadline_s)
+
+    def release(self, link: BlockingLink) -> None:
+        """Take a connection back."""
+        self._pool.release(link)
+
+    def nodes(self) -> tuple[Endpoint, ...]:
+        """Every member of the cluster."""
+        with self._pool.lock:
+            return self._pool.router.nodes
+
+    def owners_of(self, partition: int) -> list[tuple[Endpoint, bool]]:
+        """The owners of a partition, each with whether it seems well."""
+        now_s = time.monotonic()
+        with self._pool.lock:
+            return [(endpoint, endpoint.usable(now_s)) for endpoint in self._pool.router.owners_of(partition)]
+
     def _attempt(self, todo: Sequence[Call[Any]]) -> None:
         """Rounds of attempts until every call has ended."""
         while todo:
@@ -137,10 +156,7 @@ class BlockingSession:
         router = self._pool.router
         with self._pool.lock:
             for call in todo:
-                if call.address is not None:
-                    endpoint = router.endpoint_at(call.address)
-                else:
-                    endpoint = router.choose(call.key, call.spread, now_s, call.tried, call.repeatable)
+                endpoint = router.choose_for(call, now_s)
                 call.endpoint = endpoint
                 grouped.setdefault(endpoint, []).append(call)
         if len(grouped) == 1:
