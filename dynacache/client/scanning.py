@@ -26,7 +26,7 @@ from dynacache.client.values import Key
 from dynacache.errors import DynacacheError, InvalidRequest, ProtocolError, UnavailableError
 from dynacache.types import Level
 from dynacache.wire.cursors import pack_cursor, unpack_cursor
-from dynacache.wire.messages import FLAG_ONE_PARTITION, KEY_LIMIT_BYTES, SCAN, SCANNED
+from dynacache.wire.messages import FLAG_ONE_PARTITION, SCAN, SCANNED, USER_KEY_LIMIT_BYTES
 from dynacache.wire.patterns import compile_pattern, literal_prefix
 
 __all__ = [
@@ -82,7 +82,7 @@ def selection(head: bytes, prefix: Key, pattern: Key | None, count: int | None) 
     if glob is not None:
         compile_pattern(glob)
         if not wanted:
-            wanted = literal_prefix(glob)[:KEY_LIMIT_BYTES]
+            wanted = literal_prefix(glob)[:USER_KEY_LIMIT_BYTES]
     if count is not None and (type(count) is not int or not 0 < count <= PAGE_LIMIT_COUNT):
         raise InvalidRequest(f"count: got {count!r}, expected 1 to {PAGE_LIMIT_COUNT}")
     return Selection(head, qualified_prefix(head, wanted), glob, count or _PAGE_COUNT)
@@ -96,8 +96,10 @@ def qualified_prefix(head: bytes, prefix: bytes) -> bytes:
 def prefix_bytes(name: str, value: object) -> bytes:
     """Return the bytes of a prefix or a pattern. Raises InvalidRequest that names it."""
     encoded = value.encode() if isinstance(value, str) else value
-    if not isinstance(encoded, bytes) or len(encoded) > KEY_LIMIT_BYTES:
-        raise InvalidRequest(f"{name}: got {value!r:.80}, expected str or bytes of at most {KEY_LIMIT_BYTES} bytes")
+    if not isinstance(encoded, bytes) or len(encoded) > USER_KEY_LIMIT_BYTES:
+        raise InvalidRequest(
+            f"{name}: got {value!r:.80}, expected str or bytes of at most {USER_KEY_LIMIT_BYTES} bytes"
+        )
     return encoded
 
 

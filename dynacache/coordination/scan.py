@@ -26,6 +26,7 @@ from dynacache.coordination.shared import Shared
 from dynacache.datatypes.reading import read
 from dynacache.errors import InvalidRequest, NotEnoughReplicas
 from dynacache.events import ConnectionId, Message
+from dynacache.namespaces.names import check_prefix
 from dynacache.versioning.packed import HEADER, VALUE
 from dynacache.wire.cursors import pack_cursor, unpack_cursor
 from dynacache.wire.messages import FLAG_ONE_PARTITION, KEY_LIMIT_BYTES, SCANNED
@@ -146,6 +147,7 @@ def _fields(message: Message) -> tuple[int, bytes, bytes, bytes | None, int, int
         raise InvalidRequest(f"scan: got {len(message)} fields, expected at most 8")
     if type(prefix) is not bytes or len(prefix) > KEY_LIMIT_BYTES:
         raise InvalidRequest(f"scan: prefix: got {prefix!r:.80}, expected at most {KEY_LIMIT_BYTES} bytes")
+    check_prefix(prefix)
     for name, value, most in (
         ("count", count, PAGE_LIMIT_COUNT),
         ("timeout_ms", timeout_ms, 2**31),

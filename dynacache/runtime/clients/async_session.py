@@ -122,6 +122,16 @@ class AsyncSession:
             call.deadline_s = now_s + (call.timeout_s or self._options.timeout_s)
         return now_s
 
+    @property
+    def session(self) -> "AsyncSession":
+        """Itself: where operations of a client, or of a handle on one, find connections and members."""
+        return self
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds for one operation whose caller names none."""
+        return self._options.timeout_s
+
     def owners_of(self, partition: int) -> list[tuple[Endpoint, bool]]:
         """The owners of a partition, each with whether it seems well."""
         now_s = time.monotonic()

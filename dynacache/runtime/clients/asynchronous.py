@@ -128,7 +128,7 @@ class AsyncClient(AsyncSession):
         ``level``: "one" asks one owner of each partition, "quorum" and "all" ask all and need a majority or every one
         of them. ``count``: keys asked for at a time. ``timeout``: seconds for one page.
         """
-        walk = ScanWalk.of(selection(b"", prefix, pattern, count), level, timeout, self.owners_of)
+        walk = ScanWalk.of(selection(b"", prefix, pattern, count), level, timeout, self.session.owners_of)
         return self._walk(walk)
 
     async def _walk(self, walk: ScanWalk) -> AsyncIterator[bytes]:
@@ -169,7 +169,7 @@ class AsyncClient(AsyncSession):
         begin.
         """
         return AsyncSubscription(
-            self, watch(b"", prefix, changes), checked_timeout_s(timeout or self._options.timeout_s)
+            self.session, watch(b"", prefix, changes), checked_timeout_s(timeout or self.session.timeout_s)
         )
 
     def pipeline(self) -> AsyncPipeline:

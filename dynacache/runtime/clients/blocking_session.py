@@ -131,6 +131,16 @@ class BlockingSession:
         with self._pool.lock:
             return self._pool.router.nodes
 
+    @property
+    def session(self) -> "BlockingSession":
+        """Itself: where operations of a client, or of a handle on one, find connections and members."""
+        return self
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds for one operation whose caller names none."""
+        return self._options.timeout_s
+
     def owners_of(self, partition: int) -> list[tuple[Endpoint, bool]]:
         """The owners of a partition, each with whether it seems well."""
         now_s = time.monotonic()

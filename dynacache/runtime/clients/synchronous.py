@@ -148,7 +148,7 @@ class Client(BlockingSession):
         ``level``: "one" asks one owner of each partition, "quorum" and "all" ask all and need a majority or every one
         of them. ``count``: keys asked for at a time. ``timeout``: seconds for one page.
         """
-        walk = ScanWalk.of(selection(b"", prefix, pattern, count), level, timeout, self.owners_of)
+        walk = ScanWalk.of(selection(b"", prefix, pattern, count), level, timeout, self.session.owners_of)
         return self._walk(walk)
 
     def _walk(self, walk: ScanWalk) -> Iterator[bytes]:
@@ -187,7 +187,9 @@ class Client(BlockingSession):
         is a `KeyEvent`, or an `EventsLost` that says how many were not taken in time. ``timeout``: seconds within which
         to begin.
         """
-        return Subscription(self, watch(b"", prefix, changes), checked_timeout_s(timeout or self._options.timeout_s))
+        return Subscription(
+            self.session, watch(b"", prefix, changes), checked_timeout_s(timeout or self.session.timeout_s)
+        )
 
     def pipeline(self) -> Pipeline:
         """Collect operations in a ``with`` block, and send them together at its end."""
