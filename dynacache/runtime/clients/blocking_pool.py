@@ -81,6 +81,11 @@ class BlockingPool:
         else:
             self._discard(link, UnavailableError(f"the connection to {link.endpoint} was given up"))
 
+    def nodes(self) -> tuple[Endpoint, ...]:
+        """Every member of the cluster."""
+        with self.lock:
+            return self.router.nodes
+
     def close(self) -> None:
         """Close idle connections now, and those in use when they are released."""
         self._closed = True

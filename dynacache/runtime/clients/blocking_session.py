@@ -118,18 +118,10 @@ class BlockingSession:
         for batch in chunks(calls):
             self._attempt(batch)
 
-    def acquire(self, endpoint: Endpoint, deadline_s: float) -> BlockingLink:
-        """A connection that only the caller uses, until it is released; raises as `BlockingPool.acquire`."""
-        return self._pool.acquire(endpoint, deadline_s)
-
-    def release(self, link: BlockingLink) -> None:
-        """Take a connection back."""
-        self._pool.release(link)
-
-    def nodes(self) -> tuple[Endpoint, ...]:
-        """Every member of the cluster."""
-        with self._pool.lock:
-            return self._pool.router.nodes
+    @property
+    def pool(self) -> BlockingPool:
+        """Its connections."""
+        return self._pool
 
     @property
     def session(self) -> "BlockingSession":

@@ -123,7 +123,7 @@ class Subscription:
 
     def _look(self, now_s: float) -> None:
         self._looked_s = now_s
-        begun, ended = self._conversations.follow(self._session.nodes())
+        begun, ended = self._conversations.follow(self._session.pool.nodes())
         for one in ended:
             self._drop(self._lines.pop(one))
         for one in begun:
@@ -137,7 +137,7 @@ class Subscription:
         call.deadline_s = now_s + (call.timeout_s or self._timeout_s)
         try:
             if line.link is None:
-                line.link = self._session.acquire(call.endpoint, now_s + _CONNECT_S)
+                line.link = self._session.pool.acquire(call.endpoint, now_s + _CONNECT_S)
             line.link.protocol.submit(call.message, 0, now_s, call.deadline_s, call)
             line.link.push()
         except DynacacheError as error:
@@ -179,4 +179,4 @@ class Subscription:
     def _drop(self, line: _Line) -> None:
         link, line.link, line.call = line.link, None, None
         if link is not None:
-            self._session.release(link)
+            self._session.pool.release(link)

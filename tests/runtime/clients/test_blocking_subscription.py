@@ -58,7 +58,7 @@ def test_a_connection_that_ends_loses_nothing(cluster: FakeCluster) -> None:
             return HANG_UP
         return ANSWER
 
-    cluster.behaviour = behave  # type: ignore[assignment]
+    cluster.behaviour = behave
     with dynacache.Client(cluster.addresses) as client, client.subscribe() as events:
         cluster.nodes[0].told.append(b"a")
         (found,) = taken(events, 1)
