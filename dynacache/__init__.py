@@ -38,14 +38,15 @@ if TYPE_CHECKING:
         WrongType,
     )
     from dynacache.runtime.clients.async_subscription import AsyncSubscription
-    from dynacache.runtime.clients.asynchronous import AsyncClient, connect
+    from dynacache.runtime.clients.asynchronous import AsyncClient, AsyncNamespace, connect
     from dynacache.runtime.clients.blocking_subscription import Subscription
     from dynacache.runtime.clients.pipelines import AsyncPipeline, Pipeline
-    from dynacache.runtime.clients.synchronous import Client
+    from dynacache.runtime.clients.synchronous import Client, Namespace
     from dynacache.types import KeyChange, Level, MissReason
 
 __all__ = [
     "AsyncClient",
+    "AsyncNamespace",
     "AsyncPipeline",
     "AsyncSubscription",
     "AuthenticationFailed",
@@ -63,6 +64,7 @@ __all__ = [
     "Level",
     "LevelNotAvailable",
     "MissReason",
+    "Namespace",
     "NotEnoughReplicas",
     "NotReady",
     "OutOfMemory",
@@ -87,6 +89,7 @@ __all__ = [
 
 _HOMES = {
     "AsyncClient": "dynacache.runtime.clients.asynchronous",
+    "AsyncNamespace": "dynacache.runtime.clients.asynchronous",
     "AsyncPipeline": "dynacache.runtime.clients.pipelines",
     "AsyncSubscription": "dynacache.runtime.clients.async_subscription",
     "Client": "dynacache.runtime.clients.synchronous",
@@ -96,6 +99,7 @@ _HOMES = {
     "KeyEvent": "dynacache.client.watching",
     "Level": "dynacache.types",
     "MissReason": "dynacache.types",
+    "Namespace": "dynacache.runtime.clients.synchronous",
     "Pipeline": "dynacache.runtime.clients.pipelines",
     "Receipt": "dynacache.client.results",
     "RetryPolicy": "dynacache.client.retries",

@@ -56,6 +56,9 @@ def test_every_key_is_found_and_every_change_told_while_a_node_dies(nodes: Nodes
             assert set(client.scan("user:", level=level)) == keys
         assert set(client.scan(pattern="user:1?")) == {b"user:%d" % number for number in range(10, 20)}
         assert set(client.scan()) == keys | {b"page:1"}
+        team = client.namespace("team")
+        team.set("user:theirs", 1)
+        assert list(team.scan("user:")) == [b"user:theirs"]
         page = client.scan_page(None, "user:", count=50)
         assert len(page.keys) == 50
 
@@ -132,6 +135,12 @@ def test_the_asynchronous_client_scans_and_listens(nodes: Nodes, backend: str) -
                 assert told == keys
             for level in ("one", "quorum"):
                 assert {key async for key in client.scan("a:", level=level, count=7)} == keys
+            team = client.namespace("team")
+            await team.set("a:other", 1)
+            assert [key async for key in team.scan(level="quorum")] == [b"a:other"]
+            async with team.subscribe() as events:
+                await team.set("b", 1)
+                assert (await anext(events)).key == b"b"
             page = await client.scan_page(count=10)
             assert page.cursor is not None
             with pytest.raises(InvalidRequest, match="level"):
