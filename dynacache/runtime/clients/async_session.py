@@ -25,7 +25,7 @@ from dynacache.client.calls import Call, chunks
 from dynacache.client.options import Options
 from dynacache.client.requests import CLIENT_ID_BYTES, Requests
 from dynacache.client.retries import RetryPolicy, attempt_deadline_s, settle_all
-from dynacache.client.routing import Endpoint, Router
+from dynacache.client.routing import Router
 from dynacache.errors import DynacacheError, InvalidRequest, UnavailableError
 from dynacache.runtime.clients.failures import no_node_reached
 from dynacache.runtime.clients.links import Links
@@ -131,11 +131,6 @@ class AsyncSession:
     def timeout_s(self) -> float:
         """Seconds for one operation whose caller names none."""
         return self._options.timeout_s
-
-    def owners_of(self, partition: int) -> list[tuple[Endpoint, bool]]:
-        """The owners of a partition, each with whether it seems well."""
-        now_s = time.monotonic()
-        return [(endpoint, endpoint.usable(now_s)) for endpoint in self.router.owners_of(partition)]
 
     async def _attempt(self, todo: Sequence[Call[Any]], now_s: float) -> None:
         """Rounds of attempts until every call has ended."""

@@ -9,6 +9,7 @@ Why: the synchronous client, this one and the two pipelines then cannot drift ap
 """
 
 import functools
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -20,6 +21,7 @@ from dynacache.client.many import delete_calls, found_values, get_calls, raise_f
 from dynacache.client.options import Options, checked_timeout_s
 from dynacache.client.requests import LevelName, Requests
 from dynacache.client.retries import RetryPolicy
+from dynacache.client.routing import Endpoint
 from dynacache.client.scanning import ScanPage, ScanWalk, page_call, selection
 from dynacache.client.values import Key
 from dynacache.client.watching import watch
@@ -142,10 +144,13 @@ class AsyncOperations:
         ``level``: "one" asks one owner of each partition, "quorum" and "all" ask all and need a majority or every one
         of them. ``count``: keys asked for at a time. ``timeout``: seconds for one page.
         """
-        walk = ScanWalk.of(
-            selection(self.requests.head, prefix, pattern, count), level, timeout, self.session.owners_of
-        )
+        walk = ScanWalk.of(selection(self.requests.head, prefix, pattern, count), level, timeout, self._owners_of)
         return self._walk(walk)
+
+    def _owners_of(self, partition: int) -> list[tuple[Endpoint, bool]]:
+        """The owners of a partition, each with whether it seems well."""
+        now_s = time.monotonic()
+        return [(endpoint, endpoint.usable(now_s)) for endpoint in self.session.router.owners_of(partition)]
 
     async def _walk(self, walk: ScanWalk) -> AsyncIterator[bytes]:
         while calls := walk.calls():

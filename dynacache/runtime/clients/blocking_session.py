@@ -133,12 +133,6 @@ class BlockingSession:
         """Seconds for one operation whose caller names none."""
         return self._options.timeout_s
 
-    def owners_of(self, partition: int) -> list[tuple[Endpoint, bool]]:
-        """The owners of a partition, each with whether it seems well."""
-        now_s = time.monotonic()
-        with self._pool.lock:
-            return [(endpoint, endpoint.usable(now_s)) for endpoint in self._pool.router.owners_of(partition)]
-
     def _attempt(self, todo: Sequence[Call[Any]]) -> None:
         """Rounds of attempts until every call has ended."""
         while todo:

@@ -138,7 +138,7 @@ class Operations:
         of them. ``count``: keys asked for at a time. ``timeout``: seconds for one page.
         """
         walk = ScanWalk.of(
-            selection(self.requests.head, prefix, pattern, count), level, timeout, self.session.owners_of
+            selection(self.requests.head, prefix, pattern, count), level, timeout, self.session.pool.owners_of
         )
         return self._walk(walk)
 
