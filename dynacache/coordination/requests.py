@@ -16,6 +16,7 @@ from dynacache.errors import InvalidRequest, LevelNotAvailable
 from dynacache.events import Message
 from dynacache.namespaces.settings import NEVER_MS
 from dynacache.types import Level, WriteCondition
+from dynacache.versioning.attachments import pack_tags
 from dynacache.wire.messages import (
     DELETE,
     GET,
@@ -48,6 +49,8 @@ _FIELDS: dict[int, tuple[str, ...]] = {
         "condition",
         "context",
         "operation_id",
+        "tags",
+        "fill",
     ),
     DELETE: ("level", "timeout_ms", "flags", "condition", "context", "operation_id"),
     TOUCH: ("ttl_ms", "level", "timeout_ms"),
@@ -72,6 +75,8 @@ class Request:
     context: bytes | None = None
     operation_id: bytes | None = None
     delta: int | float = 0
+    tags: tuple[bytes, ...] = ()
+    fill: bytes | None = None
 
 
 def parse(message: Message, default_level: int, default_timeout_ms: int, longest_timeout_ms: int) -> Request:
@@ -97,6 +102,10 @@ def parse(message: Message, default_level: int, default_timeout_ms: int, longest
     timeout_ms = fields.pop("timeout_ms", 0) or default_timeout_ms
     if timeout_ms > longest_timeout_ms:
         raise InvalidRequest(f"timeout_ms: got {timeout_ms}, expected at most {longest_timeout_ms}")
+    if "tags" in fields:
+        fields["tags"] = tuple(fields["tags"])
+    if "fill" in fields and ("context" in fields or fields.get("condition")):
+        raise InvalidRequest("fill: got a condition or a version beside it, expected neither")
     request = Request(operation, rid, key, level, timeout_ms, **fields)
     if request.condition == WriteCondition.IF_VERSION and request.context is None:
         raise InvalidRequest("context: got nothing, expected the version that condition 3 demands")
@@ -130,6 +139,11 @@ def _number(name: str, value: Any) -> None:
         raise InvalidRequest(f"{name}: got {_shown(value)}, expected a whole number or a float")
 
 
+def _tags(name: str, value: Any) -> None:
+    if value != []:
+        pack_tags(value)
+
+
 def _payload_flags(name: str, value: Any) -> None:
     known = PAYLOAD_RAW | PAYLOAD_COMPRESSED
     if type(value) is not int or value & ~known:
@@ -149,4 +163,6 @@ _CHECKS: dict[str, Any] = {
     "context": _bytes(CONTEXT_LIMIT_BYTES),
     "operation_id": _bytes(OPERATION_ID_LIMIT_BYTES),
     "delta": _number,
+    "tags": _tags,
+    "fill": _bytes(CONTEXT_LIMIT_BYTES),
 }

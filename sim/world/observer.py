@@ -11,7 +11,7 @@ Why inside the store and not by comparing it after each turn: a turn may change 
 after every turn would cost more than the turn.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import attrs
@@ -21,7 +21,7 @@ from dynacache.node import Node
 from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import TAKEN, Engine
 from dynacache.storage.listing import NEAR_MS
-from dynacache.storage.records import deleted_s, is_tombstone
+from dynacache.storage.records import deleted_s, is_tombstone, read_times
 from dynacache.versioning import packed
 
 from ..history import HINT, StoreCause, StoreEvent
@@ -44,6 +44,10 @@ class Observer:
     held: dict[tuple[str, bytes], bytes] = attrs.field(factory=dict)
     refused: set[bytes] = attrs.field(factory=set)
     """Keys of which the store has refused a merge for want of room, and has not changed since."""
+    witnessed_by_all: dict[int, set[int]] = attrs.field(factory=dict)
+    """As ``Recorder.witnessed``."""
+    witnessed: set[int] = attrs.field(factory=set)
+    """The fingerprints among them that this store was asked to remember."""
 
     def changed(self, place: str, key: bytes, after: bytes | None, cause: StoreCause) -> None:
         """Tell one change; nothing is told when the record is the one that was held."""
@@ -69,6 +73,12 @@ class Observer:
         if held is not None and packed.clean(held, self.node.shared.now_ms) is None:
             self.changed("", key, None, StoreCause.EXPIRE)
         self.changed("", key, record, self.cause)
+
+    def note_witnessed(self, versions: Iterable[tuple[int, int, int, int, bool]]) -> None:
+        """Take note of what repair asked of a full store (seed 4225)."""
+        for fingerprint, _, time, _, _ in versions:
+            self.witnessed.add(fingerprint)
+            self.witnessed_by_all.setdefault(fingerprint, set()).add(time)
 
     @contextmanager
     def merging(self, key: bytes) -> Iterator[None]:
@@ -105,9 +115,15 @@ class Observer:
         )
 
 
-def observe(node_id: str, node: Node, stamp: Stamp, emit: Callable[[StoreEvent], None]) -> Observer:
+def observe(
+    node_id: str,
+    node: Node,
+    stamp: Stamp,
+    emit: Callable[[StoreEvent], None],
+    witnessed: dict[int, set[int]] | None = None,
+) -> Observer:
     """Observe a node from its start on. Call ``lost`` of the result when the process ends."""
-    observer = Observer(node_id, node, stamp, emit)
+    observer = Observer(node_id, node, stamp, emit, witnessed_by_all={} if witnessed is None else witnessed)
     node.engine.__class__ = _engine_class(observer)
     node.hints.__class__ = _hints_class(observer)
     return observer
@@ -128,7 +144,17 @@ def _engine_class(observer: Observer) -> type[Engine]:
             outcome = Engine.merge_cold(self, partition, key, record, now_ms)
             if outcome != TAKEN:
                 observer.refused.add(key)
+                time, _ = read_times(record)
+                observer.note_witnessed([(self.fingerprint(partition, key), 0, time, 0, False)])
             return outcome
+
+        def witness_many(
+            self, partition: int, versions: Iterable[tuple[int, int, int, int, bool]], superseding: bool = False
+        ) -> int:
+            versions = list(versions)
+            if not superseding and not self.admits():
+                observer.note_witnessed(versions)
+            return Engine.witness_many(self, partition, versions, superseding)
 
         def merge_newer(self, partition: int, key: bytes, incoming: object, now_ms: int) -> bool:
             with observer.merging(key):
