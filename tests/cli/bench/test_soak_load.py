@@ -4,6 +4,7 @@ import itertools
 import random
 import socket
 import threading
+from typing import Any
 
 import attrs
 import pytest
@@ -14,7 +15,7 @@ from dynacache.wire.framing import FrameReader
 from dynacache.wire.messages import DELETE, DONE, GET, MISS, SET
 
 
-def answer_all(peer: socket.socket, seen: list[list[object]]) -> None:
+def answer_all(peer: socket.socket, seen: list[Any]) -> None:
     """A node that has nothing and takes everything."""
     reader = FrameReader()
     while data := peer.recv(65_536):
@@ -25,8 +26,8 @@ def answer_all(peer: socket.socket, seen: list[list[object]]) -> None:
             peer.sendall(frame_of_messages(replies))
 
 
-def carried_out(phase: Phase, lanes: int = 2) -> tuple[Found, list[list[object]]]:
-    seen: list[list[object]] = []
+def carried_out(phase: Phase, lanes: int = 2) -> tuple[Found, list[Any]]:
+    seen: list[Any] = []
     pairs = [socket.socketpair() for _ in range(lanes)]
     threads = [threading.Thread(target=answer_all, args=(pair[1], seen)) for pair in pairs]
     for thread in threads:
@@ -82,5 +83,5 @@ def test_expiries_are_spread_over_their_stretch_of_time() -> None:
     _, seen = carried_out(phase, lanes=1)
     lives = [message[7] for message in seen]
     assert all(isinstance(life, int) for life in lives)
-    steps = [after - before for before, after in itertools.pairwise(lives)]  # type: ignore[operator]
+    steps = [after - before for before, after in itertools.pairwise(lives)]
     assert sum(steps) == pytest.approx(990_000, abs=2_000)
