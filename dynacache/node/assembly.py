@@ -48,8 +48,8 @@ def quarantine_of(node: "Node", now: Instant) -> Quarantine:
 
 
 def invalidator_of(node: "Node") -> Invalidator:
-    """What dates and keeps epochs; one outlives every copy that may hold what it has ended. The gate serves it, and what
-    is ``observed``, from now on."""
+    """What dates and keeps epochs; one outlives every copy that may hold what it has ended. The gate serves it, and
+    what is ``observed``, from now on."""
     retention_ms = node.config.storage.gc_grace_max_ms + 2 * node.config.coordination.max_clock_skew_ms
     invalidator = Invalidator(node.shared, node.engine, retention_ms)
     node.gate.served |= {INVALIDATE: invalidator.serve, **node.observed.served()}
