@@ -17,7 +17,7 @@ everywhere. While no node fails, all clients ask the same coordinator for a key,
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -26,12 +26,13 @@ from dynacache.client import results
 from dynacache.client.addresses import parse_addresses
 from dynacache.client.calls import Call
 from dynacache.client.compression import compress
-from dynacache.client.options import Options, checked_timeout_s, level_of, ttl_ms_of
+from dynacache.client.invalidations import Invalidations, appendix
+from dynacache.client.options import Options, checked_timeout_s, condition_of, level_of, ttl_ms_of
 from dynacache.client.results import Decoder, Fetched, Written
 from dynacache.client.values import Key, encode_key, encode_value
 from dynacache.errors import InvalidRequest
 from dynacache.namespaces.names import DEFAULT, check_name, prefix
-from dynacache.types import Level, WriteCondition
+from dynacache.types import Level
 from dynacache.wire.messages import (
     COMMAND,
     DELETE,
@@ -57,25 +58,12 @@ LevelName = Level | str
 """A `Level`, or its name: one, quorum, strict_quorum, all, strong."""
 
 _NO_TIMEOUT: Final = 0
+_TAIL_FIELDS: Final = 5
 _GET_TIMEOUT: Final = 4
 _SET_TIMEOUT: Final = 6
 _DELETE_TIMEOUT: Final = 4
 _TOUCH_TIMEOUT: Final = 5
 _INCREMENT_TIMEOUT: Final = 5
-
-
-def _condition(only_if_absent: bool, only_if_present: bool, version: object) -> WriteCondition:
-    if only_if_absent + only_if_present + (version is not None) > 1:
-        raise InvalidRequest("only one of only_if_absent, only_if_present and version can be demanded")
-    if only_if_absent:
-        return WriteCondition.IF_ABSENT
-    if only_if_present:
-        return WriteCondition.IF_PRESENT
-    if version is None:
-        return WriteCondition.NONE
-    if not isinstance(version, bytes):
-        raise InvalidRequest(f"version: got {type(version).__name__}, expected the bytes of an earlier answer")
-    return WriteCondition.IF_VERSION
 
 
 def _checked_delta(delta: object) -> int:
@@ -89,7 +77,7 @@ def _timeout_s(timeout: float | None) -> float | None:
 
 
 @attrs.define(eq=False)
-class Requests:
+class Requests(Invalidations):
     """Builds calls for one client, in one namespace. ``client_id`` (8 random bytes) makes its operation ids its own;
     ``compressions`` is what the cluster says of namespaces (`client/routing.py`)."""
 
@@ -194,6 +182,8 @@ class Requests:
         version: bytes | None = None,
         previous: bool = False,
         receipt: bool = False,
+        tags: Iterable[Key] = (),
+        fill: bytes | None = None,
         level: LevelName | None = None,
         timeout: float | None = None,
     ) -> Call[Written]:
@@ -209,6 +199,10 @@ class Requests:
         settle on the same winner. ``receipt=True`` tells who coordinated, and at what level. ``previous=True`` returns
         the value replaced.
 
+        ``tags`` (up to 64, text or bytes) are words by which `invalidate_tag` ends the value. ``fill`` is the token of
+        the miss (`Fetched.fill`) after which the value was loaded: it is stored only if nothing was written, deleted
+        or invalidated since, and false says so. No condition goes with it.
+
         An unconditional write is retried under one operation id. A conditional one, or one that asks for the previous
         value, is not retried when its fate is unknown: it raises an UncertainError.
         """
@@ -218,14 +212,15 @@ class Requests:
             payload_flags, payload = compress(payload_flags, payload)
         ttl_ms = 0 if ttl is None else ttl_ms_of(ttl)
         if only_if_absent or only_if_present or version is not None or previous:
-            condition = _condition(only_if_absent, only_if_present, version)
+            condition = condition_of(only_if_absent, only_if_present, version)
             flags = FLAG_METADATA | (FLAG_PREVIOUS if previous else 0) | (FLAG_RECEIPT if receipt else 0)
             tail = [ttl_ms, flags, condition.value, version]
             repeatable = False
         else:
             flags = FLAG_METADATA | FLAG_RECEIPT if receipt else 0
-            tail = [ttl_ms, flags, 0, None, self._operation_id()]
-            repeatable = True
+            tail = [ttl_ms, flags, 0, None, self._operation_id() if fill is None else None]
+            repeatable = fill is None
+        tail += appendix(tags, fill, conditional=len(tail) < _TAIL_FIELDS)
         message = [SET, 0, encoded, payload_flags, payload, self.options.write(level), 0, *tail]
         return Call(message, _SET_TIMEOUT, encoded, results.read_written, repeatable, True, _timeout_s(timeout))
 
@@ -264,7 +259,7 @@ class Requests:
         operation id; after a retry at another coordinator it may be false although the first attempt deleted a value.
         """
         encoded = self._key(key)
-        condition = _condition(False, False, version)
+        condition = condition_of(False, False, version)
         flags = FLAG_PREVIOUS if previous else 0
         if receipt or condition:
             flags |= FLAG_METADATA | (FLAG_RECEIPT if receipt else 0)
