@@ -36,7 +36,7 @@ from dynacache.versioning.attachments import pack_tags
 from dynacache.wire.epoch_names import TAG
 from dynacache.wire.messages import DONE, GET, INVALIDATE, MISS
 
-__all__ = ["InvalidationFigures", "measure", "run_here"]
+__all__ = ["InvalidationFigures", "main", "measure", "run_here"]
 
 _START_MS = 1_700_000_000_000
 _NAME = "n1"
