@@ -55,8 +55,11 @@ class BenchOptions:
     """Let --entries entries expire within ten seconds on a node under load: how late they are freed, pauses, p99."""
     limit: str = "512MiB"
     """Memory of the node of --soak-memory."""
+    invalidate: Annotated[bool, Parameter(negative=())] = False
+    """Invalidate a tag with no entry and with --entries tagged entries: the time of the answer, and of the sweep that
+    follows, with its longest slice."""
     entries: int = 1_000_000
-    """Entries for --memory, --exchange and --expiry."""
+    """Entries for --memory, --exchange, --expiry and --invalidate."""
     against: Literal["redis"] | None = None
     """Measure Redis too: one master, two replicas, SET followed by WAIT 1; rounds alternate."""
     connections: int = 50
