@@ -32,6 +32,7 @@ from dynacache.storage.contributions import (
     digest,
     key_hash,
 )
+from dynacache.storage.eviction.policy import EvictionPolicy
 from dynacache.storage.records import deleted_s, due_of, is_tombstone, read_times, value_bytes
 from dynacache.storage.shape import PENDING_BYTES, PENDING_LIMIT_COUNT, Shape
 from dynacache.types import KeyChange, MissReason
@@ -57,8 +58,8 @@ class Holdings(Shape):
 
     def _insert(self, shard: int, key: bytes, record: bytes) -> None:
         objects = object_bytes(len(key)) + object_bytes(len(record))
-        self._admit(record, objects + self._tables[shard].next_growth_bytes(), key)
-        hashed = key_hash(key)
+        self._admit(shard, record, objects, self._tables[shard].next_growth_bytes(), key)
+        hashed, returned = key_hash(key), 0
         trees = self._trees
         prefix = hashed >> trees.prefix_shift & PREFIX_MASK
         seed = hashed ^ self.hash_seed
@@ -69,12 +70,14 @@ class Holdings(Shape):
         if self._tombstones.count and key in self._tombstones.tables[shard].entries:
             difference ^= contribution(self._drop_tombstone(shard, key), seed)
         if self._ghosts.count:
-            difference ^= self._take_ghost(shard, key, prefix)
+            returned = self._take_ghost(shard, key, prefix)
+            difference ^= returned
         self._live_bytes += objects
         self._used_bytes += objects + self._live.insert(shard, key, record)
         if record[_EXPIRY] != _NEVER:
             self._used_bytes += self._wheel.add(shard, key, due_of(record))
-        self._policy.inserted(hashed)
+        policy = self._groups.policy_of(shard, key) if self._grouped else self._policy
+        self._used_bytes += policy.inserted(shard, key, hashed, objects, returned != 0)
         if difference:
             try:
                 trees.leaves[shard][prefix >> trees.drops[shard]] ^= difference
@@ -87,16 +90,16 @@ class Holdings(Shape):
     def _replace(self, shard: int, key: bytes, old: bytes, record: bytes) -> None:
         if len(record) != len(old):
             growth = object_bytes(len(record)) - object_bytes(len(old))
-            self._admit(record, growth, key)
-            self._live_bytes += growth
-            self._used_bytes += growth
+            self._admit(shard, record, growth, 0, key)
+            self._resize(shard, key, growth)
         self._tables[shard].entries[key] = record
         if old[_EXPIRY] != _NEVER or record[_EXPIRY] != _NEVER:
             self._reschedule(shard, key, due_of(old), due_of(record))
         if shard >= self.partition_count or key not in self._pending:
             self._defer(shard, key, old, record)
-        policy = self._policy
-        policy.ticks[key_hash(key) & policy.mask] = policy.stamp
+        policy = self._policy if not self._grouped or key[0] else self._groups.policy_of(shard, key)
+        cells, slot = policy.cells, key_hash(key) & policy.mask
+        cells[slot] = policy.steps[cells[slot]]
         if self._used_bytes > self._limit_bytes:
             self._shrink(key)
 
@@ -160,7 +163,7 @@ class Holdings(Shape):
         self._used_bytes += self._live.remove(shard, key) - objects
         if scheduled and record[_EXPIRY] != _NEVER:
             self._used_bytes += self._wheel.remove(shard, key, due_of(record))
-        self._policy.removed()
+        self._used_bytes += self._policy_of(shard, key).removed(shard, key, key_hash(key), objects)
 
     def _forget(self, shard: int, key: bytes, record: bytes) -> None:
         """Drop a live record whose contribution goes with it, though its time has not come."""
@@ -282,8 +285,7 @@ class Holdings(Shape):
             return left
         self._settle_leaf(shard, key, record)
         growth = object_bytes(len(left)) - object_bytes(len(record))
-        self._live_bytes += growth
-        self._used_bytes += growth
+        self._resize(shard, key, growth)
         self._tables[shard].entries[key] = left
         self._reschedule(shard, key, due_of(record) if scheduled else 0, due_of(left))
         return left
@@ -304,21 +306,41 @@ class Holdings(Shape):
 
     # Room.
 
-    def _admit(self, record: bytes, growth: int, key: bytes) -> None:
-        """Check the size of a record that takes ``growth`` more bytes, and make room for it."""
+    def _resize(self, shard: int, key: bytes, growth: int) -> None:
+        """Count by how much the objects of a live record grow."""
+        self._live_bytes += growth
+        self._used_bytes += growth
+        self._policy_of(shard, key).entry_bytes += growth
+
+    def _admit(self, shard: int, record: bytes, growth: int, table_growth: int, key: bytes) -> None:
+        """Check the size of a record whose objects take ``growth`` more bytes, and make room for it."""
         largest = self.settings.largest_value_bytes
         if len(record) > largest and value_bytes(record) > largest:
             self.refused += 1
             raise InvalidRequest(f"the value has {value_bytes(record)} bytes, at most {largest} are accepted")
+        if self._grouped and growth > 0:
+            self._keep_share(shard, key, growth)
+        growth += table_growth
         if growth > 0 and self._used_bytes + growth > self._limit_bytes:
-            self._make_room(growth, key)
+            self._make_room(growth, key, self._policy_of(shard, key))
 
-    def _make_room(self, growth: int, spared: bytes) -> None:
+    def _keep_share(self, shard: int, key: bytes, growth: int) -> None:
+        """Evict within the group of a key until ``growth`` more bytes are within its share; raise OutOfMemory."""
+        limit = max(0, self._limit_bytes - self._used_bytes + self._live_bytes)
+        while (policy := self._groups.over_share(shard, key, growth, limit)) is not None:
+            if not self._evict(key, within=policy):
+                self.refused += 1
+                raise OutOfMemory(
+                    f"{growth} more bytes needed, {policy.entry_bytes} in use: the namespace would take more than its"
+                    " memory_share, and nothing of its own may be evicted for it"
+                )
+
+    def _make_room(self, growth: int, spared: bytes, writer: EvictionPolicy | None = None) -> None:
         """Evict until ``growth`` more bytes fit; raise OutOfMemory, before evicting if all of it would not do."""
         limit = self._limit_bytes
         if self._used_bytes - self._live_bytes + growth <= limit:
             while self._used_bytes + growth > limit:
-                if not self._evict(spared):
+                if not self._evict(spared, writer):
                     break
             else:
                 return
@@ -330,11 +352,14 @@ class Holdings(Shape):
         while self._used_bytes > self._limit_bytes and self._evict(spared):
             pass
 
-    def _evict(self, spared: bytes | None) -> bool:
-        """Drop the policy's victim and leave a ghost; False when nothing may go."""
-        before = self._live.size_bytes
-        victim = self._policy.victim(self._live, spared)
-        self._used_bytes += self._live.size_bytes - before
+    def _evict(
+        self, spared: bytes | None, writer: EvictionPolicy | None = None, within: EvictionPolicy | None = None
+    ) -> bool:
+        """Drop the victim of the policies, or of one of them, and leave a ghost; False when nothing may go."""
+        groups = self._groups
+        before = self._live.size_bytes + groups.size_bytes
+        victim = groups.victim(spared, writer) if within is None else groups.victim_of(within, spared)
+        self._used_bytes += self._live.size_bytes + groups.size_bytes - before
         if victim is None:
             return False
         shard, key = victim
