@@ -19,6 +19,7 @@ from typing import Final
 import attrs
 
 from dynacache.errors import InvalidRequest
+from dynacache.namespaces.settings import NEVER_MS
 from dynacache.types import Level
 
 __all__ = ["LEVEL_DEFAULT", "TIMEOUT_LIMIT_S", "Options", "checked_timeout_s", "level_of", "ttl_ms_of"]
@@ -50,11 +51,14 @@ def checked_timeout_s(timeout: object) -> float:
 
 
 def ttl_ms_of(ttl: object) -> int:
-    """The wire form of a time to live in seconds; None never expires. Raises InvalidRequest."""
+    """The wire form of a time to live in seconds: None is the namespace's default, infinity never ends. Raises
+    InvalidRequest."""
     if ttl is None:
         return 0
+    if ttl == math.inf:
+        return NEVER_MS
     if not isinstance(ttl, int | float) or not 0 < ttl <= _TTL_LIMIT_S:
-        raise InvalidRequest(f"ttl: got {ttl!r}, expected seconds above 0, or None for never")
+        raise InvalidRequest(f"ttl: got {ttl!r}, expected seconds above 0, math.inf for never, or None")
     return max(1, math.ceil(ttl * 1000))
 
 

@@ -19,25 +19,30 @@ from dynacache.coordination.forward import Forwarder
 from dynacache.coordination.read import Reader
 from dynacache.coordination.requests import OPERATION_ID_LIMIT_BYTES, TTL_LIMIT_MS, Request, parse
 from dynacache.coordination.routes import Route
+from dynacache.coordination.scan import Scanner
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.write import Writer
 from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, NotReady
 from dynacache.events import Close, ConnectionId, Message
+from dynacache.namespaces.settings import DEFAULTS, NEVER_MS
 from dynacache.placement.partitions import fingerprint, key_hash
 from dynacache.types import Level
+from dynacache.versioning.attachments import pack_tags
 from dynacache.versioning.context import Context, parse_context
+from dynacache.versioning.packed import COMPRESSED, RAW, TAGGED
 from dynacache.wire.messages import (
     COMMAND,
     DELETE,
     GET,
     INCREMENT,
-    KEY_LIMIT_BYTES,
     PING,
     PONG,
+    SCAN,
     SET,
     STAMP,
     TIME,
     TOUCH,
+    USER_KEY_LIMIT_BYTES,
     VALUE_LIMIT_BYTES,
 )
 
@@ -45,6 +50,8 @@ __all__ = ["Gate"]
 
 _HIGHEST_LEVEL = int(Level.ALL)
 """Above it is `strong`, which is refused."""
+_PLAIN_FLAGS = frozenset((0, RAW, COMPRESSED, RAW | COMPRESSED))
+"""Payload flags that say nothing to a node."""
 
 
 def _no_commands(connection: ConnectionId, message: Message) -> None:
@@ -67,6 +74,10 @@ class Gate:
     """What serves the kinds of requests that are about more than one key: (connection, message, hops)."""
     command: Callable[[ConnectionId, Message], None] = _no_commands
     """Carries an operator's order out; raises an error of the tree."""
+
+    def __attrs_post_init__(self) -> None:
+        """Serve scans."""
+        self.served[SCAN] = Scanner(self.shared, self.forwarder).serve
 
     def stop(self) -> None:
         """Serve nothing any more, until told otherwise."""
@@ -115,7 +126,7 @@ class Gate:
         timeout_ms = (message[4] if count > 4 else 0) or shared.settings.read_timeout_ms
         if (
             type(key) is not bytes
-            or not 0 < len(key) <= KEY_LIMIT_BYTES
+            or not 0 < len(key) <= USER_KEY_LIMIT_BYTES
             or type(rid) is not int
             or type(level) is not int
             or not 0 < level <= _HIGHEST_LEVEL
@@ -127,6 +138,10 @@ class Gate:
         ):
             self._other(connection, message, hops)
             return
+        if not key[0] or shared.namespaces.default is not None:
+            namespace = shared.namespaces.of(key)
+            if namespace.read_level and not (count > 3 and message[3]):
+                level = namespace.read_level
         partition = key_hash(key) >> shared.partition_shift
         route = shared.routes.table[partition] or shared.routes.route(partition)
         if route.coordinates:
@@ -144,30 +159,37 @@ class Gate:
         operation_id = message[11] if count > 11 else None
         if (
             type(key) is not bytes
-            or not 0 < len(key) <= KEY_LIMIT_BYTES
+            or not 0 < len(key) <= USER_KEY_LIMIT_BYTES
             or type(rid) is not int
             or type(payload) is not bytes
             or len(payload) > VALUE_LIMIT_BYTES
-            or payload_flags not in (0, 1)
+            or payload_flags not in _PLAIN_FLAGS
             or type(level) is not int
             or not 0 < level <= _HIGHEST_LEVEL
             or type(timeout_ms) is not int
             or not 0 < timeout_ms <= shared.settings.longest_timeout_ms
             or type(ttl_ms) is not int
-            or not 0 <= ttl_ms <= TTL_LIMIT_MS
+            or not NEVER_MS <= ttl_ms <= TTL_LIMIT_MS
             or (
                 operation_id is not None
                 and (type(operation_id) is not bytes or len(operation_id) > OPERATION_ID_LIMIT_BYTES)
             )
             or (count > 8 and (message[8] or (count > 9 and message[9]) or (count > 10 and message[10] is not None)))
-            or count > 12
+            or count > 13
             or self.closed
         ):
             self._other(connection, message, hops)
             return
+        if ttl_ms < 0 or not key[0] or shared.namespaces.default is not None:
+            namespace = shared.namespaces.of(key)
+            ttl_ms = namespace.lifetime_ms(ttl_ms)
+            if namespace.write_level and not (count > 5 and message[5]):
+                level = namespace.write_level
         partition = key_hash(key) >> shared.partition_shift
         route = shared.routes.table[partition] or shared.routes.route(partition)
         if route.coordinates:
+            if count > 12 and message[12]:
+                payload_flags, payload = payload_flags | TAGGED, pack_tags(message[12]) + payload
             self.writer.set(
                 connection, rid, key, partition, route, payload_flags, payload, level, timeout_ms, ttl_ms, operation_id
             )
@@ -197,14 +219,8 @@ class Gate:
         if serve is not None:
             serve(connection, message, hops)
             return
-        settings = self.shared.settings
         reading = kind == GET
-        request = parse(
-            message,
-            settings.default_read_level if reading else settings.default_write_level,
-            settings.read_timeout_ms if reading else settings.write_timeout_ms,
-            settings.longest_timeout_ms,
-        )
+        request = self._parsed(message, reading)
         partition = key_hash(request.key) >> self.shared.partition_shift
         route = self.shared.routes.route(partition)
         if not route.coordinates:
@@ -214,6 +230,23 @@ class Gate:
         else:
             self.shared.counters.writes += int(kind != SET)
             self.conditional.start(connection, request)
+
+    def _parsed(self, message: Message, reading: bool) -> Request:
+        """Return the request with what its namespace says where it says nothing itself."""
+        settings, namespaces = self.shared.settings, self.shared.namespaces
+        key = message[2] if len(message) > 2 else None
+        namespace = namespaces.of(key) if type(key) is bytes and key else DEFAULTS
+        request = parse(
+            message,
+            namespace.read_level or settings.default_read_level
+            if reading
+            else namespace.write_level or settings.default_write_level,
+            settings.read_timeout_ms if reading else settings.write_timeout_ms,
+            settings.longest_timeout_ms,
+        )
+        if request.ttl_ms < 0 or (namespace.touches_writes and request.operation in (SET, TOUCH, INCREMENT)):
+            request = attrs.evolve(request, ttl_ms=namespace.lifetime_ms(request.ttl_ms))
+        return request
 
     def _read(self, connection: ConnectionId, request: Request, partition: int, route: Route) -> None:
         minimum: Context | None = None

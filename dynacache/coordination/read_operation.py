@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from dynacache.coordination.read_repair import RepairGroup, repair_targets
-from dynacache.coordination.read_reply import Concluded, reply_to_read
+from dynacache.coordination.read_reply import Concluded, absence_reason, reply_to_read
 from dynacache.coordination.routes import Route, Target
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.tally import Tally, required_answers
@@ -28,6 +28,7 @@ from dynacache.events import ConnectionId
 from dynacache.types import Level, MissReason, NodeId
 from dynacache.versioning import packed
 from dynacache.versioning.context import Context, reaches
+from dynacache.versioning.newest import keep_newest
 
 if TYPE_CHECKING:
     from dynacache.coordination.read_batch import Asker
@@ -68,6 +69,7 @@ class ReadOperation:
     merged: bytes | None = None
     done: bool = False
     widened: bool = False
+    ended: bytes | None = None  # what was found and has been invalidated
     repairing: bool = False
     records: dict[NodeId, bytes] = attrs.field(factory=dict)
     absent: list[NodeId] = attrs.field(factory=list)
@@ -209,9 +211,12 @@ class ReadOperation:
     def _join(self, record: bytes) -> bool:
         """Merge a record into what was found; False when their clocks together are too large."""
         try:
-            self.merged = record if self.merged is None else packed.merge(self.merged, record)
+            merged = record if self.merged is None else packed.merge(self.merged, record)
         except Overloaded:
             return False
+        if merged[1] == packed.MANY and self.shared.namespaces.keeps_newest(self.key):
+            merged, _ = keep_newest(merged)
+        self.merged = merged
         return True
 
     def _counting(self) -> int:
@@ -326,6 +331,9 @@ class ReadOperation:
             self.merged = None
         elif self.shared.node_id in self.absent:
             self.merged = self.shared.not_superseded(self.partition, self.key, self.merged)
+        if self.merged is not None:
+            found, self.merged = self.merged, self.shared.store.left(self.key, self.merged)
+            self.ended = None if found is self.merged else found
 
     def _repair_self(self) -> None:
         """Bring this node's own copy up to date; what it evicted stays evicted."""
@@ -375,13 +383,7 @@ class ReadOperation:
                 self._error(NotEnoughReplicas("the newest version could not be brought to enough replicas in time"))
                 return
         self.done = True
-        reason = MissReason.NEVER_WRITTEN
-        if self.evicted:
-            reason = MissReason.EVICTED
-        elif degraded:
-            reason = MissReason.UNKNOWN
-        elif self.merged is None:
-            reason = self.shared.store.why_gone(self.partition, self.key)
+        reason = absence_reason(self, degraded)
         outcome = Concluded(self.merged, reason, unrepaired=unrepaired, degraded=degraded)
         if self.waiter is not None:
             self.waiter.prepared(self, outcome)

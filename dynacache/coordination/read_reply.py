@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from dynacache.coordination.fills import fill_token
 from dynacache.datatypes.reading import View, read
 from dynacache.errors import DynacacheError
 from dynacache.events import Message
@@ -19,20 +20,21 @@ from dynacache.placement.partitions import fingerprint
 from dynacache.types import MissReason, NodeId
 from dynacache.versioning.context import make_context
 from dynacache.versioning.hybrid_clock import milliseconds
+from dynacache.versioning.kernel import EXPIRED
 from dynacache.wire.messages import (
     FLAG_METADATA,
     FLAG_NO_PAYLOAD,
     FLAG_RECEIPT,
     FLAG_SIBLINGS,
     MISS,
-    PAYLOAD_RAW,
+    PAYLOAD_FLAGS,
     VALUE,
 )
 
 if TYPE_CHECKING:
     from dynacache.coordination.read_operation import ReadOperation
 
-__all__ = ["Concluded", "answers_of", "metadata_of", "miss_reason", "reply_to_read"]
+__all__ = ["Concluded", "absence_reason", "answers_of", "metadata_of", "miss_reason", "reply_to_read"]
 
 
 @attrs.frozen
@@ -57,21 +59,37 @@ def reply_to_read(operation: "ReadOperation", outcome: Concluded) -> None:
         shared.counters.conflicts_seen += bool(view.siblings)
         payload = b"" if operation.flags & FLAG_NO_PAYLOAD else view.payload
         shared.turn_reply_bytes += len(payload)
-        message = (VALUE, operation.rid, view.flags & PAYLOAD_RAW, payload)
+        message = (VALUE, operation.rid, view.flags & PAYLOAD_FLAGS, payload)
     else:
         shared.counters.misses += 1
         reason = miss_reason(outcome, view)
+        if reason == MissReason.EXPIRED and view is not None and view.tombstone:
+            gone = shared.store.why_gone(operation.partition, operation.key)
+            reason = gone if gone == MissReason.INVALIDATED else reason
         answers = answers_of(operation)
         shared.misses.fresh.append((operation.key, shared.now_ms, operation.level, reason, shared.node_id, answers))
         message = (MISS, operation.rid, reason)
     shared.effects.send(operation.connection, message if metadata is None else (*message, metadata))
 
 
+def absence_reason(operation: "ReadOperation", degraded: bool) -> MissReason:
+    """Return why there is nothing, if there is nothing, as far as the answers tell."""
+    if operation.ended is not None:
+        return MissReason.INVALIDATED
+    if operation.evicted:
+        return MissReason.EVICTED
+    if degraded:
+        return MissReason.UNKNOWN
+    if operation.merged is None:
+        return operation.shared.store.why_gone(operation.partition, operation.key)
+    return MissReason.NEVER_WRITTEN
+
+
 def miss_reason(outcome: Concluded, view: View | None) -> MissReason:
     """Return why there is no value to show."""
-    if view is None:
+    if view is None or outcome.reason == MissReason.INVALIDATED:
         return outcome.reason
-    return MissReason.DELETED if view.tombstone else MissReason.EXPIRED
+    return MissReason.DELETED if view.tombstone and not view.flags & EXPIRED else MissReason.EXPIRED
 
 
 def answers_of(operation: "ReadOperation") -> dict[NodeId, str]:
@@ -105,8 +123,10 @@ def _metadata(operation: "ReadOperation", outcome: Concluded, view: View | None)
     metadata: dict[str, Any] = {}
     if outcome.record is not None and view is not None and flags & FLAG_METADATA:
         metadata = metadata_of(outcome.record, view, operation.key)
+    if flags & FLAG_METADATA and not flags & FLAG_NO_PAYLOAD and not (view is not None and view.found):
+        metadata["f"] = fill_token(operation.shared, operation.key, operation.ended or outcome.record)
     if view is not None and flags & FLAG_SIBLINGS:
-        metadata["s"] = [[each.flags & PAYLOAD_RAW, each.payload, milliseconds(each.time)] for each in view.siblings]
+        metadata["s"] = [[each.flags & PAYLOAD_FLAGS, each.payload, milliseconds(each.time)] for each in view.siblings]
     if flags & FLAG_RECEIPT:
         metadata["r"] = _receipt(operation, outcome)
     return metadata

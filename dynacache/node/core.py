@@ -44,11 +44,12 @@ from dynacache.events import (
     Writable,
 )
 from dynacache.membership.birth import Birth
-from dynacache.node.assembly import closing_of, quarantine_of, swim_of, transfer_of
+from dynacache.node.assembly import closing_of, invalidator_of, quarantine_of, swim_of, transfer_of
 from dynacache.node.catalogue_sync import CatalogueSync
 from dynacache.node.cleaning import Cleaning
 from dynacache.node.commands import Commands
 from dynacache.node.members import Members
+from dynacache.node.namespace_orders import NamespaceOrders
 from dynacache.node.observed import Observed
 from dynacache.node.peer_messages import Peer, PeerMessages
 from dynacache.node.repair_port import NodeRepairPort
@@ -140,11 +141,12 @@ class Node:
         self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
         self.catalogue_sync = CatalogueSync(shared, self.repair_port, self.members, incarnation)
         shared.catalogue_port = self.catalogue_sync
+        self.namespaces = NamespaceOrders(shared, self.engine, self.members)
         self.closing = closing_of(self)
         self.reports = Reports(self)
         self.gate.command = Commands(self).carry_out
         self.observed = Observed(shared, config.observability, self.engine)
-        self.gate.served |= self.observed.served()
+        self.invalidator = invalidator_of(self)
         self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
         self.members.owners_changed = self._owners_changed
         self._add_repair_cores()
@@ -298,6 +300,7 @@ class Node:
             self.replay.tick()
             self.upkeep.tick()
             self.catalogue_sync.tick()
+            self.invalidator.tick()
         self.closing.tick(now)
         self.observed.tick()
         self._next_tick_s = now.monotonic_s + self._pause_s()

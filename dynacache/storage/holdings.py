@@ -7,15 +7,11 @@ Invariants: live records stand in one table a shard (a partition of a namespace)
 that eviction meets none; a key is in at most one. A step moves tables, wheel, ghosts, trees, policy and counts
 together: ``used_bytes`` is the sum of the shares, and a tree is the XOR of what is held and remembered. What goes by
 the clock goes in a second that follows from the record alone, on all replicas the same, and is not marked as changed.
-The leaf of a key in ``_pending`` still counts an older version of it; ``_settle_trees`` comes before any comparison.
 ``OutOfMemory`` is raised before a step has changed anything but what it evicted.
 
-Why leaves may wait: to hash two versions and move a leaf costs as much as the write itself, and what is written often
-is written again before anyone compares. Why a class of its own under the engine: the hot calls touch four structures,
+Why a class of its own under the engine: the hot calls touch four structures,
 and each call between objects costs as much as the dictionary does; as a base class the state is one attribute away.
 """
-
-from itertools import islice
 
 import attrs
 
@@ -33,8 +29,8 @@ from dynacache.storage.contributions import (
     key_hash,
 )
 from dynacache.storage.eviction.policy import EvictionPolicy
+from dynacache.storage.leaves import Leaves
 from dynacache.storage.records import deleted_s, due_of, is_tombstone, read_times, value_bytes
-from dynacache.storage.shape import PENDING_BYTES, PENDING_LIMIT_COUNT, Shape
 from dynacache.types import KeyChange, MissReason
 from dynacache.versioning import packed
 
@@ -51,7 +47,7 @@ def _leaves_nothing(record: bytes) -> bool:
 
 
 @attrs.define(eq=False)
-class Holdings(Shape):
+class Holdings(Leaves):
     """The steps. Each leaves tables, wheel, ghosts, trees, policy and accounts agreeing."""
 
     # Live records.
@@ -73,6 +69,10 @@ class Holdings(Shape):
             returned = self._take_ghost(shard, key, prefix)
             difference ^= returned
         self._live_bytes += objects
+        if not key[0]:
+            tenant = self.census.tenant(key)
+            tenant.entries += 1
+            tenant.size_bytes += objects
         self._used_bytes += objects + self._live.insert(shard, key, record)
         if record[_EXPIRY] != _NEVER:
             self._used_bytes += self._wheel.add(shard, key, due_of(record))
@@ -103,48 +103,6 @@ class Holdings(Shape):
         if self._used_bytes > self._limit_bytes:
             self._shrink(key)
 
-    def _defer(self, shard: int, key: bytes, old: bytes, record: bytes) -> None:
-        """Leave the leaf of a replaced record as it is until someone compares, so that a key that is written often is
-        hashed once; at once for what is not plain, and when enough keys wait already."""
-        head = old[1:4]
-        is_plain = head in PLAIN_HEADS
-        if is_plain and shard < self.partition_count and len(self._pending) < self._pending_limit:
-            self._pending[key] = shard, old[PLAIN_PREFIX]
-            self._used_bytes += PENDING_BYTES
-            return
-        hashed, trees = key_hash(key), self._trees
-        seed = hashed ^ self.hash_seed
-        if is_plain and record[1:4] == head:
-            difference = (digest(old[PLAIN_PREFIX], seed) ^ digest(record[PLAIN_PREFIX], seed)) & CONTRIBUTION_MASK
-        else:
-            difference = contribution(old, seed) ^ contribution(record, seed)
-        if difference:
-            prefix = hashed >> trees.prefix_shift & PREFIX_MASK
-            trees.leaves[shard][prefix >> trees.drops[shard]] ^= difference
-            trees.journal.append(shard << PREFIX_BITS | prefix)
-
-    def _settle_trees(self, count: int = PENDING_LIMIT_COUNT) -> bool:
-        """Bring up to ``count`` leaves up to date; True when none is left behind."""
-        pending, tables, trees = self._pending, self._tables, self._trees
-        for key in list(islice(pending, count)):
-            shard, prefix = pending.pop(key)
-            self._used_bytes -= PENDING_BYTES
-            hashed = key_hash(key)
-            seed = hashed ^ self.hash_seed
-            difference = digest(prefix, seed) & CONTRIBUTION_MASK ^ contribution(tables[shard].entries[key], seed)
-            if difference:
-                trees.toggle(shard, trees.prefix(hashed), difference)
-        return not pending
-
-    def _settle_leaf(self, shard: int, key: bytes, record: bytes) -> None:
-        """Bring the leaf of one record up to date before the record goes."""
-        pending = self._pending.get(key) if shard < self.partition_count else None
-        if pending is not None:
-            del self._pending[key]
-            self._used_bytes -= PENDING_BYTES
-            seed = key_hash(key) ^ self.hash_seed
-            self._toggle(shard, key, digest(pending[1], seed) & CONTRIBUTION_MASK ^ contribution(record, seed))
-
     def _reschedule(self, shard: int, key: bytes, before: int, after: int) -> None:
         """Move a key between buckets. The dictionary takes the key object given, so that wheel and store share one."""
         if before == after:
@@ -160,6 +118,10 @@ class Holdings(Shape):
             self._settle_leaf(shard, key, record)
         objects = object_bytes(len(key)) + object_bytes(len(record))
         self._live_bytes -= objects
+        if not key[0]:
+            tenant = self.census.tenant(key)
+            tenant.entries -= 1
+            tenant.size_bytes -= objects
         self._used_bytes += self._live.remove(shard, key) - objects
         if scheduled and record[_EXPIRY] != _NEVER:
             self._used_bytes += self._wheel.remove(shard, key, due_of(record))
@@ -197,6 +159,8 @@ class Holdings(Shape):
             difference ^= self._take_ghost(shard, key, self._trees.prefix(key_hash(key)))
         self._store_tombstone(shard, key, record)
         self._toggle(shard, key, difference)
+        if self._used_bytes > self._limit_bytes:
+            self._shrink(key)
 
     def _store_tombstone(self, shard: int, key: bytes, record: bytes) -> None:
         held = self._tombstones.tables[shard].entries.get(key)
@@ -311,6 +275,8 @@ class Holdings(Shape):
         self._live_bytes += growth
         self._used_bytes += growth
         self._policy_of(shard, key).entry_bytes += growth
+        if not key[0]:
+            self.census.tenant(key).size_bytes += growth
 
     def _admit(self, shard: int, record: bytes, growth: int, table_growth: int, key: bytes) -> None:
         """Check the size of a record whose objects take ``growth`` more bytes, and make room for it."""

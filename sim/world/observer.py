@@ -11,7 +11,7 @@ Why inside the store and not by comparing it after each turn: a turn may change 
 after every turn would cost more than the turn.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import attrs
@@ -20,6 +20,8 @@ from dynacache.errors import OutOfMemory
 from dynacache.node import Node
 from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import TAKEN, Engine
+from dynacache.storage.listing import NEAR_MS
+from dynacache.storage.records import deleted_s, is_tombstone, read_times
 from dynacache.versioning import packed
 
 from ..history import HINT, StoreCause, StoreEvent
@@ -42,6 +44,10 @@ class Observer:
     held: dict[tuple[str, bytes], bytes] = attrs.field(factory=dict)
     refused: set[bytes] = attrs.field(factory=set)
     """Keys of which the store has refused a merge for want of room, and has not changed since."""
+    witnessed_by_all: dict[int, set[int]] = attrs.field(factory=dict)
+    """As ``Recorder.witnessed``."""
+    witnessed: set[int] = attrs.field(factory=set)
+    """The fingerprints among them that this store was asked to remember."""
 
     def changed(self, place: str, key: bytes, after: bytes | None, cause: StoreCause) -> None:
         """Tell one change; nothing is told when the record is the one that was held."""
@@ -67,6 +73,12 @@ class Observer:
         if held is not None and packed.clean(held, self.node.shared.now_ms) is None:
             self.changed("", key, None, StoreCause.EXPIRE)
         self.changed("", key, record, self.cause)
+
+    def note_witnessed(self, versions: Iterable[tuple[int, int, int, int, bool]]) -> None:
+        """Take note of what repair asked of a full store (seed 4225)."""
+        for fingerprint, _, time, _, _ in versions:
+            self.witnessed.add(fingerprint)
+            self.witnessed_by_all.setdefault(fingerprint, set()).add(time)
 
     @contextmanager
     def merging(self, key: bytes) -> Iterator[None]:
@@ -103,9 +115,15 @@ class Observer:
         )
 
 
-def observe(node_id: str, node: Node, stamp: Stamp, emit: Callable[[StoreEvent], None]) -> Observer:
+def observe(
+    node_id: str,
+    node: Node,
+    stamp: Stamp,
+    emit: Callable[[StoreEvent], None],
+    witnessed: dict[int, set[int]] | None = None,
+) -> Observer:
     """Observe a node from its start on. Call ``lost`` of the result when the process ends."""
-    observer = Observer(node_id, node, stamp, emit)
+    observer = Observer(node_id, node, stamp, emit, witnessed_by_all={} if witnessed is None else witnessed)
     node.engine.__class__ = _engine_class(observer)
     node.hints.__class__ = _hints_class(observer)
     return observer
@@ -126,7 +144,17 @@ def _engine_class(observer: Observer) -> type[Engine]:
             outcome = Engine.merge_cold(self, partition, key, record, now_ms)
             if outcome != TAKEN:
                 observer.refused.add(key)
+                time, _ = read_times(record)
+                observer.note_witnessed([(self.fingerprint(partition, key), 0, time, 0, False)])
             return outcome
+
+        def witness_many(
+            self, partition: int, versions: Iterable[tuple[int, int, int, int, bool]], superseding: bool = False
+        ) -> int:
+            versions = list(versions)
+            if not superseding and not self.admits():
+                observer.note_witnessed(versions)
+            return Engine.witness_many(self, partition, versions, superseding)
 
         def merge_newer(self, partition: int, key: bytes, incoming: object, now_ms: int) -> bool:
             with observer.merging(key):
@@ -199,10 +227,13 @@ def _leaving_class(observer: Observer) -> type[Engine]:
             return gone
 
         def clear(self, partition: int) -> None:
-            keys = [key for key, _ in self.items(partition)]
+            held = self.items(partition)
             Engine.clear(self, partition)
-            for key in keys:
-                observer.changed("", key, None, StoreCause.REMOVE)
+            # What is about to be reaped is handed over to nobody, as repair leaves it alone (seed 3266).
+            last_s = (observer.node.shared.now_ms + NEAR_MS) // 1000 - self._reaper.grace_s
+            for key, record in held:
+                is_due = is_tombstone(record) and deleted_s(record) <= last_s
+                observer.changed("", key, None, StoreCause.REAP if is_due else StoreCause.REMOVE)
 
     return Leaving
 

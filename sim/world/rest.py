@@ -59,6 +59,8 @@ def _own(node: Node, waited_for: Mapping[str, tuple[bool, Collection[bytes]]], f
     for name, count in counts.items():
         if count:
             return f"{count} {name}"
+    if node.closing.is_ending:
+        return "it is stopping"
     if not node.shared.clock_safe:
         return "its clock is in doubt"
     if ring["wants"]:

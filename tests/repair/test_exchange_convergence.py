@@ -20,7 +20,7 @@ from dynacache.wire.messages import COMPARE, COMPARED, ENTRIES, RECORDS
 from tests.repair.exchange_world import Owner, World
 
 ROOMY = StorageSettings(limit_bytes=8 << 20)
-TIGHT = StorageSettings(limit_bytes=300_000)
+TIGHT = StorageSettings(limit_bytes=300_000, eviction="lru")
 
 
 def _exchange(world: World, name: str) -> Exchange:

@@ -50,7 +50,7 @@ class EvictionPolicy(Protocol):
 
     def inserted(self, shard: int, key: bytes, hashed: int, size: int, returned: bool) -> int:
         """Note that an entry of ``size`` bytes was added; ``returned`` says that it was evicted not long ago. Returns
-        by how much the policy's own data grew."""
+        by how much the policy's own data and the dictionaries grew."""
         ...
 
     def removed(self, shard: int, key: bytes, hashed: int, size: int) -> int:

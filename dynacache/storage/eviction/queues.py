@@ -186,12 +186,12 @@ class TwoQueues(Cells):
 
     def _pass_on(self) -> int:
         """Let the first of the small queue stay without a proof, as there is room; return the growth."""
-        before = self.size_bytes
+        before = self.size_bytes + self.live.size_bytes
         item = self._small.pop()
         if item is not None and item[1] in self.live.tables[item[0]].entries:
             self.cells[key_hash(item[1]) & self.mask] &= _USES
             self._stay(*item, again=True)
-        return self.size_bytes - before
+        return self.size_bytes + self.live.size_bytes - before
 
     def _out_of_order(self, spared: bytes | None, owns: Owner | None) -> tuple[int, bytes] | None:
         """Name any entry: the queues have none though there are some."""

@@ -36,7 +36,9 @@ class Store:
     def insert(self, key: bytes, length: int = 64, expire_ms: int = 0, returned: bool = False) -> None:
         shard, record = self.shard_of(key), _HEAD + expire_ms.to_bytes(8, "big") + bytes(length)
         self.live.insert(shard, key, record)
-        self.grown += self.policy.inserted(shard, key, key_hash(key), self.size(key), returned)
+        before = self.live.size_bytes
+        growth = self.policy.inserted(shard, key, key_hash(key), self.size(key), returned)
+        self.grown += growth - (self.live.size_bytes - before)
 
     def size(self, key: bytes) -> int:
         record = self.live.tables[self.shard_of(key)].entries[key]
