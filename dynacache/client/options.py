@@ -20,9 +20,9 @@ import attrs
 
 from dynacache.errors import InvalidRequest
 from dynacache.namespaces.settings import NEVER_MS
-from dynacache.types import Level
+from dynacache.types import Level, WriteCondition
 
-__all__ = ["LEVEL_DEFAULT", "TIMEOUT_LIMIT_S", "Options", "checked_timeout_s", "level_of", "ttl_ms_of"]
+__all__ = ["LEVEL_DEFAULT", "TIMEOUT_LIMIT_S", "Options", "checked_timeout_s", "condition_of", "level_of", "ttl_ms_of"]
 
 LEVEL_DEFAULT: Final = 0
 """On the wire: the namespace's own default level."""
@@ -93,3 +93,18 @@ class Options:
     def write(self, level: Level | str | None) -> int:
         """The wire level of a write."""
         return self.write_level if level is None else level_of(level)
+
+
+def condition_of(only_if_absent: bool, only_if_present: bool, version: object) -> WriteCondition:
+    """The one condition that a write demands; raises InvalidRequest for more than one."""
+    if only_if_absent + only_if_present + (version is not None) > 1:
+        raise InvalidRequest("only one of only_if_absent, only_if_present and version can be demanded")
+    if only_if_absent:
+        return WriteCondition.IF_ABSENT
+    if only_if_present:
+        return WriteCondition.IF_PRESENT
+    if version is None:
+        return WriteCondition.NONE
+    if not isinstance(version, bytes):
+        raise InvalidRequest(f"version: got {type(version).__name__}, expected the bytes of an earlier answer")
+    return WriteCondition.IF_VERSION

@@ -17,7 +17,7 @@ everywhere. While no node fails, all clients ask the same coordinator for a key,
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -26,12 +26,13 @@ from dynacache.client import results
 from dynacache.client.addresses import parse_addresses
 from dynacache.client.calls import Call
 from dynacache.client.compression import compress
-from dynacache.client.options import Options, checked_timeout_s, level_of, ttl_ms_of
+from dynacache.client.invalidations import Invalidations, appendix
+from dynacache.client.options import Options, checked_timeout_s, condition_of, level_of, ttl_ms_of
 from dynacache.client.results import Decoder, Fetched, Written
 from dynacache.client.values import Key, encode_key, encode_value
 from dynacache.errors import InvalidRequest
 from dynacache.namespaces.names import DEFAULT, check_name, prefix
-from dynacache.types import Level, WriteCondition
+from dynacache.types import Level
 from dynacache.wire.messages import (
     COMMAND,
     DELETE,
@@ -57,25 +58,12 @@ LevelName = Level | str
 """A `Level`, or its name: one, quorum, strict_quorum, all, strong."""
 
 _NO_TIMEOUT: Final = 0
+_TAIL_FIELDS: Final = 5
 _GET_TIMEOUT: Final = 4
 _SET_TIMEOUT: Final = 6
 _DELETE_TIMEOUT: Final = 4
 _TOUCH_TIMEOUT: Final = 5
 _INCREMENT_TIMEOUT: Final = 5
-
-
-def _condition(only_if_absent: bool, only_if_present: bool, version: object) -> WriteCondition:
-    if only_if_absent + only_if_present + (version is not None) > 1:
-        raise InvalidRequest("only one of only_if_absent, only_if_present and version can be demanded")
-    if only_if_absent:
-        return WriteCondition.IF_ABSENT
-    if only_if_present:
-        return WriteCondition.IF_PRESENT
-    if version is None:
-        return WriteCondition.NONE
-    if not isinstance(version, bytes):
-        raise InvalidRequest(f"version: got {type(version).__name__}, expected the bytes of an earlier answer")
-    return WriteCondition.IF_VERSION
 
 
 def _checked_delta(delta: object) -> int:
@@ -89,7 +77,7 @@ def _timeout_s(timeout: float | None) -> float | None:
 
 
 @attrs.define(eq=False)
-class Requests:
+class Requests(Invalidations):
     """Builds calls for one client, in one namespace. ``client_id`` (8 random bytes) makes its operation ids its own;
     ``compressions`` is what the cluster says of namespaces (`client/routing.py`)."""
 
@@ -98,11 +86,11 @@ class Requests:
     namespace: str = attrs.field(default=DEFAULT, converter=check_name)
     compressions: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     _sequence: Iterator[int] = attrs.field(factory=itertools.count, repr=False)
-    _prefix: bytes = attrs.field(init=False, repr=False)
+    head: bytes = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Keep what every key of the namespace begins with."""
-        self._prefix = prefix(self.namespace)
+        self.head = prefix(self.namespace)
 
     def of_namespace(self, name: str) -> "Requests":
         """Return what builds the same client's calls in another namespace; raises InvalidRequest for a name that is
@@ -110,7 +98,7 @@ class Requests:
         return Requests(self.options, self.client_id, name, self.compressions, self._sequence)
 
     def _key(self, key: Key) -> bytes:
-        return encode_key(key, self._prefix)
+        return encode_key(key, self.head)
 
     def _operation_id(self) -> bytes:
         return self.client_id + next(self._sequence).to_bytes(8, "big")
@@ -183,6 +171,10 @@ class Requests:
         flags = FLAG_METADATA | (FLAG_SIBLINGS if siblings else 0) | (FLAG_RECEIPT if receipt else 0)
         return self._read(key, flags, results.read_fetched, default, level, timeout, max_staleness)
 
+    def entry(self, key: Key, *, level: LevelName | None = None, timeout: float | None = None) -> Call[Fetched]:
+        """Return all that is known of an entry, as `fetch` without options does: value, version, times, size, ..."""
+        return self.fetch(key, level=level, timeout=timeout)
+
     def set(
         self,
         key: Key,
@@ -194,6 +186,8 @@ class Requests:
         version: bytes | None = None,
         previous: bool = False,
         receipt: bool = False,
+        tags: Iterable[Key] = (),
+        fill: bytes | None = None,
         level: LevelName | None = None,
         timeout: float | None = None,
     ) -> Call[Written]:
@@ -209,6 +203,10 @@ class Requests:
         settle on the same winner. ``receipt=True`` tells who coordinated, and at what level. ``previous=True`` returns
         the value replaced.
 
+        ``tags`` (up to 64, text or bytes) are words by which `invalidate_tag` ends the value. ``fill`` is the token of
+        the miss (`Fetched.fill`) after which the value was loaded: it is stored only if nothing was written, deleted
+        or invalidated since, and false says so. No condition goes with it.
+
         An unconditional write is retried under one operation id. A conditional one, or one that asks for the previous
         value, is not retried when its fate is unknown: it raises an UncertainError.
         """
@@ -218,14 +216,15 @@ class Requests:
             payload_flags, payload = compress(payload_flags, payload)
         ttl_ms = 0 if ttl is None else ttl_ms_of(ttl)
         if only_if_absent or only_if_present or version is not None or previous:
-            condition = _condition(only_if_absent, only_if_present, version)
+            condition = condition_of(only_if_absent, only_if_present, version)
             flags = FLAG_METADATA | (FLAG_PREVIOUS if previous else 0) | (FLAG_RECEIPT if receipt else 0)
             tail = [ttl_ms, flags, condition.value, version]
             repeatable = False
         else:
             flags = FLAG_METADATA | FLAG_RECEIPT if receipt else 0
-            tail = [ttl_ms, flags, 0, None, self._operation_id()]
-            repeatable = True
+            tail = [ttl_ms, flags, 0, None, self._operation_id() if fill is None else None]
+            repeatable = fill is None
+        tail += appendix(tags, fill, conditional=len(tail) < _TAIL_FIELDS)
         message = [SET, 0, encoded, payload_flags, payload, self.options.write(level), 0, *tail]
         return Call(message, _SET_TIMEOUT, encoded, results.read_written, repeatable, True, _timeout_s(timeout))
 
@@ -264,7 +263,7 @@ class Requests:
         operation id; after a retry at another coordinator it may be false although the first attempt deleted a value.
         """
         encoded = self._key(key)
-        condition = _condition(False, False, version)
+        condition = condition_of(False, False, version)
         flags = FLAG_PREVIOUS if previous else 0
         if receipt or condition:
             flags |= FLAG_METADATA | (FLAG_RECEIPT if receipt else 0)
