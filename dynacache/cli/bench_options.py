@@ -48,8 +48,11 @@ class BenchOptions:
     rest: Annotated[bool, Parameter(negative=())] = False
     """Repair at rest: the processor time of idle nodes, the traffic between full ones that evict, and what 100,000
     entries that expire at once cause."""
+    invalidate: Annotated[bool, Parameter(negative=())] = False
+    """Invalidate a tag with no entry and with --entries tagged entries: the time of the answer, and of the sweep that
+    follows, with its longest slice."""
     entries: int = 1_000_000
-    """Entries for --memory and --exchange."""
+    """Entries for --memory, --exchange and --invalidate."""
     against: Literal["redis"] | None = None
     """Measure Redis too: one master, two replicas, SET followed by WAIT 1; rounds alternate."""
     connections: int = 50

@@ -44,7 +44,7 @@ def quarantine_of(node: "Node", now: Instant) -> Quarantine:
         ClockWatch.starting(node.config.coordination.max_clock_skew_ms, now),
         node.gate.distrust_clock,
         node.begin_warming,
-        lambda stamp: _forget_after(node, stamp),
+        node.catalogue_sync.forget_after,
     )
 
 
@@ -60,12 +60,6 @@ def retention_ms(config: Config) -> int:
     """How long it is remembered that something was invalidated or dropped: longer than any copy that is not stale can
     have missed it."""
     return config.storage.gc_grace_max_ms + 2 * config.coordination.max_clock_skew_ms
-
-
-def _forget_after(node: "Node", stamp: int) -> None:
-    """Remove from the catalogue what a wrong clock has dated."""
-    node.catalogue_sync.forget_after(stamp)
-    node.invalidator.dropped()
 
 
 def transfer_of(node: "Node") -> Transfer:

@@ -26,13 +26,16 @@ from dynacache.storage.engine import Engine
 from dynacache.storage.governor import Governor
 from dynacache.types import Instant
 
-__all__ = ["DRAIN_S", "SLICE_S", "STEP_BYTES", "Cleaning"]
+__all__ = ["DRAIN_S", "SLICE_S", "STEP_BYTES", "SWEEP_SLICE_S", "Cleaning"]
 
 DRAIN_S = 0.8
 """Seconds over which what became due together is freed."""
 
 SLICE_S = 0.0025
 """Seconds from one slice to the next while there is a backlog."""
+
+SWEEP_SLICE_S = 0.005
+"""Seconds from one slice to the next while what has been invalidated is looked for."""
 
 STEP_BYTES = 256 * 1024
 """How far the limit is lowered between two slices."""
@@ -77,6 +80,8 @@ class Cleaning:
         engine.collect(shared.now_ms, count)
         if lowering or self._rate:
             self.due_s = shared.now_s + SLICE_S
+        elif engine.is_sweeping:
+            self.due_s = shared.now_s + SWEEP_SLICE_S
         else:
             self.due_s = shared.now_s + self._pause_s()
 

@@ -17,9 +17,10 @@ from typing import Any
 
 import attrs
 
-from dynacache.cli.bench import exchange_cost, memory
+from dynacache.cli.bench import exchange_cost, invalidation, memory
 from dynacache.cli.bench.exchange_report import exchange_answer, rest_answer
 from dynacache.cli.bench.idle import idle_figures
+from dynacache.cli.bench.invalidation_report import invalidation_answer
 from dynacache.cli.bench.job import Job
 from dynacache.cli.bench.launch import run_generator
 from dynacache.cli.bench.redis_servers import start_redis
@@ -56,6 +57,8 @@ def run(options: BenchOptions, output: Output) -> int:
                     for ttl_s in (0.0, _MEMORY_TTL_S)
                 ]
                 return show(memory_answer(figures), output)
+            if options.invalidate:
+                return show(invalidation_answer([invalidation.measure(each) for each in (0, options.entries)]), output)
             if options.exchange or options.rest or options.moves_data:
                 return max([show(answer, output) for answer in _measured_repair(options)])
             return _run_load(options, output)
