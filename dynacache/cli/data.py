@@ -17,6 +17,7 @@ from typing import Any
 
 from dynacache.cli.output import EXIT_NOT_FOUND, Answer, Rows, jsonable
 from dynacache.cli.session import CacheClient
+from dynacache.cli.shown import shown_bytes
 from dynacache.errors import InvalidRequest
 
 __all__ = ["delete", "exists", "fetch", "get", "increment", "mget", "set_value", "touch", "ttl", "value_from"]
@@ -153,6 +154,7 @@ def fetch(client: CacheClient, key: str, level: str | None, siblings: bool) -> A
         "created_at": fetched.created_at,
         "last_updated": fetched.last_updated,
         "ttl_s": fetched.ttl,
+        "size_bytes": fetched.size_bytes,
         "tags": [_text_of(tag) for tag in fetched.tags],
         "siblings": [{"value": each.value, "last_updated": each.last_updated} for each in fetched.siblings],
         "receipt": _receipt(fetched.receipt),
@@ -164,6 +166,7 @@ def fetch(client: CacheClient, key: str, level: str | None, siblings: bool) -> A
         ("created", _instant(fetched.created_at)),
         ("last updated", _instant(fetched.last_updated)),
         ("time to live", "never expires" if fetched.ttl is None else f"{fetched.ttl:.3f} s"),
+        ("size in one copy", "-" if fetched.size_bytes is None else shown_bytes(fetched.size_bytes)),
         ("tags", _told(record["tags"])),
         *((name.replace("_", " "), _told(told)) for name, told in (record["receipt"] or {}).items()),
     ]
