@@ -33,7 +33,7 @@ def check(evidence: Evidence) -> list[Violation]:
 def _departures(case: Case) -> list[Violation]:
     found = []
     for (key, dot), changes in case.ledger.departures.items():
-        superseded = (key, dot) in case.ledger.superseders or case.expired(key, dot)
+        superseded = (key, dot) in case.ledger.superseders or case.expired(key, dot) or case.invalidated(key, dot)
         for change in changes:
             event = change.event
             if event.cause not in (StoreCause.PUT, StoreCause.MERGE):

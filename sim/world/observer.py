@@ -11,8 +11,9 @@ Why inside the store and not by comparing it after each turn: a turn may change 
 after every turn would cost more than the turn.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import attrs
 
@@ -22,12 +23,11 @@ from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import TAKEN, Engine
 from dynacache.versioning import packed
 
+from ..evidence import CatalogueEvent
 from ..history import HINT, StoreCause, StoreEvent
+from .recorder import Recorder
 
-__all__ = ["Observer", "Stamp", "observe"]
-
-Stamp = Callable[[], tuple[int, float]]
-"""Takes the next sequence number; returns it and the virtual second."""
+__all__ = ["Observer", "observe"]
 
 
 @attrs.define(eq=False, repr=False)
@@ -36,8 +36,7 @@ class Observer:
 
     node_id: str
     node: Node
-    stamp: Stamp
-    emit: Callable[[StoreEvent], None]
+    recorder: Recorder
     cause: StoreCause = StoreCause.PUT
     held: dict[tuple[str, bytes], bytes] = attrs.field(factory=dict)
     refused: set[bytes] = attrs.field(factory=set)
@@ -94,18 +93,26 @@ class Observer:
         self.held.clear()
 
     def _tell(self, place: str, key: bytes, before: bytes | None, after: bytes | None, cause: StoreCause) -> None:
-        sequence, at_s = self.stamp()
+        sequence, at_s = self.recorder.stamp()
         shared = self.node.shared
-        self.emit(
+        self.recorder.store_events.append(
             StoreEvent(
                 sequence, at_s, self.node_id, shared.issuer.incarnation, key, before, after, cause, shared.now_ms, place
             )
         )
 
+    def catalogued(self, name: bytes, stamp: int, value: bytes) -> None:
+        """Tell that the node took an entry into its catalogue."""
+        sequence, at_s = self.recorder.stamp()
+        incarnation = self.node.shared.issuer.incarnation
+        event = CatalogueEvent(sequence, at_s, self.node_id, incarnation, name, stamp, value)
+        self.recorder.catalogue.append(event)
 
-def observe(node_id: str, node: Node, stamp: Stamp, emit: Callable[[StoreEvent], None]) -> Observer:
+
+def observe(node_id: str, node: Node, recorder: Recorder) -> Observer:
     """Observe a node from its start on. Call ``lost`` of the result when the process ends."""
-    observer = Observer(node_id, node, stamp, emit)
+    observer = Observer(node_id, node, recorder)
+    node.shared.catalogue.listeners.append(observer.catalogued)
     node.engine.__class__ = _engine_class(observer)
     node.hints.__class__ = _hints_class(observer)
     return observer
@@ -116,6 +123,18 @@ def _engine_class(observer: Observer) -> type[Engine]:
 
     class ObservedEngine(_leaving_class(observer)):  # type: ignore[misc]
         __slots__ = ()
+
+        def put(self, partition: int, key: bytes, record: bytes, namespace: int = 0) -> None:
+            if not self._judging or self.epochs.left(key, record) is record:
+                Engine.put(self, partition, key, record, namespace)
+                return
+            # What an epoch ends as it comes is stored for no moment, and has been minted all the same.
+            observer.changed("", key, record, observer.cause)
+            try:
+                with observer.during(StoreCause.INVALIDATE):
+                    Engine.put(self, partition, key, record, namespace)
+            finally:
+                observer.changed("", key, self.peek(partition, key), StoreCause.INVALIDATE)
 
         def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
             with observer.merging(key):
@@ -197,6 +216,21 @@ def _leaving_class(observer: Observer) -> type[Engine]:
                 gone = Engine._discard_before(self, partition, key, time)
             observer.changed("", key, self.peek(partition, key), StoreCause.DISCARD)
             return gone
+
+        def _bury(self, shard: int, key: bytes, record: bytes, left: bytes | None) -> None:
+            with observer.during(StoreCause.INVALIDATE):
+                Engine._bury(self, shard, key, record, left)
+            observer.changed("", key, left, StoreCause.INVALIDATE)
+
+        def _meet_tombstone(self, shard: int, key: bytes) -> bool:
+            met = Engine._meet_tombstone(self, shard, key)
+            if met:
+                observer.changed("", key, self._tombstones.tables[shard].entries.get(key), StoreCause.INVALIDATE)
+            return met
+
+        def _merge_dead(self, *given: Any) -> Any:
+            observer.cause = StoreCause.INVALIDATE  # until the merge ends
+            return Engine._merge_dead(self, *given)
 
         def clear(self, partition: int) -> None:
             keys = [key for key, _ in self.items(partition)]

@@ -250,6 +250,7 @@ class World:
             gauges=tuple(self.gauges),
             membership=tuple(recorder.membership),
             tables=tuple(recorder.tables),
+            catalogue=tuple(recorder.catalogue),
             machines=tuple(recorder.machines),
             faults=tuple(self.trouble.applied),
             traffic=tuple(recorder.traffic),
