@@ -50,6 +50,7 @@ class Counters:
     clock_refusals: int = 0
     late_requests: int = 0
     retried_operations: int = 0
+    scans: int = 0
     reads_held: int = 0
 
     def snapshot(self) -> dict[str, int]:

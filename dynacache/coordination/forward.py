@@ -22,13 +22,15 @@ from dynacache.coordination.timeline import timeout_class_ms
 from dynacache.errors import ClockUnsafe, ConnectionLost, NotEnoughReplicas, NotReady, TimedOut, error_from_code
 from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import key_hash
-from dynacache.wire.messages import DELETE, ERROR, FORWARD, GET, SET
+from dynacache.wire.cursors import unpack_cursor
+from dynacache.wire.messages import DELETE, ERROR, FORWARD, GET, SCAN, SET
 
 __all__ = ["Forwarder"]
 
 _OPERATION_ID_FIELD = {SET: 11, DELETE: 8}
 _NOT_SERVING = (ClockUnsafe.code, NotReady.code)
 """What a node answers that serves nothing at all for a while: another owner may."""
+_READS = (GET, SCAN)
 _RESEND_LIMIT = 3
 _GRACE_MS = 200
 """Time beyond the request's own timeout in which the serving node's answer may still arrive."""
@@ -53,7 +55,7 @@ class _Forwarded:
     def replied(self, connection: ConnectionId, message: Message) -> bool:
         """Hand the reply to the client under its own id; a refusal is not definite if an earlier try may have been
         applied."""
-        if message[0] == ERROR and message[2] in _NOT_SERVING and self.forwarder.elsewhere(self):
+        if message[0] == ERROR and self._may_ask_another(message[2]) and self.forwarder.elsewhere(self):
             return True
         reply = list(message)
         reply[1] = self.rid
@@ -62,6 +64,9 @@ class _Forwarded:
             reply[3] = f"the write may have been applied before a connection ended; a later try was refused: {reply[3]}"
         self.forwarder.shared.effects.send(self.client, reply)
         return True
+
+    def _may_ask_another(self, code: int) -> bool:
+        return code in _NOT_SERVING or (code == NotEnoughReplicas.code and self.message[0] == SCAN)
 
     def lost(self, connection: ConnectionId) -> bool:
         """The link ended: try the next node where a repetition is harmless."""
@@ -97,7 +102,7 @@ class Forwarder:
     def forward(self, client: ConnectionId, message: Message, timeout_ms: int, hops: int) -> None:
         """Send a request on to a node that holds its key. Raises ``NotEnoughReplicas`` or ``NotReady``."""
         shared = self.shared
-        route = shared.routes.route(key_hash(message[2]) >> shared.partition_shift)
+        route = self._route(message)
         if hops >= shared.settings.forward_hops:
             raise NotReady(f"forwarded {hops} times without reaching an owner; the nodes' tables are still settling")
         self._send(_Forwarded(self, client, message[1], list(message), hops, timeout_ms), route)
@@ -107,14 +112,14 @@ class Forwarder:
         shared = self.shared
         message = forwarded.message
         field = _OPERATION_ID_FIELD.get(message[0], 0)
-        repeatable = message[0] == GET or (field and len(message) > field and message[field] is not None)
+        repeatable = message[0] in _READS or (field and len(message) > field and message[field] is not None)
         if not repeatable:
             error = ConnectionLost("the connection to the node that serves this key ended; the write may be applied")
             shared.fail(forwarded.client, forwarded.rid, error)
             return
-        forwarded.uncertain = message[0] != GET
+        forwarded.uncertain = message[0] not in _READS
         try:
-            route = shared.routes.route(key_hash(message[2]) >> shared.partition_shift)
+            route = self._route(message)
             self._send(forwarded, route)
         except NotEnoughReplicas as error:
             unsure = ConnectionLost(
@@ -124,17 +129,15 @@ class Forwarder:
 
     def elsewhere(self, forwarded: _Forwarded) -> bool:
         """Send a request that was refused, with nothing changed, to the next choice; False when there is none."""
-        shared = self.shared
         try:
-            self._send(forwarded, shared.routes.route(key_hash(forwarded.message[2]) >> shared.partition_shift))
+            self._send(forwarded, self._route(forwarded.message))
         except NotEnoughReplicas:
             return False
         return True
 
     def repeat(self, forwarded: _Forwarded) -> bool:
         """Send a request that was refused unread once more, within its deadline; False when there is nobody to ask."""
-        shared = self.shared
-        choices = shared.routes.route(key_hash(forwarded.message[2]) >> shared.partition_shift).forward_to
+        choices = self._route(forwarded.message).forward_to
         if not choices:
             return False
         if forwarded.connection not in choices:
@@ -151,6 +154,12 @@ class Forwarder:
         batches, self._batches = self._batches, {}
         for (connection, hops), messages in batches.items():
             shared.effects.send(connection, (FORWARD, shared.clock.last, shared.digest, hops + 1, messages))
+
+    def _route(self, message: Message) -> Route:
+        shared = self.shared
+        if message[0] == SCAN:
+            return shared.routes.route(unpack_cursor(message[2])[0])
+        return shared.routes.route(key_hash(message[2]) >> shared.partition_shift)
 
     def _send(self, forwarded: _Forwarded, route: Route) -> None:
         shared = self.shared

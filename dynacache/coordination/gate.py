@@ -19,6 +19,7 @@ from dynacache.coordination.forward import Forwarder
 from dynacache.coordination.read import Reader
 from dynacache.coordination.requests import OPERATION_ID_LIMIT_BYTES, TTL_LIMIT_MS, Request, parse
 from dynacache.coordination.routes import Route
+from dynacache.coordination.scan import Scanner
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.write import Writer
 from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, NotReady
@@ -34,6 +35,7 @@ from dynacache.wire.messages import (
     KEY_LIMIT_BYTES,
     PING,
     PONG,
+    SCAN,
     SET,
     STAMP,
     TIME,
@@ -67,6 +69,10 @@ class Gate:
     """What serves the kinds of requests that are about more than one key: (connection, message, hops)."""
     command: Callable[[ConnectionId, Message], None] = _no_commands
     """Carries an operator's order out; raises an error of the tree."""
+
+    def __attrs_post_init__(self) -> None:
+        """Serve scans."""
+        self.served[SCAN] = Scanner(self.shared, self.forwarder).serve
 
     def stop(self) -> None:
         """Serve nothing any more, until told otherwise."""

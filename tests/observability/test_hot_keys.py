@@ -68,7 +68,8 @@ def test_before_any_time_has_passed_there_is_no_rate() -> None:
 
 def test_malformed_messages_are_left_to_others() -> None:
     hot = HotKeys(0.0)
-    for message in ([GET], [GET, 1], [GET, 1, "text"], [99]):
+    malformed: list[list[object]] = [[GET], [GET, 1], [GET, 1, "text"], [99]]
+    for message in malformed:
         hot.countdown = 1
         feed(hot, [message])
     assert hot.top(5, 1.0) == []

@@ -1,0 +1,156 @@
+"""Scans: the keys of one namespace, page by page, in the order of partitions and, within one, of the keys.
+
+What: a question brings a cursor, a prefix, perhaps a pattern, and how many keys it wants; the answer is a page of keys
+and the cursor behind it. A node answers for the partitions of which its copy is complete, and stops before the first of
+which it is not; a question that begins there is passed on to an owner.
+
+Invariants: a key that is held throughout the scan by every copy that is asked is returned once, whatever is evicted,
+written, moved or lost meanwhile: keys are passed in one order that depends on them alone, and nothing is kept here
+about a scan. Nothing that has expired or was deleted is returned. One call looks at ``LOOKED_LIMIT_COUNT`` entries, or
+at one partition if that has more, and returns ``PAGE_LIMIT_COUNT`` keys or ``PAGE_LIMIT_BYTES`` at most.
+
+Why sort in every call: an order that is kept would cost each entry some 60 bytes for what is asked rarely; to sort what
+is left of a partition of a thousand keys takes a fifth of a millisecond. Looking marks nothing as used, so that a scan
+does not push out what is. What one owner lacks, since a write reached only the others, a scan at level one does not
+see; the client asks more of them (``client.scanning``).
+"""
+
+from collections.abc import Callable, Mapping
+from heapq import nsmallest
+from typing import Any
+
+import attrs
+
+from dynacache.coordination.forward import Forwarder
+from dynacache.coordination.shared import Shared
+from dynacache.datatypes.reading import read
+from dynacache.errors import InvalidRequest, NotEnoughReplicas
+from dynacache.events import ConnectionId, Message
+from dynacache.versioning.packed import HEADER, VALUE
+from dynacache.wire.cursors import pack_cursor, unpack_cursor
+from dynacache.wire.messages import FLAG_ONE_PARTITION, KEY_LIMIT_BYTES, SCANNED
+from dynacache.wire.patterns import compile_pattern
+
+__all__ = ["LOOKED_LIMIT_COUNT", "PAGE_COUNT", "PAGE_LIMIT_BYTES", "PAGE_LIMIT_COUNT", "Scanner"]
+
+PAGE_COUNT = 1_000
+"""Keys of a page when the client names no number."""
+
+PAGE_LIMIT_COUNT = 4_096
+"""Keys of a page at most."""
+
+PAGE_LIMIT_BYTES = 1024 * 1024
+"""Bytes of keys in a page after which it ends."""
+
+LOOKED_LIMIT_COUNT = 10_000
+"""Entries looked at in one call after which it ends with its partition."""
+
+_SORT_ALL = 4
+"""Up to so many times the number wanted, sorting them all is faster than picking the smallest."""
+
+
+@attrs.define(eq=False)
+class _Page:
+    """One page while it fills."""
+
+    prefix: bytes
+    match: Callable[[bytes], object] | None
+    count: int
+    now_ms: int
+    keys: list[bytes] = attrs.field(factory=list)
+    size_bytes: int = 0
+    looked: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it shall end here."""
+        return len(self.keys) >= self.count or self.size_bytes >= PAGE_LIMIT_BYTES or self.looked >= LOOKED_LIMIT_COUNT
+
+    def take(self, entries: Mapping[bytes, bytes], after: bytes) -> bytes | None:
+        """Take the keys of a partition behind one; return the last one looked at, None if that was the partition."""
+        self.looked += len(entries)
+        prefix = self.prefix
+        if prefix:
+            wanted = [key for key in entries if key.startswith(prefix) and key > after]
+        else:  # the default namespace: keys of others begin with a zero byte and the length of a name
+            wanted = [key for key in entries if key > after and (key[0] or key[1:2] == b"\0")]
+        room = self.count - len(self.keys)
+        # A pattern may leave out any number of them, so all are put in order for it.
+        cut = self.match is None and len(wanted) > _SORT_ALL * room
+        for key in nsmallest(room, wanted) if cut else sorted(wanted):
+            if self._is_wanted(key, entries[key]):
+                self.keys.append(key)
+                self.size_bytes += len(key)
+            if len(self.keys) >= self.count or self.size_bytes >= PAGE_LIMIT_BYTES:
+                return key
+            after = key
+        return after if cut else None
+
+    def _is_wanted(self, key: bytes, record: bytes) -> bool:
+        if self.match is not None and not self.match(key if key[0] else key[2 + key[1] :]):
+            return False
+        if record[1] != VALUE:
+            return read(record, self.now_ms).found
+        expire_ms: int = HEADER.unpack_from(record)[6]
+        return not 0 < expire_ms <= self.now_ms
+
+
+@attrs.define(eq=False)
+class Scanner:
+    """Serves SCAN."""
+
+    shared: Shared
+    forwarder: Forwarder
+
+    def serve(self, connection: ConnectionId, message: Message, hops: int) -> None:
+        """Answer with a page, or pass the question on. Raises ``InvalidRequest``, ``NotEnoughReplicas``."""
+        shared = self.shared
+        rid, cursor, prefix, pattern, count, timeout_ms, flags = _fields(message)
+        partition, after = unpack_cursor(cursor)
+        partition_count = shared.routes.placement.partition_count
+        if partition >= partition_count:
+            raise InvalidRequest(f"cursor: got partition {partition}, expected 0 to {partition_count - 1}")
+        if timeout_ms > shared.settings.longest_timeout_ms:
+            raise InvalidRequest(f"timeout_ms: got {timeout_ms}, expected at most {shared.settings.longest_timeout_ms}")
+        match = None if pattern is None else compile_pattern(pattern)
+        if not shared.routes.route(partition).complete:
+            if hops or flags & FLAG_ONE_PARTITION:
+                raise NotEnoughReplicas(f"scan: this copy of partition {partition} is not complete")
+            self.forwarder.forward(connection, message, timeout_ms or shared.settings.read_timeout_ms, hops)
+            return
+        shared.counters.scans += 1
+        page = _Page(prefix, match, count or PAGE_COUNT, shared.now_ms)
+        shared.effects.send(
+            connection, (SCANNED, rid, self._fill(page, partition, after, flags & FLAG_ONE_PARTITION), page.keys)
+        )
+
+    def _fill(self, page: _Page, partition: int, after: bytes, one: int) -> bytes:
+        """Fill a page from a place on; return the cursor behind it."""
+        routes, store = self.shared.routes, self.shared.store
+        while True:
+            reached = page.take(store.live(partition), after)
+            if reached is not None:
+                return pack_cursor(partition, reached)
+            partition, after = partition + 1, b""
+            if partition == routes.placement.partition_count:
+                return b""
+            if page.is_full or one or not routes.route(partition).complete:
+                return pack_cursor(partition)
+
+
+def _fields(message: Message) -> tuple[int, bytes, bytes, bytes | None, int, int, int]:
+    """Return the checked fields of a question; what the cursor and the pattern hold is checked by who reads them."""
+    given: list[Any] = [*message[1:8], *(None,) * (8 - len(message))]
+    rid, cursor, prefix, pattern, count, timeout_ms, flags = given
+    if len(message) > 8:
+        raise InvalidRequest(f"scan: got {len(message)} fields, expected at most 8")
+    if type(prefix) is not bytes or len(prefix) > KEY_LIMIT_BYTES:
+        raise InvalidRequest(f"scan: prefix: got {prefix!r:.80}, expected at most {KEY_LIMIT_BYTES} bytes")
+    for name, value, most in (
+        ("count", count, PAGE_LIMIT_COUNT),
+        ("timeout_ms", timeout_ms, 2**31),
+        ("flags", flags, 255),
+    ):
+        if value is not None and (type(value) is not int or not 0 <= value <= most):
+            raise InvalidRequest(f"scan: {name}: got {value!r:.80}, expected a whole number from 0 to {most}")
+    return rid, cursor, prefix, pattern, count or 0, timeout_ms or 0, flags or 0
