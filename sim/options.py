@@ -87,6 +87,16 @@ class Options:
     conditional_share: float = 0.05
     touch_share: float = 0.0
     increment_share: float = 0.1
+    tags: int = 0
+    """Different tags there are."""
+    tag_share: float = 0.0
+    """Share of values with tags."""
+    fill_share: float = 0.0
+    """Share of writes that are slow fills."""
+    invalidate_share: float = 0.0
+    """Share of writes that invalidate: by tag, pattern, version, or all."""
+    scan_share: float = 0.0
+    """Share of writes, so to speak, that are scans."""
     storage_limit_bytes: int = 64 * 1024 * 1024
     eviction: str = "lru"
     ghost_share: float = 0.03
