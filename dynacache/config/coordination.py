@@ -69,6 +69,18 @@ class CoordinationConfig:
     forward_hops: int = 2
     """Times a request may be forwarded; nodes that disagree about placement settle that instead of passing it on."""
 
+    fill_lifetime_ms: int = 600_000
+    """Longest time from a miss to the fill with its token; a later one is refused. Must be less than deletes are
+    remembered (``storage.gc_grace_min_ms``)."""
+
+    tag_epochs_limit: int = 50_000
+    """Invalidated tags that every node remembers one by one; beyond, the oldest quarter is folded into one date per
+    namespace, before which everything that has a tag there is invalid."""
+
+    pattern_epochs_limit: int = 128
+    """Patterns of a namespace whose invalidation is remembered; one more is refused until the oldest is forgotten,
+    after ``storage.gc_grace_max_ms``."""
+
     default_read_level: int = 1
     """Level of reads that name none: one."""
 

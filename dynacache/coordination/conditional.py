@@ -18,6 +18,7 @@ and that must not come back.
 
 import attrs
 
+from dynacache.coordination.fills import may_fill, parse_fill
 from dynacache.coordination.read import Reader
 from dynacache.coordination.read_operation import STRICT_LEVELS, ReadOperation
 from dynacache.coordination.read_reply import Concluded, metadata_of
@@ -31,7 +32,9 @@ from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import fingerprint, key_hash
 from dynacache.types import KeyChange, Level, WriteCondition
 from dynacache.versioning import packed
-from dynacache.versioning.context import Context, current, make_context, parse_context
+from dynacache.versioning.attachments import join_tags
+from dynacache.versioning.context import Context, covers_any, current, make_context, parse_context
+from dynacache.versioning.fill_tokens import FillToken
 from dynacache.wire.messages import (
     DELETE,
     DONE,
@@ -59,6 +62,9 @@ class _Prepared:
     connection: ConnectionId
     request: Request
     context: Context | None
+    fill: FillToken | None = None
+    evicted: int = 0
+    """Hybrid time of the newest version that a replica asked has evicted."""
 
     def prepared(self, operation: ReadOperation, outcome: Concluded) -> None:
         """Go on with the write."""
@@ -85,6 +91,9 @@ class Conditional:
         if request.operation_id is not None and request.operation == DELETE and self._seen(connection, request):
             return
         prepared = _Prepared(self, connection, request, context)
+        if request.fill is not None:
+            prepared.fill = parse_fill(shared, request.key, request.fill)
+            prepared.context = prepared.fill.context
         if self._needs_read(request, route, partition):
             level = _read_level(request)
             self.reader.start(
@@ -98,6 +107,7 @@ class Conditional:
         """Take the outcome of the read and write; errors go to the client."""
         request, shared = prepared.request, self.shared
         incomplete = outcome.error is not None or outcome.degraded
+        prepared.evicted = max(operation.evicted.values(), default=0)
         route = shared.routes.route(operation.partition)
         try:
             if incomplete and not self._may_be_blind(request):
@@ -111,7 +121,7 @@ class Conditional:
             shared.fail(prepared.connection, request.rid, error)
 
     def _needs_read(self, request: Request, route: Route, partition: int) -> bool:
-        if request.condition != WriteCondition.NONE or request.flags & FLAG_PREVIOUS:
+        if request.condition != WriteCondition.NONE or request.flags & FLAG_PREVIOUS or request.fill is not None:
             return True
         if request.operation in (SET, TOUCH):
             return request.operation == TOUCH
@@ -120,9 +130,10 @@ class Conditional:
         return not route.complete or self.writer.held(route, partition, request.key) is None
 
     def _may_be_blind(self, request: Request) -> bool:
-        """An unconditional delete may act without having read: its tombstone then competes by time."""
+        """An unconditional delete may act without having read: its tombstone then competes by time. So may a fill: it
+        yields to all that it has not seen."""
         plain = request.condition == WriteCondition.NONE and not request.flags & FLAG_PREVIOUS
-        return request.operation == DELETE and plain
+        return plain and (request.operation == DELETE or request.fill is not None)
 
     def _adopt(self, route: Route, operation: ReadOperation, outcome: Concluded) -> None:
         """Hold what was read before writing over it, so that the new version's clock covers it. Raises ``OutOfMemory``
@@ -149,7 +160,7 @@ class Conditional:
         held = self.writer.held(route, partition, request.key)
         record = held if record is None else packed.merge(record, packed.strip_local(held)) if held else record
         view = read(record, shared.now_ms) if record is not None else None
-        if not self._holds(prepared, record, view):
+        if not self._holds(prepared, partition, record, view):
             self._reply_now(prepared, route, record, view)
             return
         reply: Message
@@ -192,10 +203,15 @@ class Conditional:
         elif found or blind:
             tell(KeyChange.DELETE, request.key)
 
-    def _holds(self, prepared: _Prepared, record: bytes | None, view: View | None) -> bool:
+    def _holds(self, prepared: _Prepared, partition: int, record: bytes | None, view: View | None) -> bool:
         """Tell whether the request's condition is met by what is there."""
         request = prepared.request
         found = view is not None and view.found
+        if prepared.fill is not None:
+            tags, evicted = request.tags, prepared.evicted
+            return may_fill(self.shared, partition, request.key, prepared.fill, tags, record, evicted)
+        if request.operation == DELETE and request.condition == WriteCondition.NONE and prepared.context is not None:
+            return record is None or covers_any(prepared.context, record)
         match request.condition:
             case WriteCondition.IF_ABSENT:
                 return not found
@@ -209,9 +225,13 @@ class Conditional:
     def _set(self, prepared: _Prepared, route: Route, partition: int, record: bytes | None) -> bytes:
         request = prepared.request
         expire_ms = self.shared.now_ms + request.ttl_ms if request.ttl_ms else 0
-        return self.writer.set_after(
-            route, partition, request.key, request.payload_flags, request.payload, expire_ms, prepared.context, record
-        )
+        flags, payload, time = request.payload_flags, request.payload, 0
+        if request.tags:
+            flags, payload = flags | packed.TAGGED, join_tags(request.tags) + payload
+        if prepared.fill is not None:
+            flags, time = flags | packed.FILL, prepared.fill.time
+        context = prepared.context
+        return self.writer.set_after(route, partition, request.key, flags, payload, expire_ms, context, record, time)
 
     def _touch(
         self, prepared: _Prepared, route: Route, partition: int, record: bytes | None, view: View | None

@@ -26,7 +26,9 @@ from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, NotRea
 from dynacache.events import Close, ConnectionId, Message
 from dynacache.placement.partitions import fingerprint, key_hash
 from dynacache.types import Level
+from dynacache.versioning.attachments import pack_tags
 from dynacache.versioning.context import Context, parse_context
+from dynacache.versioning.kernel import TAGGED
 from dynacache.wire.messages import (
     COMMAND,
     DELETE,
@@ -166,7 +168,7 @@ class Gate:
                 and (type(operation_id) is not bytes or len(operation_id) > OPERATION_ID_LIMIT_BYTES)
             )
             or (count > 8 and (message[8] or (count > 9 and message[9]) or (count > 10 and message[10] is not None)))
-            or count > 12
+            or count > 13
             or self.closed
         ):
             self._other(connection, message, hops)
@@ -174,6 +176,8 @@ class Gate:
         partition = key_hash(key) >> shared.partition_shift
         route = shared.routes.table[partition] or shared.routes.route(partition)
         if route.coordinates:
+            if count > 12 and message[12]:
+                payload_flags, payload = payload_flags | TAGGED, pack_tags(message[12]) + payload
             self.writer.set(
                 connection, rid, key, partition, route, payload_flags, payload, level, timeout_ms, ttl_ms, operation_id
             )

@@ -83,6 +83,14 @@ class StorePort(Protocol):
         """Return the entries of a partition that are no tombstones, some of which may have expired."""
         ...
 
+    def left(self, key: bytes, record: bytes) -> bytes | None:
+        """Return what invalidations leave of a record: the record itself, a smaller one, or None for nothing."""
+        ...
+
+    def ended_until(self, key: bytes, tags: tuple[bytes, ...]) -> int:
+        """Return up to which hybrid time values of a key with these tags have been invalidated, 0 for never."""
+        ...
+
     def superseded_before(self, partition: int, key: bytes) -> int | None:
         """Return the hybrid time below which a version of a key that is not held was overwritten, deleted or expired
         here; None when nothing of the kind is remembered."""

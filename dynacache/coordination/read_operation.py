@@ -68,6 +68,7 @@ class ReadOperation:
     merged: bytes | None = None
     done: bool = False
     widened: bool = False
+    ended: bytes | None = None  # what was found and has been invalidated
     repairing: bool = False
     records: dict[NodeId, bytes] = attrs.field(factory=dict)
     absent: list[NodeId] = attrs.field(factory=list)
@@ -326,6 +327,9 @@ class ReadOperation:
             self.merged = None
         elif self.shared.node_id in self.absent:
             self.merged = self.shared.not_superseded(self.partition, self.key, self.merged)
+        if self.merged is not None:
+            found, self.merged = self.merged, self.shared.store.left(self.key, self.merged)
+            self.ended = None if found is self.merged else found
 
     def _repair_self(self) -> None:
         """Bring this node's own copy up to date; what it evicted stays evicted."""
@@ -376,7 +380,9 @@ class ReadOperation:
                 return
         self.done = True
         reason = MissReason.NEVER_WRITTEN
-        if self.evicted:
+        if self.ended is not None:
+            reason = MissReason.INVALIDATED
+        elif self.evicted:
             reason = MissReason.EVICTED
         elif degraded:
             reason = MissReason.UNKNOWN

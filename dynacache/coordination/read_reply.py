@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from dynacache.coordination.fills import fill_token
 from dynacache.datatypes.reading import View, read
 from dynacache.errors import DynacacheError
 from dynacache.events import Message
@@ -19,6 +20,7 @@ from dynacache.placement.partitions import fingerprint
 from dynacache.types import MissReason, NodeId
 from dynacache.versioning.context import make_context
 from dynacache.versioning.hybrid_clock import milliseconds
+from dynacache.versioning.kernel import EXPIRED
 from dynacache.wire.messages import (
     FLAG_METADATA,
     FLAG_NO_PAYLOAD,
@@ -61,6 +63,9 @@ def reply_to_read(operation: "ReadOperation", outcome: Concluded) -> None:
     else:
         shared.counters.misses += 1
         reason = miss_reason(outcome, view)
+        if reason == MissReason.EXPIRED and view is not None and view.tombstone:
+            gone = shared.store.why_gone(operation.partition, operation.key)
+            reason = gone if gone == MissReason.INVALIDATED else reason
         answers = answers_of(operation)
         shared.misses.fresh.append((operation.key, shared.now_ms, operation.level, reason, shared.node_id, answers))
         message = (MISS, operation.rid, reason)
@@ -69,9 +74,9 @@ def reply_to_read(operation: "ReadOperation", outcome: Concluded) -> None:
 
 def miss_reason(outcome: Concluded, view: View | None) -> MissReason:
     """Return why there is no value to show."""
-    if view is None:
+    if view is None or outcome.reason == MissReason.INVALIDATED:
         return outcome.reason
-    return MissReason.DELETED if view.tombstone else MissReason.EXPIRED
+    return MissReason.DELETED if view.tombstone and not view.flags & EXPIRED else MissReason.EXPIRED
 
 
 def answers_of(operation: "ReadOperation") -> dict[NodeId, str]:
@@ -105,6 +110,8 @@ def _metadata(operation: "ReadOperation", outcome: Concluded, view: View | None)
     metadata: dict[str, Any] = {}
     if outcome.record is not None and view is not None and flags & FLAG_METADATA:
         metadata = metadata_of(outcome.record, view, operation.key)
+    if flags & FLAG_METADATA and not flags & FLAG_NO_PAYLOAD and not (view is not None and view.found):
+        metadata["f"] = fill_token(operation.shared, operation.key, operation.ended or outcome.record)
     if view is not None and flags & FLAG_SIBLINGS:
         metadata["s"] = [[each.flags & PAYLOAD_RAW, each.payload, milliseconds(each.time)] for each in view.siblings]
     if flags & FLAG_RECEIPT:

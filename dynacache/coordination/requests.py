@@ -15,6 +15,7 @@ import attrs
 from dynacache.errors import InvalidRequest, LevelNotAvailable
 from dynacache.events import Message
 from dynacache.types import Level, WriteCondition
+from dynacache.versioning.attachments import pack_tags
 from dynacache.wire.messages import DELETE, GET, INCREMENT, KEY_LIMIT_BYTES, SET, TOUCH, VALUE_LIMIT_BYTES
 
 __all__ = ["CONTEXT_LIMIT_BYTES", "OPERATION_ID_LIMIT_BYTES", "TTL_LIMIT_MS", "Request", "parse"]
@@ -36,6 +37,8 @@ _FIELDS: dict[int, tuple[str, ...]] = {
         "condition",
         "context",
         "operation_id",
+        "tags",
+        "fill",
     ),
     DELETE: ("level", "timeout_ms", "flags", "condition", "context", "operation_id"),
     TOUCH: ("ttl_ms", "level", "timeout_ms"),
@@ -60,6 +63,8 @@ class Request:
     context: bytes | None = None
     operation_id: bytes | None = None
     delta: int | float = 0
+    tags: tuple[bytes, ...] = ()
+    fill: bytes | None = None
 
 
 def parse(message: Message, default_level: int, default_timeout_ms: int, longest_timeout_ms: int) -> Request:
@@ -84,6 +89,10 @@ def parse(message: Message, default_level: int, default_timeout_ms: int, longest
     timeout_ms = fields.pop("timeout_ms", 0) or default_timeout_ms
     if timeout_ms > longest_timeout_ms:
         raise InvalidRequest(f"timeout_ms: got {timeout_ms}, expected at most {longest_timeout_ms}")
+    if "tags" in fields:
+        fields["tags"] = tuple(fields["tags"])
+    if "fill" in fields and ("context" in fields or fields.get("condition")):
+        raise InvalidRequest("fill: got a condition or a version beside it, expected neither")
     request = Request(operation, rid, key, level, timeout_ms, **fields)
     if request.condition == WriteCondition.IF_VERSION and request.context is None:
         raise InvalidRequest("context: got nothing, expected the version that condition 3 demands")
@@ -117,6 +126,11 @@ def _number(name: str, value: Any) -> None:
         raise InvalidRequest(f"{name}: got {_shown(value)}, expected a whole number or a float")
 
 
+def _tags(name: str, value: Any) -> None:
+    if value != []:
+        pack_tags(value)
+
+
 _CHECKS: dict[str, Any] = {
     "level": _whole(0, max(Level)),
     "timeout_ms": _whole(0, 2**31),
@@ -128,4 +142,6 @@ _CHECKS: dict[str, Any] = {
     "context": _bytes(CONTEXT_LIMIT_BYTES),
     "operation_id": _bytes(OPERATION_ID_LIMIT_BYTES),
     "delta": _number,
+    "tags": _tags,
+    "fill": _bytes(CONTEXT_LIMIT_BYTES),
 }

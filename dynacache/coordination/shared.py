@@ -122,6 +122,8 @@ class Shared:
         before = store.superseded_before(partition, key)
         if not before:
             return record
+        if record[1] == packed.VALUE and record[2] & packed.FILL:
+            before += self.clock.max_skew_ms << 16  # it may be of before, by another clock
         fresh = packed.since(record, before)
         self.counters.late_versions_discarded += fresh is not record
         return fresh

@@ -147,7 +147,8 @@ class Writer:
         """Return the record this node holds for the key, as owner or as fallback."""
         if route.is_owner:
             return self.shared.store.get(partition, key, self.shared.now_ms)
-        return self.shared.hints.find(key)
+        hinted = self.shared.hints.find(key)
+        return None if hinted is None else self.shared.store.left(key, hinted)
 
     def count_resolved(self, old: bytes | None) -> None:
         """Count the concurrent values beside the winner that a write replaces: that many writes it discards."""

@@ -10,6 +10,7 @@ Why apart from ``core``: that file is about a turn; what a part is handed at its
 from random import Random
 from typing import TYPE_CHECKING
 
+from dynacache.coordination.invalidate import Invalidator
 from dynacache.membership.state import Member
 from dynacache.membership.swim import Swim
 from dynacache.node.clock_watch import ClockWatch
@@ -23,7 +24,7 @@ from dynacache.types import Instant
 if TYPE_CHECKING:
     from dynacache.node.core import Node
 
-__all__ = ["closing_of", "quarantine_of", "swim_of", "transfer_of"]
+__all__ = ["closing_of", "invalidator_of", "quarantine_of", "swim_of", "transfer_of"]
 
 
 def closing_of(node: "Node") -> Closing:
@@ -41,8 +42,20 @@ def quarantine_of(node: "Node", now: Instant) -> Quarantine:
         ClockWatch.starting(node.config.coordination.max_clock_skew_ms, now),
         node.gate.distrust_clock,
         node.begin_warming,
-        node.catalogue_sync.forget_after,
+        lambda stamp: _forget_after(node, stamp),
     )
+
+
+def invalidator_of(node: "Node") -> Invalidator:
+    """What dates and keeps epochs; one outlives every copy that may hold what it has ended."""
+    retention_ms = node.config.storage.gc_grace_max_ms + 2 * node.config.coordination.max_clock_skew_ms
+    return Invalidator(node.shared, node.engine, retention_ms)
+
+
+def _forget_after(node: "Node", stamp: int) -> None:
+    """Remove from the catalogue what a wrong clock has dated."""
+    node.catalogue_sync.forget_after(stamp)
+    node.invalidator.dropped()
 
 
 def transfer_of(node: "Node") -> Transfer:

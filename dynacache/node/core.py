@@ -44,7 +44,7 @@ from dynacache.events import (
     Writable,
 )
 from dynacache.membership.birth import Birth
-from dynacache.node.assembly import closing_of, quarantine_of, swim_of, transfer_of
+from dynacache.node.assembly import closing_of, invalidator_of, quarantine_of, swim_of, transfer_of
 from dynacache.node.catalogue_sync import CatalogueSync
 from dynacache.node.cleaning import Cleaning
 from dynacache.node.commands import Commands
@@ -67,6 +67,7 @@ from dynacache.versioning.actors import ActorIssuer
 from dynacache.versioning.hybrid_clock import HybridClock
 from dynacache.wire.messages import (
     FORWARD_REPLY,
+    INVALIDATE,
     REPORT,
 )
 
@@ -144,7 +145,8 @@ class Node:
         self.reports = Reports(self)
         self.gate.command = Commands(self).carry_out
         self.observed = Observed(shared, config.observability, self.engine)
-        self.gate.served |= self.observed.served()
+        self.invalidator = invalidator_of(self)
+        self.gate.served |= self.observed.served() | {INVALIDATE: self.invalidator.serve}
         self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
         self.members.owners_changed = self._owners_changed
         self._add_repair_cores()
@@ -298,6 +300,7 @@ class Node:
             self.replay.tick()
             self.upkeep.tick()
             self.catalogue_sync.tick()
+            self.invalidator.tick()
         self.closing.tick(now)
         self.observed.tick()
         self._next_tick_s = now.monotonic_s + self._pause_s()

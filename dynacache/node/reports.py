@@ -181,6 +181,7 @@ class Reports:
             **node.upkeep.statistics(),
             **node.cleaning.statistics(),
             **node.catalogue_sync.statistics(),
+            **node.invalidator.statistics(),
             "hints": node.hints.counts(),
             "hint_bytes": node.hints.total_bytes,
             "pending": len(node.shared.pending),

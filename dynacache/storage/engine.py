@@ -228,6 +228,8 @@ class Engine(Replica):
     def live(self, partition: int) -> Mapping[bytes, bytes]:
         """Return the entries of a partition that are no tombstones, some of which may have expired; to be read before
         anything else is called."""
+        if self._unswept:
+            self._sweep_shard(partition)
         return self._tables[partition].entries
 
     def remove(self, partition: int, key: bytes, namespace: int = 0) -> bool:

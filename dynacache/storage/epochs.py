@@ -86,6 +86,9 @@ class Epochs:
     margin: int = 0
     newest: int = 0
     count: int = 0
+    tag_count: int = 0
+    """Of those, epochs of single tags."""
+
     _spaces: dict[bytes, _Space] = attrs.field(factory=dict)
     _default: _Space | None = None
 
@@ -121,6 +124,7 @@ class Epochs:
         elif kind != FLUSH:
             space.newest_tag = max(space.newest_tag, epoch)
         self.count += held == 0
+        self.tag_count += held == 0 and kind == TAG
         self.newest = max(self.newest, epoch)
         return True
 
@@ -138,6 +142,7 @@ class Epochs:
         else:
             del space.patterns[argument]
         self.count -= 1
+        self.tag_count -= kind == TAG
         if not (space.flush or space.all_tags or space.tags or space.patterns):
             del self._spaces[namespace]
             if not namespace:

@@ -75,6 +75,16 @@ class Invalidation(Holdings):
         """Tell whether nothing that has been invalidated is held any more."""
         return not self._unswept
 
+    def left(self, key: bytes, record: bytes) -> bytes | None:
+        """Return what the epochs leave of a record from anywhere: itself, a smaller one, None for nothing."""
+        return self.epochs.left(key, record) if self._judging else record
+
+    def ended_until(self, key: bytes, tags: tuple[bytes, ...]) -> int:
+        """Return the newest epoch that concerns values of a key with these tags, 0 for none."""
+        if not self._judging:
+            return 0
+        return max(self.epochs.key_epoch(key), self.epochs.tags_epoch(key, tags))
+
     # Met.
 
     def _meet(self, shard: int, key: bytes, record: bytes) -> bytes | None:

@@ -30,6 +30,7 @@ __all__ = [
     "CONTEXT_VERSION",
     "Context",
     "covers",
+    "covers_any",
     "current",
     "make_context",
     "parse_context",
@@ -86,6 +87,13 @@ def covers(context: Context, record: bytes) -> bool:
     start = HEADER_BYTES + ENTRY_BYTES * record[4]
     ((actor, n),) = decode_clock(record[start : start + ENTRY_BYTES]).items()
     return context.clock.get(actor, 0) >= n
+
+
+def covers_any(context: Context, record: bytes) -> bool:
+    """Return whether the reader had seen some version that lives in the record."""
+    if record[1] == MANY:
+        return any(context.clock.get(actor, 0) >= n for actor, n in decode(record).dots)
+    return covers(context, record)
 
 
 def reaches(record: bytes, context: Context) -> bool:

@@ -22,10 +22,12 @@ PROOF                 proof
 client to node
 GET                   rid, key, level=0, timeout_ms=0, flags=0, minimum_context=nil
 SET                   rid, key, payload_flags, payload, level=0, timeout_ms=0, ttl_ms=0, flags=0, condition=0,
-                      context=nil, operation_id=nil
+                      context=nil, operation_id=nil, tags=nil (list of 1 to 64), fill=nil (the token of a miss)
 DELETE                rid, key, level=0, timeout_ms=0, flags=0, condition=0, context=nil, operation_id=nil
 TOUCH                 rid, key, ttl_ms, level=0, timeout_ms=0
 INCREMENT             rid, key, delta, level=0, timeout_ms=0, ttl_ms=0, operation_id=nil
+INVALIDATE            rid, kind (116 a tag, 112 a pattern, 102 the namespace), namespace, tag or pattern (empty for the
+                      namespace), level=0, timeout_ms=0, strict=true; answered by DONE
 REPORT                rid, topic ("change", "explain", "handoff", "hints", "hot", "misses", "node", "owners", "ready",
                       "repair", "statistics", "status", "table"), argument=nil
 PING                  rid
@@ -100,9 +102,10 @@ found by a copy that is being filled, ``[record, time]`` found by one that may l
 that hybrid timestamp: both are data that helps, but no answer that counts.
 
 ``metadata`` is a map with short names: ``c`` context, ``t`` last update (ms), ``b`` created (ms), ``e`` expiry (ms, 0
-never), ``n`` bytes of key and record in one copy, ``s`` siblings [[flags, payload, time_ms], ...], ``p`` previous
-[flags, payload] or nil, ``r`` receipt (map: ``coordinator``, ``level``, ``asked``, ``stood_in``, and of a read also
-``answered``, ``unknown``, ``unrepaired``, ``degraded``; nodes by their ids).
+never), ``n`` bytes of key and record in one copy, ``g`` tags, ``f`` of a miss the token for a fill, ``s`` siblings
+[[flags, payload, time_ms], ...], ``p`` previous [flags, payload] or nil, ``r`` receipt (map: ``coordinator``,
+``level``, ``asked``, ``stood_in``, and of a read also ``answered``, ``unknown``, ``unrepaired``, ``degraded``; nodes by
+their ids).
 """
 
 from typing import Final
@@ -141,6 +144,7 @@ __all__ = [
     "HAPPENED",
     "HELLO",
     "INCREMENT",
+    "INVALIDATE",
     "KEY_LIMIT_BYTES",
     "MEMBERSHIP",
     "MESSAGE_LIMIT_COUNT",
@@ -232,6 +236,7 @@ SET: Final = 33
 DELETE: Final = 34
 TOUCH: Final = 35
 INCREMENT: Final = 36
+INVALIDATE: Final = 37
 SCAN: Final = 40
 SUBSCRIBE: Final = 41
 EVENTS: Final = 42
@@ -253,7 +258,9 @@ SCANNED: Final = 76
 SUBSCRIBED: Final = 77
 HAPPENED: Final = 78
 
-CLIENT_REQUESTS: Final = frozenset({GET, SET, DELETE, TOUCH, INCREMENT, REPORT, PING, COMMAND, SCAN, SUBSCRIBE, EVENTS})
+CLIENT_REQUESTS: Final = frozenset(
+    {GET, SET, DELETE, TOUCH, INCREMENT, INVALIDATE, REPORT, PING, COMMAND, SCAN, SUBSCRIBE, EVENTS}
+)
 PEER_MESSAGES: Final = frozenset(
     {
         *(WRITE, WRITE_ACK, READ, READ_REPLY, FORWARD, FORWARD_REPLY, STALE_TABLE, TABLE, MEMBERSHIP),
