@@ -8,12 +8,16 @@ Invariant: an operation whose ``following`` is None has ended. Calls are those o
 it has one of the kind.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from dynacache.client.calls import Call
 from dynacache.client.requests import Requests
+from dynacache.client.results import read_applied
 from dynacache.errors import ProtocolError
-from dynacache.wire.messages import MISS, SCAN, SCANNED, SET
+from dynacache.types import WriteCondition
+from dynacache.wire.epoch_names import FLUSH, PATTERN, TAG
+from dynacache.wire.messages import INVALIDATE, MISS, SCAN, SCANNED, SET
 
 from ..history import OperationKind
 from ..workload import Operation
@@ -26,6 +30,11 @@ LEVELS = {1: "one", 2: "quorum", 3: "strict_quorum", 4: "all", 5: "strong"}
 PAGE_KEYS = 3
 """Keys of a page of a scan; few, so that a scan takes several calls."""
 
+_EPOCHS = {
+    OperationKind.INVALIDATE_TAG: TAG, OperationKind.INVALIDATE_PATTERN: PATTERN, OperationKind.FLUSH: FLUSH,
+}  # fmt: skip
+_CONDITION_AT = 6
+_INVALIDATE_TIMEOUT = 6
 _TAGS_AT = 12
 _FILL_AT = 13
 _SCAN_TIMEOUT = 6
@@ -45,6 +54,12 @@ def first_call(requests: Requests, operation: Operation, kind: OperationKind, ve
         return requests.delete(key, level=level)
     if kind is OperationKind.DELETE_IF_VERSION:
         return requests.delete(key, version=version, receipt=True, level=level)
+    if kind is OperationKind.INVALIDATE_VERSION:
+        call = requests.delete(key, version=version, receipt=True, level=level)
+        call.message[_CONDITION_AT] = WriteCondition.NONE.value
+        return call
+    if kind in _EPOCHS:
+        return _invalidate(_EPOCHS[kind], given, given["level"])
     if kind is OperationKind.TOUCH:
         return requests.touch(key, given["ttl_s"], level=level)
     if kind is OperationKind.INCREMENT:
@@ -104,6 +119,12 @@ def following(requests: Requests, operation: Operation, call: Call[Any]) -> tupl
             _attach(filling, given.get("tags"), token)
             return filling, given["think_s"]
     return None
+
+
+def _invalidate(kind: int, given: Mapping[str, Any], level: int) -> Call[Any]:
+    argument = given.get("tag") or given.get("pattern") or b""
+    message = [INVALIDATE, 0, kind, given.get("namespace", b""), argument, level, 0]
+    return Call(message, _INVALIDATE_TIMEOUT, None, read_applied, False, True)
 
 
 def _scan_page(prefix: bytes, cursor: bytes, found: list[bytes] | None = None) -> Call[Any]:

@@ -47,6 +47,9 @@ from .recorder import Recorder
 __all__ = ["SimClient"]
 
 _SILENCE_LIMIT_S = 10.0
+_OF_A_VERSION = frozenset({
+    OperationKind.SET_IF_VERSION, OperationKind.DELETE_IF_VERSION, OperationKind.INVALIDATE_VERSION,
+})  # fmt: skip
 
 
 @attrs.define(eq=False, repr=False)
@@ -112,7 +115,7 @@ class SimClient:
         """Begin one operation now."""
         version = self.versions.get(operation.key)
         kind = operation.kind
-        if version is None and kind in (OperationKind.SET_IF_VERSION, OperationKind.DELETE_IF_VERSION):
+        if version is None and kind in _OF_A_VERSION:
             kind = OperationKind.GET
         call = first_call(self.requests, operation, kind, version)
         now_s = self.heap.now_s
@@ -203,7 +206,7 @@ class SimClient:
         arguments = {name: value for name, value in operation.arguments.items() if name not in ("level", "full")}
         if kind is OperationKind.GET:
             arguments.clear()
-        if kind in (OperationKind.SET_IF_VERSION, OperationKind.DELETE_IF_VERSION):
+        if kind in _OF_A_VERSION:
             arguments["version"] = running.version
         reply = running.call.reply
         told = reply[-1] if outcome is Outcome.OK and reply is not None and type(reply[-1]) is dict else {}
