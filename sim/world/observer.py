@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from dynacache.errors import OutOfMemory
+from dynacache.errors import DynacacheError, OutOfMemory
 from dynacache.node import Node
 from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import TAKEN, Engine
@@ -78,6 +78,20 @@ class Observer:
             raise
 
     @contextmanager
+    def unless_refused(self, key: bytes) -> Iterator[None]:
+        """Take back what is told within when the store refuses it in the end."""
+        events, held = self.recorder.store_events, self.held.get(("", key))
+        told = len(events)
+        try:
+            yield
+        except DynacacheError:
+            del events[told:]
+            self.held.pop(("", key), None)
+            if held is not None:
+                self.held["", key] = held
+            raise
+
+    @contextmanager
     def during(self, cause: StoreCause) -> Iterator[None]:
         """Let what changes within have a cause."""
         outer, self.cause = self.cause, cause
@@ -128,13 +142,13 @@ def _engine_class(observer: Observer) -> type[Engine]:
             if not self._judging or self.epochs.left(key, record) is record:
                 Engine.put(self, partition, key, record, namespace)
                 return
-            # What an epoch ends as it comes is stored for no moment, and has been minted all the same.
-            observer.changed("", key, record, observer.cause)
-            try:
+            # What an epoch ends as it comes is stored for no moment, and has been minted all the same, if it was not
+            # refused: of what it leaves there may be too much.
+            with observer.unless_refused(key):
+                observer.changed("", key, record, observer.cause)
                 with observer.during(StoreCause.INVALIDATE):
                     Engine.put(self, partition, key, record, namespace)
-            finally:
-                observer.changed("", key, self.peek(partition, key), StoreCause.INVALIDATE)
+            observer.changed("", key, self.peek(partition, key), StoreCause.INVALIDATE)
 
         def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
             with observer.merging(key):

@@ -253,3 +253,11 @@ def test_what_comes_into_the_catalogue_is_told() -> None:
     node.shared.catalogue.merge(b"Nx", 5, b"v")
     node.shared.catalogue.merge(b"Nx", 4, b"w")
     assert [(event.name, event.stamp, event.node_id) for event in observer.recorder.catalogue] == [(b"Nx", 5, "a")]
+
+
+def test_what_is_refused_as_an_epoch_ends_it_was_never_there() -> None:
+    node, events, observer = watched()
+    with pytest.raises(OutOfMemory), observer.unless_refused(KEY):
+        observer.changed("", KEY, b"record", StoreCause.PUT)
+        raise OutOfMemory("no room")
+    assert (events, observer.held) == ([], {})
