@@ -2,8 +2,8 @@
 
 What: four things are breaches. A read at quorum or above returns what an invalidation, acknowledged at quorum or above
 before the read began, had ended. A final read returns it, or a store or a hint holds it when all is at rest. A read
-returns what a fill brought that began before a delete, or a write of a value that lasts, which was acknowledged at
-quorum before the read and before the fill stored anything that the reader could take for newer.
+returns what a fill brought that had not seen a delete, or a write of a value that lasts, which was acknowledged at
+quorum before the read: whatever the times, a fill never hides what somebody wrote or deleted.
 
 Ended is what was minted before the invalidation was called, or began to be filled before it: clocks differ by less than
 the epoch lies ahead. What was minted while it was under way may be ended or not.
@@ -122,13 +122,21 @@ def _fills(case: Case) -> Iterator[Violation]:
         if began is None or not _sees_all(read):
             continue
         for operation, mints in case.acknowledged():
-            if operation.key != read.key or operation.kind is OperationKind.FILL or operation.call_sequence <= began:
+            if operation.key != read.key or operation.kind is OperationKind.FILL:
                 continue
-            if (operation.return_sequence or 0) < read.call_sequence and _lasts(case, operation, mints):
+            if (operation.return_sequence or 0) >= read.call_sequence or _seen_by(case, read.key, value, mints):
+                continue
+            if _lasts(case, operation, mints):
                 named = f"operation {operation.number} ({operation.kind.value})"
-                text = f"read {value[:40]!r}, a fill that began before {named}"
+                text = f"read {value[:40]!r}, a fill that had not seen {named}"
                 yield _violation(read, text, (began, operation.return_sequence or 0))
                 break
+
+
+def _seen_by(case: Case, key: bytes, value: bytes, mints: list[Mint]) -> bool:
+    """Return whether a fill followed some version that an operation minted."""
+    fills = {mint.dot for mint in case.minted_value(key, value)}
+    return any(not fills.isdisjoint(case.ledger.successors(key, mint.dot)) for mint in mints)
 
 
 def _lasts(case: Case, operation: OperationRecord, mints: list[Mint]) -> bool:

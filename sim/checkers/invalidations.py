@@ -59,6 +59,10 @@ class Invalidations:
         """Return the tags that a value was written with."""
         return () if value is None else self.tags.get(value, ())
 
+    def all_tags(self) -> tuple[tuple[bytes, ...]]:
+        """Return, as of one value, every tag that was invalidated: what these do not end nothing does."""
+        return (tuple(sorted({argument for kind, _, argument in self.epochs if kind == TAG})),)
+
     def ends(self, key: bytes, time: int, tags: tuple[bytes, ...]) -> bool:
         """Return whether a version of this time, of a qualified key and with these tags, ends by an epoch."""
         return any(stamp >= time and _applies(name, key, tags) for name, stamp in self.epochs.items())

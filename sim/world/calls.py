@@ -4,7 +4,7 @@ What: ``first_call`` builds the call with which an operation begins. ``following
 returns what comes next, and after how long: a fill is a read whose miss gives a token, a pause in which the value is
 loaded, and a set with that token; a scan is as many calls as it has pages.
 
-Invariant: an operation whose ``following`` is None has ended. Calls are those of ``dynacache.client.requests``, wherever
+Invariant: an operation whose ``following`` is None has ended. Calls are those of ``dynacache.client.requests``, where
 it has one of the kind.
 """
 

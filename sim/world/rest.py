@@ -4,8 +4,8 @@ What: ``unfinished`` names the first thing that is still to come, in words, or r
 owners of a partition whose trees differ although neither has settled a difference there.
 
 Invariant: looking changes nothing. A cluster of which ``unfinished`` says nothing has one member table, no change of
-it under way, no hint, no request, no partition that is filled, stale or departing, every clock trusted, and trees that
-are equal wherever they are not known to differ for good (a full store).
+it under way, no hint, no request, no partition that is filled, stale or departing, every clock trusted, one catalogue,
+every store swept, and trees that are equal wherever they are not known to differ for good (a full store).
 
 Why trees as well as records: a judge compares the records; what is forgotten, evicted or deleted shows in trees alone,
 and a tree that differs makes repair work for ever.
@@ -40,6 +40,8 @@ def unfinished(nodes: Sequence[Node], refused: Mapping[str, Collection[bytes]], 
             return f"{node.node_id}: {left}"
     if len({node.members.table.digest for node in nodes}) > 1:
         return "there are different member tables"
+    if len({node.shared.catalogue.digest for node in nodes}) > 1:
+        return "the nodes' catalogues differ"
     return differing(nodes, full) if trees else ""
 
 
@@ -59,6 +61,8 @@ def _own(node: Node, waited_for: Mapping[str, tuple[bool, Collection[bytes]]], f
     for name, count in counts.items():
         if count:
             return f"{count} {name}"
+    if not engine.is_swept:
+        return "it has not been swept since the last invalidation"
     if not node.shared.clock_safe:
         return "its clock is in doubt"
     if ring["wants"]:

@@ -22,7 +22,9 @@ def test_a_qualified_key_names_its_namespace() -> None:
     assert namespace_of(b"\x00\x02abk1") == (b"ab", b"k1")
 
 
-def seen(kind: int, namespace: bytes = b"", argument: bytes = b"", stamp: int = 100, at_s: float = 5.0) -> Invalidations:
+def seen(
+    kind: int, namespace: bytes = b"", argument: bytes = b"", stamp: int = 100, at_s: float = 5.0
+) -> Invalidations:
     event = CatalogueEvent(1, at_s, "a", 1, epoch_name(kind, namespace, argument), stamp, b"")
     return Invalidations.of(Story().evidence(catalogue=(event, CatalogueEvent(2, 6.0, "a", 1, b"Nx", 9, b""))))
 

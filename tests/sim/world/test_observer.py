@@ -256,8 +256,13 @@ def test_what_comes_into_the_catalogue_is_told() -> None:
 
 
 def test_what_is_refused_as_an_epoch_ends_it_was_never_there() -> None:
-    node, events, observer = watched()
-    with pytest.raises(OutOfMemory), observer.unless_refused(KEY):
-        observer.changed("", KEY, b"record", StoreCause.PUT)
-        raise OutOfMemory("no room")
+    _, events, observer = watched()
+
+    def refused() -> None:
+        with observer.unless_refused(KEY):
+            observer.changed("", KEY, b"record", StoreCause.PUT)
+            raise OutOfMemory("no room")
+
+    with pytest.raises(OutOfMemory):
+        refused()
     assert (events, observer.held) == ([], {})
