@@ -23,7 +23,7 @@ RANKS: dict[str, float] = {
     "types": 0,
     "errors": 0.1,
     "config": 0.2,
-    **dict.fromkeys(("versioning", "placement"), 1),
+    **dict.fromkeys(("versioning", "placement", "namespaces"), 1),
     "datatypes": 2,
     "wire": 3,
     "events": 4,

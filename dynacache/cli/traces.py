@@ -14,7 +14,7 @@ import lzma
 from collections.abc import Iterator
 from pathlib import Path
 
-from dynacache.wire.messages import KEY_LIMIT_BYTES
+from dynacache.wire.messages import USER_KEY_LIMIT_BYTES
 
 __all__ = ["read_trace"]
 
@@ -36,6 +36,6 @@ def read_trace(path: Path, limit: int | None = None) -> Iterator[bytes]:
 
 def _key_of(line: bytes, path: Path, number: int) -> bytes:
     fields = line.split(None, 1)
-    if not fields or len(fields[0]) > KEY_LIMIT_BYTES:
-        raise ValueError(f"{path}, line {number}: expected a key of 1 to {KEY_LIMIT_BYTES} bytes")
+    if not fields or len(fields[0]) > USER_KEY_LIMIT_BYTES:
+        raise ValueError(f"{path}, line {number}: expected a key of 1 to {USER_KEY_LIMIT_BYTES} bytes")
     return fields[0]

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgpack
 
 from dynacache.errors import InvalidRequest, ProtocolError
-from dynacache.wire.messages import KEY_LIMIT_BYTES, PAYLOAD_MSGPACK, PAYLOAD_RAW, VALUE_LIMIT_BYTES
+from dynacache.wire.messages import PAYLOAD_MSGPACK, PAYLOAD_RAW, USER_KEY_LIMIT_BYTES, VALUE_LIMIT_BYTES
 
 __all__ = ["DEPTH_LIMIT", "INTEGER_MAX", "INTEGER_MIN", "Key", "decode_value", "encode_key", "encode_value"]
 
@@ -51,8 +51,8 @@ def encode_key(key: Key) -> bytes:
         encoded = bytes(key)
     else:
         raise InvalidRequest(f"a key is str or bytes, got {type(key).__name__}")
-    if not 0 < len(encoded) <= KEY_LIMIT_BYTES:
-        raise InvalidRequest(f"a key has 1 to {KEY_LIMIT_BYTES} bytes, got {len(encoded)}")
+    if not 0 < len(encoded) <= USER_KEY_LIMIT_BYTES:
+        raise InvalidRequest(f"a key has 1 to {USER_KEY_LIMIT_BYTES} bytes, got {len(encoded)}")
     return encoded
 
 

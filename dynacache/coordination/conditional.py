@@ -43,7 +43,7 @@ from dynacache.wire.messages import (
     FLAG_RECEIPT,
     INCREMENT,
     NUMBER,
-    PAYLOAD_RAW,
+    PAYLOAD_FLAGS,
     SET,
     TOUCH,
 )
@@ -285,7 +285,7 @@ class Conditional:
             metadata = metadata_of(record, read(record, shared.now_ms), request.key)
         if request.flags & FLAG_PREVIOUS:
             found = before is not None and before.found
-            metadata["p"] = [before.flags & PAYLOAD_RAW, before.payload] if found and before is not None else None
+            metadata["p"] = [before.flags & PAYLOAD_FLAGS, before.payload] if found and before is not None else None
         if request.flags & FLAG_RECEIPT:
             metadata["r"] = {
                 "asked": [shared.node_id, *(each.node_id for each in route.others)],

@@ -24,17 +24,17 @@ from dynacache.coordination.shared import Shared
 from dynacache.coordination.write import Writer
 from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, NotReady
 from dynacache.events import Close, ConnectionId, Message
+from dynacache.namespaces.settings import DEFAULTS, NEVER_MS
 from dynacache.placement.partitions import fingerprint, key_hash
 from dynacache.types import Level
 from dynacache.versioning.attachments import pack_tags
 from dynacache.versioning.context import Context, parse_context
-from dynacache.versioning.kernel import TAGGED
+from dynacache.versioning.packed import COMPRESSED, RAW, TAGGED
 from dynacache.wire.messages import (
     COMMAND,
     DELETE,
     GET,
     INCREMENT,
-    KEY_LIMIT_BYTES,
     PING,
     PONG,
     SCAN,
@@ -42,6 +42,7 @@ from dynacache.wire.messages import (
     STAMP,
     TIME,
     TOUCH,
+    USER_KEY_LIMIT_BYTES,
     VALUE_LIMIT_BYTES,
 )
 
@@ -49,6 +50,8 @@ __all__ = ["Gate"]
 
 _HIGHEST_LEVEL = int(Level.ALL)
 """Above it is `strong`, which is refused."""
+_PLAIN_FLAGS = frozenset((0, RAW, COMPRESSED, RAW | COMPRESSED))
+"""Payload flags that say nothing to a node."""
 
 
 def _no_commands(connection: ConnectionId, message: Message) -> None:
@@ -123,7 +126,7 @@ class Gate:
         timeout_ms = (message[4] if count > 4 else 0) or shared.settings.read_timeout_ms
         if (
             type(key) is not bytes
-            or not 0 < len(key) <= KEY_LIMIT_BYTES
+            or not 0 < len(key) <= USER_KEY_LIMIT_BYTES
             or type(rid) is not int
             or type(level) is not int
             or not 0 < level <= _HIGHEST_LEVEL
@@ -135,6 +138,10 @@ class Gate:
         ):
             self._other(connection, message, hops)
             return
+        if not key[0] or shared.namespaces.default is not None:
+            namespace = shared.namespaces.of(key)
+            if namespace.read_level and not (count > 3 and message[3]):
+                level = namespace.read_level
         partition = key_hash(key) >> shared.partition_shift
         route = shared.routes.table[partition] or shared.routes.route(partition)
         if route.coordinates:
@@ -152,17 +159,17 @@ class Gate:
         operation_id = message[11] if count > 11 else None
         if (
             type(key) is not bytes
-            or not 0 < len(key) <= KEY_LIMIT_BYTES
+            or not 0 < len(key) <= USER_KEY_LIMIT_BYTES
             or type(rid) is not int
             or type(payload) is not bytes
             or len(payload) > VALUE_LIMIT_BYTES
-            or payload_flags not in (0, 1)
+            or payload_flags not in _PLAIN_FLAGS
             or type(level) is not int
             or not 0 < level <= _HIGHEST_LEVEL
             or type(timeout_ms) is not int
             or not 0 < timeout_ms <= shared.settings.longest_timeout_ms
             or type(ttl_ms) is not int
-            or not 0 <= ttl_ms <= TTL_LIMIT_MS
+            or not NEVER_MS <= ttl_ms <= TTL_LIMIT_MS
             or (
                 operation_id is not None
                 and (type(operation_id) is not bytes or len(operation_id) > OPERATION_ID_LIMIT_BYTES)
@@ -173,6 +180,11 @@ class Gate:
         ):
             self._other(connection, message, hops)
             return
+        if ttl_ms < 0 or not key[0] or shared.namespaces.default is not None:
+            namespace = shared.namespaces.of(key)
+            ttl_ms = namespace.lifetime_ms(ttl_ms)
+            if namespace.write_level and not (count > 5 and message[5]):
+                level = namespace.write_level
         partition = key_hash(key) >> shared.partition_shift
         route = shared.routes.table[partition] or shared.routes.route(partition)
         if route.coordinates:
@@ -207,14 +219,8 @@ class Gate:
         if serve is not None:
             serve(connection, message, hops)
             return
-        settings = self.shared.settings
         reading = kind == GET
-        request = parse(
-            message,
-            settings.default_read_level if reading else settings.default_write_level,
-            settings.read_timeout_ms if reading else settings.write_timeout_ms,
-            settings.longest_timeout_ms,
-        )
+        request = self._parsed(message, reading)
         partition = key_hash(request.key) >> self.shared.partition_shift
         route = self.shared.routes.route(partition)
         if not route.coordinates:
@@ -224,6 +230,23 @@ class Gate:
         else:
             self.shared.counters.writes += int(kind != SET)
             self.conditional.start(connection, request)
+
+    def _parsed(self, message: Message, reading: bool) -> Request:
+        """Return the request with what its namespace says where it says nothing itself."""
+        settings, namespaces = self.shared.settings, self.shared.namespaces
+        key = message[2] if len(message) > 2 else None
+        namespace = namespaces.of(key) if type(key) is bytes and key else DEFAULTS
+        request = parse(
+            message,
+            namespace.read_level or settings.default_read_level
+            if reading
+            else namespace.write_level or settings.default_write_level,
+            settings.read_timeout_ms if reading else settings.write_timeout_ms,
+            settings.longest_timeout_ms,
+        )
+        if request.ttl_ms < 0 or (namespace.touches_writes and request.operation in (SET, TOUCH, INCREMENT)):
+            request = attrs.evolve(request, ttl_ms=namespace.lifetime_ms(request.ttl_ms))
+        return request
 
     def _read(self, connection: ConnectionId, request: Request, partition: int, route: Route) -> None:
         minimum: Context | None = None

@@ -24,7 +24,7 @@ from dynacache.versioning.attachments import ATTACHED, value_start
 from dynacache.versioning.context import Context
 from dynacache.versioning.packed import HEADER_BYTES, version_prefix
 from dynacache.versioning.packed import VALUE as KIND_VALUE
-from dynacache.wire.messages import PAYLOAD_RAW, VALUE
+from dynacache.wire.messages import PAYLOAD_FLAGS, VALUE
 
 __all__ = ["Reader"]
 
@@ -53,7 +53,7 @@ class Reader:
                 shared.turn_reply_bytes += len(record)
                 if level == Level.ONE or (len(route.readers) == 1 and len(route.owner_sets) == 1):
                     shared.counters.hits += 1
-                    shared.effects.send(connection, (VALUE, rid, record[2] & PAYLOAD_RAW, record[offset:]))
+                    shared.effects.send(connection, (VALUE, rid, record[2] & PAYLOAD_FLAGS, record[offset:]))
                     return
                 if self._one_more_is_enough(route, level):
                     item: FastItem = (connection, rid, key, record, offset, partition, level, timeout_ms)

@@ -22,7 +22,7 @@ from dynacache.coordination.shared import Shared
 from dynacache.coordination.timeline import timeout_class_ms
 from dynacache.events import ConnectionId, Message
 from dynacache.types import Level
-from dynacache.wire.messages import GROUP_LIMIT_KEYS, MISS, PAYLOAD_RAW, READ, VALUE
+from dynacache.wire.messages import GROUP_LIMIT_KEYS, MISS, PAYLOAD_FLAGS, READ, VALUE
 
 __all__ = ["HEDGES_LIMIT", "Asker", "FastItem", "ReadBatch"]
 
@@ -172,7 +172,7 @@ class ReadBatch:
             connection, rid, key, record, offset, partition, level, _ = item
             if answer is True and record is not None:
                 counters.hits += 1
-                reply = (VALUE, rid, record[2] & PAYLOAD_RAW, record[offset:])
+                reply = (VALUE, rid, record[2] & PAYLOAD_FLAGS, record[offset:])
             elif answer is None and record is None:
                 counters.misses += 1
                 reason = shared.store.why_gone(partition, key)

@@ -28,6 +28,7 @@ from dynacache.events import ConnectionId
 from dynacache.types import Level, MissReason, NodeId
 from dynacache.versioning import packed
 from dynacache.versioning.context import Context, reaches
+from dynacache.versioning.newest import keep_newest
 
 if TYPE_CHECKING:
     from dynacache.coordination.read_batch import Asker
@@ -210,9 +211,12 @@ class ReadOperation:
     def _join(self, record: bytes) -> bool:
         """Merge a record into what was found; False when their clocks together are too large."""
         try:
-            self.merged = record if self.merged is None else packed.merge(self.merged, record)
+            merged = record if self.merged is None else packed.merge(self.merged, record)
         except Overloaded:
             return False
+        if merged[1] == packed.MANY and self.shared.namespaces.keeps_newest(self.key):
+            merged, _ = keep_newest(merged)
+        self.merged = merged
         return True
 
     def _counting(self) -> int:

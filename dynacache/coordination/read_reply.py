@@ -27,7 +27,7 @@ from dynacache.wire.messages import (
     FLAG_RECEIPT,
     FLAG_SIBLINGS,
     MISS,
-    PAYLOAD_RAW,
+    PAYLOAD_FLAGS,
     VALUE,
 )
 
@@ -59,7 +59,7 @@ def reply_to_read(operation: "ReadOperation", outcome: Concluded) -> None:
         shared.counters.conflicts_seen += bool(view.siblings)
         payload = b"" if operation.flags & FLAG_NO_PAYLOAD else view.payload
         shared.turn_reply_bytes += len(payload)
-        message = (VALUE, operation.rid, view.flags & PAYLOAD_RAW, payload)
+        message = (VALUE, operation.rid, view.flags & PAYLOAD_FLAGS, payload)
     else:
         shared.counters.misses += 1
         reason = miss_reason(outcome, view)
@@ -113,7 +113,7 @@ def _metadata(operation: "ReadOperation", outcome: Concluded, view: View | None)
     if flags & FLAG_METADATA and not flags & FLAG_NO_PAYLOAD and not (view is not None and view.found):
         metadata["f"] = fill_token(operation.shared, operation.key, operation.ended or outcome.record)
     if view is not None and flags & FLAG_SIBLINGS:
-        metadata["s"] = [[each.flags & PAYLOAD_RAW, each.payload, milliseconds(each.time)] for each in view.siblings]
+        metadata["s"] = [[each.flags & PAYLOAD_FLAGS, each.payload, milliseconds(each.time)] for each in view.siblings]
     if flags & FLAG_RECEIPT:
         metadata["r"] = _receipt(operation, outcome)
     return metadata

@@ -14,9 +14,21 @@ import attrs
 
 from dynacache.errors import InvalidRequest, LevelNotAvailable
 from dynacache.events import Message
+from dynacache.namespaces.settings import NEVER_MS
 from dynacache.types import Level, WriteCondition
 from dynacache.versioning.attachments import pack_tags
-from dynacache.wire.messages import DELETE, GET, INCREMENT, KEY_LIMIT_BYTES, SET, TOUCH, VALUE_LIMIT_BYTES
+from dynacache.wire.messages import (
+    DELETE,
+    GET,
+    INCREMENT,
+    KEY_LIMIT_BYTES,
+    PAYLOAD_COMPRESSED,
+    PAYLOAD_RAW,
+    SET,
+    TOUCH,
+    USER_KEY_LIMIT_BYTES,
+    VALUE_LIMIT_BYTES,
+)
 
 __all__ = ["CONTEXT_LIMIT_BYTES", "OPERATION_ID_LIMIT_BYTES", "TTL_LIMIT_MS", "Request", "parse"]
 
@@ -74,8 +86,9 @@ def parse(message: Message, default_level: int, default_timeout_ms: int, longest
     if not 3 <= len(message) <= 3 + len(names):
         raise InvalidRequest(f"message {operation}: got {len(message)} fields, expected 3 to {3 + len(names)}")
     key = message[2]
-    if type(key) is not bytes or not 1 <= len(key) <= KEY_LIMIT_BYTES:
-        raise InvalidRequest(f"key: got {_shown(key)}, expected 1 to {KEY_LIMIT_BYTES} bytes")
+    limit = KEY_LIMIT_BYTES if type(key) is bytes and key[:1] == b"\x00" else USER_KEY_LIMIT_BYTES
+    if type(key) is not bytes or not 1 <= len(key) <= limit:
+        raise InvalidRequest(f"key: got {_shown(key)}, expected 1 to {USER_KEY_LIMIT_BYTES} bytes")
     fields = {name: value for name, value in zip(names, message[3:], strict=False) if value is not None}
     for name, value in fields.items():
         _CHECKS[name](name, value)
@@ -131,12 +144,20 @@ def _tags(name: str, value: Any) -> None:
         pack_tags(value)
 
 
+def _payload_flags(name: str, value: Any) -> None:
+    known = PAYLOAD_RAW | PAYLOAD_COMPRESSED
+    if type(value) is not int or value & ~known:
+        raise InvalidRequest(
+            f"{name}: got {_shown(value)}, expected 0, or the sum of any of {PAYLOAD_RAW} and {PAYLOAD_COMPRESSED}"
+        )
+
+
 _CHECKS: dict[str, Any] = {
     "level": _whole(0, max(Level)),
     "timeout_ms": _whole(0, 2**31),
-    "ttl_ms": _whole(0, TTL_LIMIT_MS),
+    "ttl_ms": _whole(NEVER_MS, TTL_LIMIT_MS),
     "flags": _whole(0, 255),
-    "payload_flags": _whole(0, 1),
+    "payload_flags": _payload_flags,
     "payload": _bytes(VALUE_LIMIT_BYTES),
     "condition": _whole(0, max(WriteCondition)),
     "context": _bytes(CONTEXT_LIMIT_BYTES),

@@ -21,6 +21,7 @@ from dynacache.coordination.catalogue import Catalogue
 from dynacache.coordination.counters import Counters
 from dynacache.coordination.links import Links
 from dynacache.coordination.misses import MissMemory
+from dynacache.coordination.namespaces import Namespaces
 from dynacache.coordination.ports import CatalogueAlone, CataloguePort, HintPort, StorePort
 from dynacache.coordination.routes import Routes
 from dynacache.coordination.timeline import Timeline
@@ -95,10 +96,15 @@ class Shared:
     """Told of each ``KeyChange`` that this node coordinates, with its key; None while nobody subscribes."""
     catalogue: Catalogue = attrs.field(factory=Catalogue)
     catalogue_port: CataloguePort = attrs.field(factory=CatalogueAlone)
+    namespaces: Namespaces = attrs.field(init=False)
     pending: dict[int, Pending] = attrs.field(factory=dict)
     deadlines: Timeline = attrs.field(factory=Timeline)
     attention: Timeline = attrs.field(factory=Timeline)
     _next_request_id: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        """Let the settings of namespaces follow the catalogue."""
+        self.namespaces = Namespaces(self.catalogue)
 
     def new_request(self, request: Pending, timeout_ms: int, attention_ms: int) -> int:
         """Register a request in flight; returns its id."""

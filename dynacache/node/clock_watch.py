@@ -15,7 +15,8 @@ nothing changes.
 
 A clock that is set back while nobody answers cannot be told from one that is corrected. Time then goes on from where it
 was (``lead_ms``) until a peer has answered: stood it still until the wall clock has caught up, whatever this node
-alone holds would live longer than was promised.
+alone holds would live longer than was promised. A clock that is set forward then is believed, as after a suspension
+what has ended must not live on; but it is remembered (``doubtful``) until a peer has answered.
 
 Why majority of the reachable: a wrong clock must be found by the machine that has it, and two that disagree cannot know
 which is wrong, so in a pair both stop (DESIGN section 7; RFC 5905 section 10 for the filter).
@@ -72,6 +73,8 @@ class ClockWatch:
     next_round_s: float = 0.0
     lead_ms: float = 0.0
     """By how much this node's time goes ahead of its wall clock, since that was set back and no peer has answered."""
+    doubtful: bool = False
+    """Whether a move ahead was believed without any answer, and none has come since."""
     _moved_ms: float = 0.0
     """By how much the wall clock has moved since it became ``UNSURE``."""
     _samples: dict[NodeId, deque[_Sample]] = attrs.field(factory=dict)
@@ -148,6 +151,7 @@ class ClockWatch:
             self.lead_ms = 0.0
         elif self.trust is Trust.SAFE:
             self.lead_ms = max(0.0, self.lead_ms - self._moved_ms)
+            self.doubtful = self.doubtful or self._moved_ms > 0
         if self.trust is not Trust.UNSURE:
             self._moved_ms = 0.0
 

@@ -1,12 +1,14 @@
-"""What an operator orders a node to do: join, leave, drain, remove a dead member, repair, hold transfers to a rate.
+"""What an operator orders a node to do: join, leave, drain, remove a dead member, repair, hold transfers to a rate,
+set up namespaces.
 
 What: ``Commands.carry_out`` serves the ``COMMAND`` message. Each order is one row of a table: a method, and the
 arguments that it takes with their types. The answer is a map that tells what has begun; how it goes on is asked for by
 reports (``change``, ``repair``, ``handoff``).
 
 Invariant: an order is checked as a whole before anything is done, and carried out at once or refused with a sentence;
-what takes time goes on by itself. The same order twice is as good as once, so clients may repeat it. An order that
-names another node than this one is refused with that node's address: orders are not passed on.
+what takes time goes on by itself. A change of the catalogue is answered when it has reached its level. The same order
+twice is as good as once, so clients may repeat it. An order that names another node than this one is refused with that
+node's address: orders are not passed on.
 
 Who may order: whoever has proven the cluster secret in the hello, like any client today; roles come with issue 9. Each
 order is noted in the log, with its arguments (none of them is a key or a value).
@@ -18,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from pyroaring import BitMap
 
-from dynacache.errors import InvalidRequest, NotReady
+from dynacache.errors import DynacacheError, InvalidRequest, NotReady
 from dynacache.events import ConnectionId, Message
+from dynacache.node.namespace_orders import Later
 from dynacache.types import NodeId
 from dynacache.wire.messages import REPORTED
 
@@ -39,7 +42,7 @@ _UNHEARD_S = 30.0
 class _Order:
     """One row of the table: what carries it out, the arguments that it must have, and those that it may have."""
 
-    carry_out: Callable[..., dict[str, Any]]
+    carry_out: Callable[..., dict[str, Any] | Later]
     required: Mapping[str, type]
     optional: Mapping[str, type] = {}
 
@@ -58,6 +61,10 @@ class Commands:
             "handoff_limit": _Order(self._handoff_limit, {"bytes_per_s": int}),
             "join": _Order(self._join, _NODE),
             "leave": _Order(self._leave, _NODE),
+            "namespace_drop": _Order(self.node.namespaces.drop, {"name": str}, {"version": int, "write_level": int}),
+            "namespace_set": _Order(
+                self.node.namespaces.change, {"name": str, "options": dict}, {"version": int, "write_level": int}
+            ),
             "remove": _Order(self._remove, _NODE),
             "repair": _Order(self._repair, {}, {"partitions": list}),
         }
@@ -73,11 +80,27 @@ class Commands:
         if self.node.closing.is_ending:
             raise NotReady("this node is stopping; it takes no commands any more")
         result = order.carry_out(**arguments)
+        if isinstance(result, Later):
+            self._later(connection, message[1], result)
+        else:
+            self.node.shared.effects.send(connection, (REPORTED, message[1], result))
         fields: dict[str, Any] = {
             key: len(value) if isinstance(value, list) else value for key, value in arguments.items()
         }
-        self.node.shared.note("operator.command", "info", command=name, **fields)
-        self.node.shared.effects.send(connection, (REPORTED, message[1], result))
+        self.node.shared.note("operator.command", "info", **{"command": name, **fields})
+
+    def _later(self, connection: ConnectionId, rid: int, later: Later) -> None:
+        """Change the catalogue, and answer when that has reached its level."""
+        shared = self.node.shared
+
+        def finished(error: DynacacheError | None) -> None:
+            if error is None:
+                shared.effects.send(connection, (REPORTED, rid, later.answer()))
+            else:
+                shared.fail(connection, rid, error)
+
+        timeout_ms = shared.settings.write_timeout_ms
+        self.node.catalogue_sync.change(later.entries, later.level, timeout_ms, finished)
 
     def _join(self, node: NodeId) -> dict[str, Any]:
         self._require_own("join", node)

@@ -49,6 +49,7 @@ from dynacache.node.catalogue_sync import CatalogueSync
 from dynacache.node.cleaning import Cleaning
 from dynacache.node.commands import Commands
 from dynacache.node.members import Members
+from dynacache.node.namespace_orders import NamespaceOrders
 from dynacache.node.observed import Observed
 from dynacache.node.peer_messages import Peer, PeerMessages
 from dynacache.node.repair_port import NodeRepairPort
@@ -141,6 +142,7 @@ class Node:
         self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
         self.catalogue_sync = CatalogueSync(shared, self.repair_port, self.members, incarnation)
         shared.catalogue_port = self.catalogue_sync
+        self.namespaces = NamespaceOrders(shared, self.engine, self.members)
         self.closing = closing_of(self)
         self.reports = Reports(self)
         self.gate.command = Commands(self).carry_out

@@ -166,12 +166,14 @@ class Members:
         if self.clients:
             self.shared.effects.shared.append((tuple(sorted(self.clients)), self.topology_message()))
 
-    def topology_message(self) -> tuple[int, int, object, dict[NodeId, int], int]:
-        """Return the message that tells a client the table, the states and this node's monotonic time."""
+    def topology_message(self) -> tuple[int, int, object, dict[NodeId, int], int, dict[str, str]]:
+        """Return the message that tells a client the table, the states, this node's monotonic time, and what it must
+        know of namespaces."""
         states = self.states()
         if self.is_stopping:
             states[self.shared.node_id] = MEMBER_STOPPING
-        return (TOPOLOGY, 0, self.table.to_wire(), states, int(self.shared.now_s * 1000))
+        compressions = self.shared.namespaces.for_clients()
+        return (TOPOLOGY, 0, self.table.to_wire(), states, int(self.shared.now_s * 1000), compressions)
 
     def tell_stopping(self, stopping: bool) -> None:
         """Tell every client whether to ask other nodes instead of this one."""

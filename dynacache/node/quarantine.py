@@ -18,8 +18,9 @@ has come, and entries that expired or were reaped too early. Then, before the no
 
 A clock that was behind leaves nothing: the hybrid clock never goes back, so it dated what it wrote not before the past.
 What cannot be undone is an expiry that was extended by a touch while the clock ran ahead: it may live so much longer.
-What is not seen is a clock that ran ahead and was set right again while no peer could be asked: by wall clocks alone it
-looks like one of a cluster whose machines were all set back together, which must go on as it is.
+A clock that jumped ahead and was set right again while no peer could be asked looks, by wall clocks alone, like one of
+a cluster whose machines were all set back together, which must go on as it is. What tells them apart is that its move
+ahead was believed without an answer: then the first peer that answers is asked whether our own past is ahead of it.
 
 Why not clear the memory: it may hold the last copy of an acknowledged write, and only what the wrong clock has touched
 is in doubt (DESIGN section 7; brief R1.9).
@@ -139,10 +140,12 @@ class Quarantine:
         linked, shared = self._linked(), self.shared
         before = self.watch.trust
         trust = self.watch.judge(now, linked)
-        if trust is Trust.UNSAFE:
-            agreed_ms = self.watch.agreed_ms(now, linked)
-            if agreed_ms is not None and (shared.clock.last >> 16) > agreed_ms + shared.clock.max_skew_ms:
+        agreed_ms = self.watch.agreed_ms(now, linked)
+        if agreed_ms is not None and (trust is Trust.UNSAFE or self.watch.doubtful):
+            self.watch.doubtful = False
+            if (shared.clock.last >> 16) > agreed_ms + shared.clock.max_skew_ms:
                 self._ran_ahead = True
+        if trust is Trust.UNSAFE:
             if before is not Trust.UNSAFE:
                 self.times += 1
                 off_ms = None if agreed_ms is None else round(now.wall_ms - agreed_ms)

@@ -53,10 +53,12 @@ class Reports:
         try:
             if isinstance(topic, str) and topic in about_keys:
                 result = about_keys[topic](_key(topic, message[3] if len(message) > 3 else None))
+            elif topic == "namespaces":
+                result = self.node.namespaces.report(message[3] if len(message) > 3 else None)
             elif isinstance(topic, str) and topic in topics:
                 result = topics[topic]()
             else:
-                expected = ", ".join(sorted([*about_keys, *topics]))
+                expected = ", ".join(sorted([*about_keys, *topics, "namespaces"]))
                 raise InvalidRequest(f"report topic: got {topic!r}, expected one of {expected}")
         except InvalidRequest as error:
             shared.fail(connection, rid, error)

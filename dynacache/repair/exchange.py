@@ -117,6 +117,8 @@ class Exchange:
         """Follow other owners. Exchanges under way end; what this node lost is handed over."""
         me, ground = self.port.node_id, self.ground
         self.runner.stop_all()
+        # Who was the only owner has missed nothing until now.
+        ground.sync.synced_all(ground.owned - ground.shared, self.port.now_ms)
         ground.follow(after)
         lost = before.owned_by(me) - ground.owned
         for partition in ground.departing & ground.owned:

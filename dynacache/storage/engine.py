@@ -24,13 +24,14 @@ from dynacache.storage.shape import PENDING_BYTES
 from dynacache.storage.statistics import StorageStatistics
 from dynacache.types import MissReason
 from dynacache.versioning import packed
+from dynacache.versioning.newest import keep_newest
 
 __all__ = ["REFUSED", "TAKEN", "WITNESSED", "Engine"]
 
 TAKEN, WITNESSED, REFUSED = range(3)
 """Outcomes of ``Engine.merge_cold``."""
 
-_VALUE = packed.VALUE
+_VALUE, _MANY = packed.VALUE, packed.MANY
 # byte 0 and kind together (byte 0 clear: the kind alone), flags, entry_count, index, expire_ms, first actor, its n
 _read_single = struct.Struct(">HBBB8xQ8x12sI").unpack_from
 _SINGLE_BYTES = packed.HEADER_BYTES + 16
@@ -87,6 +88,8 @@ class Engine(Replica):
             if left is None:
                 return
             record = left
+        if record[1] == _MANY and self.keeps_newest is not None:
+            record = self._reduced(key, record)
         if record[1] != _VALUE and is_tombstone(record):
             return self._put_tombstone(shard, key, record)
         old = self._tables[shard].entries.get(key)
@@ -126,9 +129,13 @@ class Engine(Replica):
                 return None if held is None else self._merge_expired(shard, key, held, incoming, now_ms)
             incoming = left
         if held is None:
+            if incoming[1] == _MANY and self.keeps_newest is not None:
+                incoming = self._reduced(key, incoming)
             self.put(partition, key, incoming, namespace)
             return incoming
         merged = _merge(held, incoming)
+        if merged[1] == _MANY and self.keeps_newest is not None:
+            merged = self._reduced(key, merged)
         if merged is not held:
             if merged[1] == _VALUE and held[1] == _VALUE:
                 self._replace(shard, key, held, merged)
@@ -190,6 +197,19 @@ class Engine(Replica):
             return False
         self._replace(partition, key, held, incoming)
         return True
+
+    def _reduced(self, key: bytes, record: bytes) -> bytes:
+        """Return what is kept of several versions in a namespace where the last write wins."""
+        assert self.keeps_newest is not None
+        if not self.keeps_newest(key):
+            return record
+        record, lost = keep_newest(record)
+        self.discarded += lost
+        return record
+
+    def held(self) -> tuple[int, int]:
+        """Return how many entries are live, and the bytes of their keys and records."""
+        return self._live.count, self._live_bytes
 
     def _merge_expired(self, shard: int, key: bytes, held: bytes, incoming: bytes, now_ms: int) -> bytes | None:
         """Let a record that leaves nothing take with it what it has superseded; return what is held then."""
@@ -337,5 +357,6 @@ class Engine(Replica):
             invalidated=self.invalidated,
             witnessed=self.witnessed,
             refused=self.refused,
+            discarded=self.discarded,
             forgetful_partitions=len(self._ghosts.forgot),
         )

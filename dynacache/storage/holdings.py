@@ -71,6 +71,10 @@ class Holdings(Shape):
         if self._ghosts.count:
             difference ^= self._take_ghost(shard, key, prefix)
         self._live_bytes += objects
+        if not key[0]:
+            tenant = self.census.tenant(key)
+            tenant.entries += 1
+            tenant.size_bytes += objects
         self._used_bytes += objects + self._live.insert(shard, key, record)
         if record[_EXPIRY] != _NEVER:
             self._used_bytes += self._wheel.add(shard, key, due_of(record))
@@ -90,6 +94,8 @@ class Holdings(Shape):
             self._admit(record, growth, key)
             self._live_bytes += growth
             self._used_bytes += growth
+            if not key[0]:
+                self.census.tenant(key).size_bytes += growth
         self._tables[shard].entries[key] = record
         if old[_EXPIRY] != _NEVER or record[_EXPIRY] != _NEVER:
             self._reschedule(shard, key, due_of(old), due_of(record))
@@ -157,6 +163,10 @@ class Holdings(Shape):
             self._settle_leaf(shard, key, record)
         objects = object_bytes(len(key)) + object_bytes(len(record))
         self._live_bytes -= objects
+        if not key[0]:
+            tenant = self.census.tenant(key)
+            tenant.entries -= 1
+            tenant.size_bytes -= objects
         self._used_bytes += self._live.remove(shard, key) - objects
         if scheduled and record[_EXPIRY] != _NEVER:
             self._used_bytes += self._wheel.remove(shard, key, due_of(record))
@@ -284,6 +294,8 @@ class Holdings(Shape):
         growth = object_bytes(len(left)) - object_bytes(len(record))
         self._live_bytes += growth
         self._used_bytes += growth
+        if not key[0]:
+            self.census.tenant(key).size_bytes += growth
         self._tables[shard].entries[key] = left
         self._reschedule(shard, key, due_of(record) if scheduled else 0, due_of(left))
         return left

@@ -17,6 +17,7 @@ from pyroaring import BitMap
 
 from dynacache.config.storage import StorageSettings
 from dynacache.errors import InvalidOption
+from dynacache.storage.census import Census
 from dynacache.storage.contributions import contribution, fingerprint, key_hash
 from dynacache.storage.epochs import Epochs
 from dynacache.storage.eviction import EvictionPolicy, LeastRecentlyUsed, NoEviction, tick_slots
@@ -76,6 +77,14 @@ class Shape:
     reaped_early: int = attrs.field(init=False, default=0)
     witnessed: int = attrs.field(init=False, default=0)
     refused: int = attrs.field(init=False, default=0)
+
+    census: Census = attrs.field(init=False, factory=Census)
+    """What each namespace holds."""
+    keeps_newest: Callable[[bytes], bool] | None = attrs.field(init=False, default=None)
+    """Tells of a key whether one value alone of several concurrent ones is kept; None where that is so of no key. The
+    node's to set."""
+    discarded: int = attrs.field(init=False, default=0)
+    """Concurrent values that were left out for a newer one."""
 
     _live: TableSet = attrs.field(init=False, factory=TableSet)
     _tables: list[Table[bytes]] = attrs.field(init=False)

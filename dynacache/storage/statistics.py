@@ -50,5 +50,8 @@ class StorageStatistics:
     refused: int
     """Writes refused for want of memory or for their size."""
 
+    discarded: int
+    """Concurrent values left out for a newer one, in namespaces where the last write wins."""
+
     forgetful_partitions: int
     """Shards that no longer remember all that was evicted from them."""

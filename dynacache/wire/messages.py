@@ -28,13 +28,13 @@ TOUCH                 rid, key, ttl_ms, level=0, timeout_ms=0
 INCREMENT             rid, key, delta, level=0, timeout_ms=0, ttl_ms=0, operation_id=nil
 INVALIDATE            rid, kind (116 a tag, 112 a pattern, 102 the namespace), namespace, tag or pattern (empty for the
                       namespace), level=0, timeout_ms=0, strict=true; answered by DONE
-REPORT                rid, topic ("change", "explain", "handoff", "hints", "hot", "misses", "node", "owners", "ready",
-                      "repair", "statistics", "status", "table"), argument=nil
+REPORT                rid, topic ("change", "explain", "handoff", "hints", "hot", "misses", "namespaces", "node",
+                      "owners", "ready", "repair", "statistics", "status", "table"), argument=nil
 PING                  rid
 STAMP                 0, when the frame was sent, in ms of the clock that TOPOLOGY and TIME tell; whether to tell it
                       again; stands before requests and dates those after it
-COMMAND               rid, name ("drain", "handoff_limit", "join", "leave", "remove", "repair"), map of
-                      arguments=nil; an operator's order, answered by REPORTED
+COMMAND               rid, name ("drain", "handoff_limit", "join", "leave", "namespace_drop", "namespace_set",
+                      "remove", "repair"), map of arguments=nil; an operator's order, answered by REPORTED
 SCAN                  rid, cursor, prefix, pattern=nil, count=0, timeout_ms=0, flags=0; the cursor is empty at first
 SUBSCRIBE             rid, prefix, changes=15 (bits of ``KeyChange``)
 EVENTS                rid, subscription, number of the last event taken, wait_ms=0
@@ -51,7 +51,8 @@ SUBSCRIBED            rid, subscription
 HAPPENED              rid, number of the last event sent (nil: no such subscription), events lost before the first
                       sent, [change, key, time (ms), change, ...]
 TOPOLOGY              rid=0, member table (wire form), {node id: state; 16 of itself while it serves no clients}, the
-                      node's monotonic clock (ms); pushed after the hello and at each change
+                      node's monotonic clock (ms), {namespace: how clients compress large values of it}={}; pushed
+                      after the hello and at each change
 TIME                  0, the node's monotonic clock (ms); answers a STAMP that asks
 node to node
 WRITE                 request_id, clock, digest, remaining_ms, hint_for (node id or nil), [key, record, key, ...]
@@ -151,6 +152,8 @@ __all__ = [
     "MISS",
     "NUMBER",
     "PAGE",
+    "PAYLOAD_COMPRESSED",
+    "PAYLOAD_FLAGS",
     "PAYLOAD_MSGPACK",
     "PAYLOAD_RAW",
     "PEER_MESSAGES",
@@ -177,6 +180,7 @@ __all__ = [
     "TIME",
     "TOPOLOGY",
     "TOUCH",
+    "USER_KEY_LIMIT_BYTES",
     "VALUE",
     "VALUE_LIMIT_BYTES",
     "WELCOME",
@@ -188,7 +192,10 @@ __all__ = [
 PROTOCOL_VERSION_MIN: Final = 1
 PROTOCOL_VERSION_MAX: Final = 1
 
-KEY_LIMIT_BYTES: Final = 1024
+USER_KEY_LIMIT_BYTES: Final = 1024
+"""An application's key."""
+KEY_LIMIT_BYTES: Final = USER_KEY_LIMIT_BYTES + 66
+"""A key as it travels: with its namespace before it (``namespaces.names``)."""
 VALUE_LIMIT_BYTES: Final = 16 * 1024 * 1024
 FRAME_LIMIT_BYTES: Final = 40 * 1024 * 1024
 """A frame holds at least two of the largest values; an over-long one is refused from its header."""
@@ -286,3 +293,7 @@ FLAG_ONE_PARTITION: Final = 32
 PAYLOAD_MSGPACK: Final = 0
 PAYLOAD_RAW: Final = 1
 """The payload is the application's bytes, untouched; the same bit as in a record's flags."""
+PAYLOAD_COMPRESSED: Final = 128
+"""The payload is a zstandard frame of what the other flags say; the same bit as in a record's flags."""
+PAYLOAD_FLAGS: Final = PAYLOAD_RAW | PAYLOAD_COMPRESSED
+"""What a client says of a payload and is told of it again."""

@@ -35,7 +35,7 @@ def test_every_field_is_taken() -> None:
         ([SET, 1, b"key", 1], "payload: got nothing"),
         ([SET, 1, b"key", 1, "text"], "payload: got 'text'"),
         ([SET, 1, b"key", 2, b""], "payload_flags: got 2"),
-        ([SET, 1, b"key", 1, b"", 0, 0, -1], "ttl_ms: got -1"),
+        ([SET, 1, b"key", 1, b"", 0, 0, -2], "ttl_ms: got -2"),
         ([SET, 1, b"key", 1, b"", 0, 0, 0, 0, 3], "context: got nothing"),
         ([SET, 1, b"key", 1, b"", 0, 0, 0, 0, 4], "condition: got 4"),
         ([DELETE, 1, b"key", 0, 0, 0, 0, None, b"x" * 33], "operation_id: got 33 bytes"),

@@ -242,7 +242,7 @@ def quorum_read_over_a_lost_push(level: int) -> tuple[FakeCluster, int]:
     cluster.cut_link("n1", "n3")
     cluster.run(0.1)
     n2 = cluster.nodes["n2"]
-    n2.shared.catalogue.merge(b"Ea", n2.shared.clock.last, b"")
+    n2.shared.catalogue.merge(b"Et\x00a", n2.shared.clock.last, b"")
     cluster.seen.clear()
     rid = cluster.next_rid
     cluster.next_rid += 1
@@ -256,7 +256,7 @@ def test_a_quorum_read_waits_for_what_the_peer_knew() -> None:
         if rid in cluster.replies:
             break
         cluster.run(0.001)
-    assert b"Ea" in cluster.nodes["n1"].shared.catalogue.entries
+    assert b"Et\x00a" in cluster.nodes["n1"].shared.catalogue.entries
     assert cluster.nodes["n1"].shared.counters.reads_held == 1
     assert [reply[0] for reply in cluster.replies[rid]] == [VALUE]
     cluster.run(3.0)
@@ -275,7 +275,7 @@ def test_a_held_read_asks_another_when_the_peer_cannot_tell(monkeypatch: pytest.
     answer = CatalogueSync._answer
     mute = {cluster.nodes[name].catalogue_sync for name in ("n2",)}
     monkeypatch.setattr(CatalogueSync, "_answer", lambda sync, *rest: None if sync in mute else answer(sync, *rest))
-    cluster.nodes["n2"].shared.catalogue.merge(b"Ea", cluster.nodes["n2"].shared.clock.last, b"")
+    cluster.nodes["n2"].shared.catalogue.merge(b"Et\x00a", cluster.nodes["n2"].shared.clock.last, b"")
     for _ in range(4):  # every other read asks n2 first
         assert cluster.ask("n1", [GET, key, Level.QUORUM, 5_000], 3.0)[0] == VALUE
     assert cluster.nodes["n1"].shared.counters.reads_held > 0

@@ -24,7 +24,7 @@ def place(cluster: FakeCluster, name: str, by: str) -> str:
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        ([COMMAND], "got None, expected one of drain, handoff_limit, join, leave, remove, repair"),
+        ([COMMAND], "got None, expected one of drain, handoff_limit, join, leave, namespace_drop, "),
         ([COMMAND, "explode"], "got 'explode'"),
         ([COMMAND, 7], "got 7"),
         ([COMMAND, "join"], "join: expected the argument node"),

@@ -99,6 +99,48 @@ def test_a_clock_set_back_while_nobody_answers_lets_nothing_live_longer(back_ms:
     assert not node.shared.clock_safe, "and contradicted"
 
 
+def test_a_clock_that_jumped_ahead_and_back_while_nobody_answered_is_found_out() -> None:
+    """Seed 3057: what it wrote meanwhile was dated in the future, lived longer, and won over what came after it."""
+    cluster = FakeCluster(3)
+    cluster.run(1.5)
+    assert cluster.ask("n3", [SET, b"kept", RAW, b"value", Level.ALL])[0] == DONE
+    cluster.paused.update(("n1", "n2"))
+    cluster.run(1.0)
+    cluster.wall_offset_ms["n3"] = 46_000
+    cluster.run(2.0)
+    assert cluster.ask("n3", [SET, b"key", RAW, b"dated", Level.ONE, 0, 15_000], 0.0)[0] == DONE
+    cluster.wall_offset_ms["n3"] = 0
+    cluster.run(2.0)
+    node = cluster.nodes["n3"]
+    assert node.shared.clock.last >> 16 > cluster.instant("n3").wall_ms + 40_000
+    cluster.paused.clear()
+    cluster.run(12.0)
+    assert node.shared.clock.last >> 16 <= cluster.instant("n3").wall_ms + 1
+    assert cluster.record("n3", b"key") is None
+    assert cluster.record("n3", b"kept") is not None
+    assert node.shared.clock_safe
+    assert not node.engine.warming, "it was filled anew"
+    assert cluster.ask("n3", [SET, b"key", RAW, b"later", Level.ALL])[0] == DONE, "others take what it writes"
+
+
+def test_after_a_suspension_time_goes_on_where_the_others_are() -> None:
+    cluster = FakeCluster(3)
+    cluster.run(1.5)
+    assert cluster.ask("n3", [SET, b"key", RAW, b"value", Level.ALL, 0, 15_000])[0] == DONE
+    cluster.paused.update(("n1", "n2"))
+    cluster.run(1.0)
+    cluster.wall_offset_ms["n3"] = 46_000
+    cluster.run(2.0)
+    cluster.wall_offset_ms.update(n1=46_000, n2=46_000)
+    cluster.paused.clear()
+    cluster.run(3.0)
+    node = cluster.nodes["n3"]
+    assert node.shared.clock_safe
+    assert not node.quarantine.watch.doubtful
+    assert not node.engine.warming
+    assert node.quarantine.times == 0
+
+
 def test_clocks_that_jump_together_stop_nobody_for_long() -> None:
     cluster = FakeCluster(3)
     cluster.run(1.5)

@@ -366,28 +366,3 @@ def test_partitions_marked_dirty_are_visited_first() -> None:
     assert world.equal()
     world.run(25)
     assert not world.owners["a"].engine.dirty
-
-
-def test_a_node_alone_exchanges_with_nobody() -> None:
-    world = World(("a",), copies=1)
-    world.write(b"key", b"value", "a")
-    world.run(60)
-    assert not world.kinds
-    assert _exchange(world, "a").next_due_s() == float("inf")
-    world.now_s += 2 * world.storage.gc_grace_max_ms / 1000
-    _exchange(world, "a").mark_stale()
-    assert not world.owners["a"].engine.stale
-
-
-def test_a_copy_that_has_become_the_only_one_is_not_stale_any_more() -> None:
-    """Seed 2667: taken over from a stale one, and no other owner to be compared with."""
-    world = World(("a",), copies=1)
-    alone = world.owners["a"].engine
-    alone.stale |= BitMap(range(16))
-    alone.warming.add(3)
-    _exchange(world, "a").tick()
-    assert list(alone.stale) == [3], "what is being filled has not been merged yet"
-    shared = World()
-    shared.owners["a"].engine.stale.add(5)
-    _exchange(shared, "a").tick()
-    assert list(shared.owners["a"].engine.stale) == [5]

@@ -1,4 +1,4 @@
-"""What an invalidation leaves: equal to the kernel's answer, order-free, and nothing that an older version slips past."""
+"""What an invalidation leaves: the kernel's answer, in any order, and nothing that an older version slips past."""
 
 from collections.abc import Callable
 

@@ -36,6 +36,7 @@ KINDS = {
     "DELETE": 34,
     "TOUCH": 35,
     "INCREMENT": 36,
+    "INVALIDATE": 37,
     "REPORT": 48,
     "PING": 49,
     "COMMAND": 50,

@@ -266,3 +266,13 @@ def test_what_is_refused_as_an_epoch_ends_it_was_never_there() -> None:
     with pytest.raises(OutOfMemory):
         refused()
     assert (events, observer.held) == ([], {})
+
+
+@pytest.mark.parametrize(("short_ms", "cause"), [(1_000, StoreCause.REAP), (4_000, StoreCause.REMOVE)])
+def test_a_partition_that_is_dropped_takes_what_was_to_be_reaped_lawfully(short_ms: int, cause: StoreCause) -> None:
+    node, events, _ = watched()
+    tombstone, _ = packed.delete(None, ActorIssuer(7), NOW_MS << 16, NOW_MS)
+    node.engine.put(3, KEY, tombstone)
+    node.shared.now_ms = NOW_MS + node.engine.settings.gc_grace_max_ms - short_ms
+    node.engine.clear(3)
+    assert [event.cause for event in events] == [StoreCause.PUT, cause]

@@ -1,0 +1,138 @@
+"""The settings of every namespace, as the gate and the store ask for them.
+
+What: ``Namespaces`` follows the catalogue's settings records (``N`` and the name) and keeps them parsed, by name and by
+the prefix that qualified keys carry.
+
+Invariant: what is kept is what the catalogue holds. A namespace without a record, or with the empty one that a drop
+leaves, has the defaults. ``default`` is None while nobody has set anything for the default namespace, so that its
+requests pay for one truth test. `of` refuses a malformed qualified key, and looks at the bytes of a prefix only the
+first time that it meets it (up to ``PREFIXES_LIMIT``; then it begins to remember anew).
+
+Changes are versioned by the stamp of the record: who changes one may say which stamp he has seen, and is refused if
+another change came before his. Under a partition two changes may both be made; the larger (stamp, value) wins whole.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from dynacache.coordination.catalogue import Catalogue, Entry
+from dynacache.errors import InvalidRequest, Overloaded
+from dynacache.namespaces.names import DEFAULT, check_name, prefix, prefix_of
+from dynacache.namespaces.settings import DEFAULTS, NamespaceSettings
+from dynacache.wire.messages import USER_KEY_LIMIT_BYTES
+
+__all__ = ["NAMESPACES_LIMIT", "PREFIXES_LIMIT", "SETTINGS_KIND", "Namespaces"]
+
+NAMESPACES_LIMIT: Final = 1_000
+"""Namespaces with settings of their own; one more is refused."""
+PREFIXES_LIMIT: Final = 4_096
+SETTINGS_KIND: Final = b"N"
+"""The first byte of a settings record's name."""
+
+
+@attrs.define(eq=False)
+class Namespaces:
+    """Settings by name. ``changed`` are called with the name after its settings are other ones."""
+
+    catalogue: Catalogue
+    default: NamespaceSettings | None = None
+    by_name: dict[str, NamespaceSettings] = attrs.field(factory=dict)
+    """Those with settings of their own."""
+    changed: list[Callable[[str], None]] = attrs.field(factory=list)
+    any_keeps_newest: bool = False
+    """Whether some namespace is of mode last_write_wins."""
+    _by_prefix: dict[bytes, NamespaceSettings] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        """Follow the catalogue from now on."""
+        self.catalogue.listeners.append(self._follow)
+
+    def of(self, key: bytes) -> NamespaceSettings:
+        """Return the settings for a qualified key; raises ``InvalidRequest`` for a malformed one."""
+        if key[0]:
+            return self.default or DEFAULTS
+        found = self._by_prefix.get(key[: 2 + key[1]]) if len(key) > 1 else None
+        if found is None:
+            start = prefix_of(key)
+            if len(self._by_prefix) >= PREFIXES_LIMIT:
+                self._by_prefix.clear()
+            found = self._by_prefix[start] = self.named(start[2:].decode())
+        if not 2 + key[1] < len(key) <= 2 + key[1] + USER_KEY_LIMIT_BYTES:
+            size = len(key) - 2 - key[1]
+            raise InvalidRequest(f"key: got {size} bytes after the namespace, expected 1 to {USER_KEY_LIMIT_BYTES}")
+        return found
+
+    def named(self, name: str) -> NamespaceSettings:
+        """Return the settings of a namespace; the defaults where nobody has set any."""
+        return self.by_name.get(name, DEFAULTS)
+
+    def version(self, name: str) -> int:
+        """Return the stamp of the settings in force, 0 where there are none."""
+        known = self.catalogue.get(SETTINGS_KIND + name.encode())
+        return 0 if known is None else known[0]
+
+    def keeps_newest(self, key: bytes) -> bool:
+        """Tell whether the store keeps one value alone of this key; never raises."""
+        if not self.any_keeps_newest:
+            return False
+        if key[0]:
+            return self.default is not None and self.default.keeps_newest
+        name = key[2 : 2 + key[1]] if len(key) > 1 else b""
+        return self.named(name.decode("ascii", "replace")).keeps_newest
+
+    def change(self, name: str, options: Mapping[str, Any], seen: int | None, stamp: int) -> Entry:
+        """Return the catalogue's entry that changes some settings of a namespace.
+
+        ``seen`` is the version that the caller has looked at, None for whichever is in force; ``stamp`` the present on
+        the hybrid clock. Raises ``InvalidRequest`` for options that cannot be, and for another version than ``seen``;
+        ``Overloaded`` when that many namespaces have settings already.
+        """
+        check_name(name)
+        held = self.named(name)
+        settings = held.changed(options)
+        if settings == held and name in self.by_name:
+            return (SETTINGS_KIND + name.encode(), self.version(name), held.to_value())  # said before
+        if name not in self.by_name and len(self.by_name) >= NAMESPACES_LIMIT:
+            raise Overloaded(f"{len(self.by_name)} namespaces have settings of their own, the limit")
+        return (SETTINGS_KIND + name.encode(), self._next(name, seen, stamp), settings.to_value())
+
+    def drop(self, name: str, seen: int | None, stamp: int) -> Entry:
+        """Return the entry that sets a namespace back to the defaults. Raises as ``change``."""
+        check_name(name)
+        return (SETTINGS_KIND + name.encode(), self._next(name, seen, stamp), b"")
+
+    def for_clients(self) -> dict[str, str]:
+        """Return what clients must know: the compression of each namespace that has one."""
+        return {name: each.compression for name, each in sorted(self.by_name.items()) if each.compression}
+
+    def _next(self, name: str, seen: int | None, stamp: int) -> int:
+        version = self.version(name)
+        if seen is not None and seen != version:
+            shown = name or "default"
+            raise InvalidRequest(
+                f"version: got {seen}, expected {version}: the settings of namespace {shown} were changed meanwhile"
+            )
+        return max(stamp, version + 1)
+
+    def _follow(self, name: bytes, stamp: int, value: bytes) -> None:
+        if name[:1] != SETTINGS_KIND:
+            return
+        try:
+            namespace = check_name(name[1:].decode())
+        except (InvalidRequest, UnicodeDecodeError):
+            return
+        if value:
+            self.by_name[namespace] = NamespaceSettings.from_value(value)
+        else:
+            self.by_name.pop(namespace, None)
+        settings = self.by_name.get(namespace)
+        if namespace == DEFAULT:
+            self.default = settings
+            self._by_prefix.pop(b"\x00\x00", None)
+        else:
+            self._by_prefix.pop(prefix(namespace), None)
+        self.any_keeps_newest = any(each.keeps_newest for each in self.by_name.values())
+        for listener in self.changed:
+            listener(namespace)

@@ -1,0 +1,129 @@
+"""What an operator orders and asks about namespaces: settings set and dropped, what each holds.
+
+What: ``NamespaceOrders`` makes entries of the catalogue of orders, applies changed settings to the store and the
+clients' topology, and reports every namespace that this node knows of, with settings or with entries.
+
+Invariant: an order is answered when the catalogue's change has reached the level asked for, and refused with nothing
+changed otherwise. The report is bounded by the store's census and the limit of settings.
+
+Why any node: the catalogue is everywhere, so a change needs no node in particular.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from dynacache.coordination.catalogue import Entry
+from dynacache.coordination.shared import Shared
+from dynacache.errors import InvalidRequest
+from dynacache.namespaces.names import DEFAULT, check_name, prefix
+from dynacache.storage.census import Tenant
+from dynacache.storage.engine import Engine
+from dynacache.types import Level
+
+if TYPE_CHECKING:
+    from dynacache.node.members import Members
+
+__all__ = ["Later", "NamespaceOrders"]
+
+_ESCAPED = b"\x00\x00"
+"""The prefix of keys of the default namespace that begin with byte 0."""
+
+
+@attrs.frozen
+class Later:
+    """An order whose answer waits for the catalogue: the entries, the level, and what to answer then."""
+
+    entries: tuple[Entry, ...]
+    level: int
+    answer: Callable[[], dict[str, Any]]
+
+
+@attrs.define(eq=False)
+class NamespaceOrders:
+    """The namespaces of one node, for its operator."""
+
+    shared: Shared
+    engine: Engine
+    members: "Members"
+    _told: dict[str, str] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        """Apply settings whenever they change."""
+        self.shared.namespaces.changed.append(self._apply)
+
+    def change(
+        self, name: str, options: dict[str, Any], version: int | None = None, write_level: int = Level.QUORUM
+    ) -> Later:
+        """Change some settings; ``version`` is the one that the operator has seen. Raises as ``Namespaces.change``."""
+        for option in options:
+            if not isinstance(option, str):
+                raise InvalidRequest(f"option: got {option!r:.80}, expected its name")
+        entry = self.shared.namespaces.change(name, options, version, self._stamp())
+        return Later((entry,), write_level, lambda: self.one(name))
+
+    def drop(self, name: str, version: int | None = None, write_level: int = Level.QUORUM) -> Later:
+        """Set a namespace back to the defaults."""
+        entry = self.shared.namespaces.drop(name, version, self._stamp())
+        return Later((entry,), write_level, lambda: self.one(name))
+
+    def one(self, name: str) -> dict[str, Any]:
+        """Return settings, version and what this node holds of one namespace; raises ``InvalidRequest``."""
+        namespaces = self.shared.namespaces
+        check_name(name)
+        held = self._held().get(name, (0, 0))
+        return {
+            "name": name,
+            "version": namespaces.version(name),
+            "settings": namespaces.named(name).to_map(),
+            "is_set": name in namespaces.by_name,
+            "entries": held[0],
+            "bytes": held[1],
+        }
+
+    def report(self, name: object = None) -> dict[str, Any]:
+        """Return one namespace, or all that this node knows of, the default one first; raises ``InvalidRequest``."""
+        node = self.shared.node_id
+        if name is not None:
+            return {"node": node, **self.one(check_name(name))}
+        names = {DEFAULT, *self.shared.namespaces.by_name, *self._held()}
+        other = self.engine.census.other
+        return {
+            "node": node,
+            "namespaces": [self.one(each) for each in sorted(names)],
+            "other": {"entries": other.entries, "bytes": other.size_bytes},
+        }
+
+    def _held(self) -> dict[str, tuple[int, int]]:
+        """Return entries and bytes by namespace; those of the default one are the rest."""
+        census = self.engine.census
+        found: dict[str, tuple[int, int]] = {}
+        tenants = [tenant for tenant in census.tenants.values() if tenant.entries and tenant.prefix != _ESCAPED]
+        for tenant in tenants:
+            found[_name_of(tenant)] = (tenant.entries, tenant.size_bytes)
+        entries, size_bytes = self.engine.held()
+        rest = [*tenants, census.other]
+        found[DEFAULT] = (
+            entries - sum(tenant.entries for tenant in rest),
+            size_bytes - sum(tenant.size_bytes for tenant in rest),
+        )
+        return found
+
+    def _stamp(self) -> int:
+        clock = self.shared.clock
+        clock.last += 1
+        return clock.last
+
+    def _apply(self, name: str) -> None:
+        namespaces = self.shared.namespaces
+        self.engine.keeps_newest = namespaces.keeps_newest if namespaces.any_keeps_newest else None
+        told = namespaces.for_clients()
+        if told != self._told:
+            self._told = told
+            self.members.topology_changed = True
+
+
+def _name_of(tenant: Tenant) -> str:
+    name = tenant.prefix[2:].decode("ascii", "replace")
+    return name if prefix(name) == tenant.prefix else repr(tenant.prefix)
