@@ -20,8 +20,9 @@ from dynacache.placement.partitions import key_hash
 from dynacache.placement.table import MemberState
 from dynacache.repair.ring_rules import TRANSITIONS
 from dynacache.storage.records import is_tombstone
+from dynacache.wire.epoch_names import EPOCH_PREFIX
 
-__all__ = ["differing", "settled_partitions", "unfinished"]
+__all__ = ["differing", "lasting_entries", "settled_partitions", "unfinished"]
 
 _CHANGING = TRANSITIONS | {MemberState.REMOVING}
 
@@ -40,7 +41,8 @@ def unfinished(nodes: Sequence[Node], refused: Mapping[str, Collection[bytes]], 
             return f"{node.node_id}: {left}"
     if len({node.members.table.digest for node in nodes}) > 1:
         return "there are different member tables"
-    if len({node.shared.catalogue.digest for node in nodes}) > 1:
+    now_ms = max(node.shared.now_ms for node in nodes)
+    if any(lasting_entries(node, now_ms) != lasting_entries(nodes[0], now_ms) for node in nodes):
         return "the nodes' catalogues differ"
     return differing(nodes, full) if trees else ""
 
@@ -77,6 +79,13 @@ def _waits_for_room(key: bytes, record: bytes, admits: bool, refused: Collection
     """Return whether a hint waits until its target has room. One that has room again will be brought what it refused,
     when the pause before the hints has passed (seed 673); tombstones have a share of their own, which may be full."""
     return key in refused and (not admits or is_tombstone(record))
+
+
+def lasting_entries(node: Node, now_ms: int) -> dict[bytes, tuple[int, bytes]]:
+    """Return a node's catalogue without epochs whose time is over: each node forgets those when it comes to it."""
+    least = now_ms - node.invalidator.retention_ms
+    entries = node.shared.catalogue.entries
+    return {name: entry for name, entry in entries.items() if name[:1] != EPOCH_PREFIX or entry[0] >> 16 >= least}
 
 
 def differing(nodes: Iterable[Node], full: Collection[int] = ()) -> str:
