@@ -35,13 +35,14 @@ if TYPE_CHECKING:
         VersionMismatch,
         WrongType,
     )
-    from dynacache.runtime.clients.asynchronous import AsyncClient, connect
+    from dynacache.runtime.clients.asynchronous import AsyncClient, AsyncNamespace, connect
     from dynacache.runtime.clients.pipelines import AsyncPipeline, Pipeline
-    from dynacache.runtime.clients.synchronous import Client
+    from dynacache.runtime.clients.synchronous import Client, Namespace
     from dynacache.types import Level, MissReason
 
 __all__ = [
     "AsyncClient",
+    "AsyncNamespace",
     "AsyncPipeline",
     "AuthenticationFailed",
     "Client",
@@ -55,6 +56,7 @@ __all__ = [
     "Level",
     "LevelNotAvailable",
     "MissReason",
+    "Namespace",
     "NotEnoughReplicas",
     "NotReady",
     "OutOfMemory",
@@ -77,11 +79,13 @@ __all__ = [
 
 _HOMES = {
     "AsyncClient": "dynacache.runtime.clients.asynchronous",
+    "AsyncNamespace": "dynacache.runtime.clients.asynchronous",
     "AsyncPipeline": "dynacache.runtime.clients.pipelines",
     "Client": "dynacache.runtime.clients.synchronous",
     "Fetched": "dynacache.client.results",
     "Level": "dynacache.types",
     "MissReason": "dynacache.types",
+    "Namespace": "dynacache.runtime.clients.synchronous",
     "Pipeline": "dynacache.runtime.clients.pipelines",
     "Receipt": "dynacache.client.results",
     "RetryPolicy": "dynacache.client.retries",

@@ -196,6 +196,8 @@ class Evidence:
     """Key to its owners in order, by the table at the end."""
     partitions: dict[bytes, int] = attrs.field(factory=dict)
     """Key to its partition."""
+    witnessed: dict[bytes, frozenset[int]] = attrs.field(factory=dict)
+    """Keys that repair asked a full store to remember instead of take, each with the hybrid times of the versions."""
     snapshots_sequence: int | None = None
     """Events up to this number came before the snapshots; None when all did."""
     final_reads: tuple[OperationRecord, ...] = ()

@@ -33,6 +33,7 @@ from dynacache.cli.commands import (
     with_client,
 )
 from dynacache.cli.demo_options import DemoOptions
+from dynacache.cli.namespace_commands import namespaces
 from dynacache.cli.operating import cluster, explain, handoff, hints, repair
 from dynacache.cli.output import tell_error
 from dynacache.cli.session import Connection
@@ -46,7 +47,7 @@ _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
 
 app = App(name="dynacache", help="A distributed in-memory cache.", suppress_keyboard_interrupt=False)
-for _group in (cluster, repair, hints, handoff):
+for _group in (cluster, repair, hints, handoff, namespaces):
     app.command(_group)
 app.command(set_command, name="set")
 # By name: the simulator is imported when it is asked for, from a wheel or from the checkout.

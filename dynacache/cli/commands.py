@@ -13,10 +13,11 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from dynacache.cli.output import Answer, Output, show
-from dynacache.cli.session import CacheClient, Connection, connected
+from dynacache.cli.session import CacheClient, Connection, KeyConnection, connected
 
 __all__ = [
     "DEFAULT_CONNECTION",
+    "DEFAULT_KEYS",
     "OutputOption",
     "delete",
     "exists",
@@ -34,14 +35,22 @@ _Level = Literal["one", "quorum", "strict_quorum", "all"] | None
 _LEVEL_HELP = "How many replicas must answer; left out, the default of reads (one) or writes (quorum)."
 _LevelOption = Annotated[_Level, Parameter(help=_LEVEL_HELP)]
 OutputOption = Annotated[Output, Parameter(help="Text and tables for people, or one JSON document.")]
-_TtlOption = Annotated[float | None, Parameter(help="Seconds until the value expires; left out, never.")]
+_TtlOption = Annotated[
+    float | None,
+    Parameter(
+        help="Seconds until the value expires; left out, as its namespace says, never if it says nothing; inf: never."
+    ),
+]
 DEFAULT_CONNECTION = Connection()
+DEFAULT_KEYS = KeyConnection()
 
 
 def with_client(connection: Connection, output: Output, body: Callable[[CacheClient], Answer]) -> int:
-    """Open a client, run a command's body, print its answer; return the exit code."""
+    """Open a client, run a command's body on it (or on the namespace that the connection names), print the answer;
+    return the exit code."""
     with connected(connection) as client:
-        answer = body(client)
+        name = connection.namespace if isinstance(connection, KeyConnection) else ""
+        answer = body(client.namespace(name) if name else client)
     return show(answer, output)
 
 
@@ -50,7 +59,7 @@ def get(
     *,
     level: _LevelOption = None,
     raw_file: str | None = None,
-    connection: Connection = DEFAULT_CONNECTION,
+    connection: KeyConnection = DEFAULT_KEYS,
     output: OutputOption = "table",
 ) -> int:
     """Print the value of a key; exit code 3 when there is none.
@@ -75,7 +84,7 @@ def set_command(
     if_absent: Annotated[bool, Parameter(negative=())] = False,
     if_present: Annotated[bool, Parameter(negative=())] = False,
     level: _LevelOption = None,
-    connection: Connection = DEFAULT_CONNECTION,
+    connection: KeyConnection = DEFAULT_KEYS,
     output: OutputOption = "table",
 ) -> int:
     """Store a value; exit code 3 when a condition did not hold.
@@ -106,7 +115,7 @@ def set_command(
 
 
 def delete(
-    key: str, *, level: _LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
+    key: str, *, level: _LevelOption = None, connection: KeyConnection = DEFAULT_KEYS, output: OutputOption = "table"
 ) -> int:
     """Delete a key; done as well when there was none."""
     from dynacache.cli import data
@@ -115,7 +124,7 @@ def delete(
 
 
 def exists(
-    key: str, *, level: _LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
+    key: str, *, level: _LevelOption = None, connection: KeyConnection = DEFAULT_KEYS, output: OutputOption = "table"
 ) -> int:
     """Say whether a key has a value; exit code 3 when not."""
     from dynacache.cli import data
@@ -124,7 +133,7 @@ def exists(
 
 
 def ttl(
-    key: str, *, level: _LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
+    key: str, *, level: _LevelOption = None, connection: KeyConnection = DEFAULT_KEYS, output: OutputOption = "table"
 ) -> int:
     """Print the seconds a value has left to live; exit code 3 when there is none."""
     from dynacache.cli import data
@@ -137,7 +146,7 @@ def touch(
     seconds: float,
     *,
     level: _LevelOption = None,
-    connection: Connection = DEFAULT_CONNECTION,
+    connection: KeyConnection = DEFAULT_KEYS,
     output: OutputOption = "table",
 ) -> int:
     """Give a value so many seconds to live from now; exit code 3 when there is none."""
@@ -152,7 +161,7 @@ def increment(
     *,
     ttl: _TtlOption = None,
     level: _LevelOption = None,
-    connection: Connection = DEFAULT_CONNECTION,
+    connection: KeyConnection = DEFAULT_KEYS,
     output: OutputOption = "table",
 ) -> int:
     """Add to a counter and print its value."""
@@ -162,7 +171,7 @@ def increment(
 
 
 def mget(
-    *keys: str, level: _LevelOption = None, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table"
+    *keys: str, level: _LevelOption = None, connection: KeyConnection = DEFAULT_KEYS, output: OutputOption = "table"
 ) -> int:
     """Print the values of keys; exit code 3 when none of them has one."""
     from dynacache.cli import data
@@ -175,7 +184,7 @@ def fetch(
     *,
     siblings: Annotated[bool, Parameter(negative=())] = False,
     level: _LevelOption = None,
-    connection: Connection = DEFAULT_CONNECTION,
+    connection: KeyConnection = DEFAULT_KEYS,
     output: OutputOption = "table",
 ) -> int:
     """Print a value with its version, instants, time to live and the receipt of the read.

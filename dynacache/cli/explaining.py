@@ -18,6 +18,7 @@ from dynacache.cli.output import Answer, Rows
 from dynacache.cli.session import CacheClient
 from dynacache.cli.shown import counted, shown_instant, shown_span
 from dynacache.errors import UnavailableError
+from dynacache.namespaces.names import qualify
 from dynacache.placement.table import MemberTable
 
 __all__ = ["explain"]
@@ -26,12 +27,12 @@ _COLUMNS = ("node", "role", "copy", "clock", "written", "expires", "partition he
 _INCARNATION_CHARACTERS = 6
 
 
-def explain(client: CacheClient, key: str, view: str | None = None) -> Answer:
+def explain(client: CacheClient, key: str, view: str | None = None, namespace: str = "") -> Answer:
     """Tell all that any member knows of a key; exit code 4 when no owner answers."""
     place: Mapping[str, Any] = client.owners(key)
     seen = survey(client, view)
     names = _names(client, view)
-    answers = ask_all(client, seen.present, "explain", key.encode("utf-8", "surrogateescape"))
+    answers = ask_all(client, seen.present, "explain", qualify(namespace, key.encode("utf-8", "surrogateescape")))
     told = {node: each.report for node, each in answers.items() if each.report}
     owners = list(dict.fromkeys([*place.get("owners", ()), *_write_owners(told)]))
     order = [*owners, *(node for node in place.get("fallbacks", ()) if node not in owners)]

@@ -15,8 +15,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from dynacache.cli.commands import DEFAULT_CONNECTION, OutputOption, with_client
-from dynacache.cli.session import Connection
+from dynacache.cli.commands import DEFAULT_CONNECTION, DEFAULT_KEYS, OutputOption, with_client
+from dynacache.cli.session import Connection, KeyConnection
 
 __all__ = [
     "cluster",
@@ -65,7 +65,7 @@ def members(*, connection: Connection = DEFAULT_CONNECTION, output: OutputOption
 
 
 @cluster.command
-def owners(key: str, *, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table") -> int:
+def owners(key: str, *, connection: KeyConnection = DEFAULT_KEYS, output: OutputOption = "table") -> int:
     """Show which nodes hold a key."""
     from dynacache.cli import cluster as looking
 
@@ -262,8 +262,10 @@ def handoff_limit(
     return with_client(connection, output, lambda client: tending.handoff_limit(client, rate, node, connection.view))
 
 
-def explain(key: str, *, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table") -> int:
+def explain(key: str, *, connection: KeyConnection = DEFAULT_KEYS, output: OutputOption = "table") -> int:
     """Show what every member knows of a key: copies, clocks, expiry, hints, and why the last read missed."""
     from dynacache.cli import explaining
 
-    return with_client(connection, output, lambda client: explaining.explain(client, key, connection.view))
+    return with_client(
+        connection, output, lambda client: explaining.explain(client, key, connection.view, connection.namespace)
+    )

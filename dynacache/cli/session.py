@@ -20,7 +20,16 @@ from cyclopts import Parameter
 
 from dynacache.errors import InvalidOption
 
-__all__ = ["DEFAULT_SERVER", "CacheClient", "Connection", "client_factory", "connected", "open_client", "read_secret"]
+__all__ = [
+    "DEFAULT_SERVER",
+    "CacheClient",
+    "Connection",
+    "KeyConnection",
+    "client_factory",
+    "connected",
+    "open_client",
+    "read_secret",
+]
 
 DEFAULT_SERVER = "127.0.0.1:7400"
 _SECRET_LIMIT_BYTES = 4096
@@ -87,6 +96,9 @@ class CacheClient(Protocol):
     def owners(self, key: bytes | str) -> Any:
         """Where a key lives."""
 
+    def namespace(self, name: str) -> "CacheClient":
+        """The operations on another namespace."""
+
     def close(self) -> None:
         """Close every connection."""
 
@@ -113,6 +125,15 @@ class Connection:
         return self.server[0] if len(self.server) == 1 else None
 
 
+@Parameter(name="*")
+@attrs.frozen
+class KeyConnection(Connection):
+    """Options of every command on keys."""
+
+    namespace: Annotated[str, Parameter(name=["--namespace", "-n"], env_var="DYNACACHE_NAMESPACE")] = ""
+    """The namespace of the keys; left out, the default one."""
+
+
 def read_secret(path: Path | None) -> str:
     """The first line of a secret file; empty without a file. Raises InvalidOption."""
     if path is None:
@@ -132,10 +153,11 @@ def open_client(connection: Connection) -> CacheClient:
     """Open the synchronous client; raises an error of the tree."""
     from dynacache.runtime.clients import Client
 
-    client: CacheClient = Client(
+    client: Any = Client(
         connection.server, secret=read_secret(connection.secret_file) or None, timeout=connection.timeout
     )
-    return client
+    opened: CacheClient = client
+    return opened
 
 
 client_factory: ContextVar[Callable[[Connection], CacheClient]] = ContextVar("client_factory", default=open_client)

@@ -19,9 +19,10 @@ from typing import Final
 import attrs
 
 from dynacache.errors import InvalidRequest
-from dynacache.types import Level
+from dynacache.namespaces.settings import NEVER_MS
+from dynacache.types import Level, WriteCondition
 
-__all__ = ["LEVEL_DEFAULT", "TIMEOUT_LIMIT_S", "Options", "checked_timeout_s", "level_of", "ttl_ms_of"]
+__all__ = ["LEVEL_DEFAULT", "TIMEOUT_LIMIT_S", "Options", "checked_timeout_s", "condition_of", "level_of", "ttl_ms_of"]
 
 LEVEL_DEFAULT: Final = 0
 """On the wire: the namespace's own default level."""
@@ -50,11 +51,14 @@ def checked_timeout_s(timeout: object) -> float:
 
 
 def ttl_ms_of(ttl: object) -> int:
-    """The wire form of a time to live in seconds; None never expires. Raises InvalidRequest."""
+    """The wire form of a time to live in seconds: None is the namespace's default, infinity never ends. Raises
+    InvalidRequest."""
     if ttl is None:
         return 0
+    if ttl == math.inf:
+        return NEVER_MS
     if not isinstance(ttl, int | float) or not 0 < ttl <= _TTL_LIMIT_S:
-        raise InvalidRequest(f"ttl: got {ttl!r}, expected seconds above 0, or None for never")
+        raise InvalidRequest(f"ttl: got {ttl!r}, expected seconds above 0, math.inf for never, or None")
     return max(1, math.ceil(ttl * 1000))
 
 
@@ -89,3 +93,18 @@ class Options:
     def write(self, level: Level | str | None) -> int:
         """The wire level of a write."""
         return self.write_level if level is None else level_of(level)
+
+
+def condition_of(only_if_absent: bool, only_if_present: bool, version: object) -> WriteCondition:
+    """The one condition that a write demands; raises InvalidRequest for more than one."""
+    if only_if_absent + only_if_present + (version is not None) > 1:
+        raise InvalidRequest("only one of only_if_absent, only_if_present and version can be demanded")
+    if only_if_absent:
+        return WriteCondition.IF_ABSENT
+    if only_if_present:
+        return WriteCondition.IF_PRESENT
+    if version is None:
+        return WriteCondition.NONE
+    if not isinstance(version, bytes):
+        raise InvalidRequest(f"version: got {type(version).__name__}, expected the bytes of an earlier answer")
+    return WriteCondition.IF_VERSION

@@ -52,6 +52,8 @@ class ClientProtocol:
     in_flight_limit: int = IN_FLIGHT_LIMIT
     unsent_limit_bytes: int = UNSENT_LIMIT_BYTES
     topology: tuple[Any, Any] | None = attrs.field(default=None, init=False)
+    compressions: Any = attrs.field(default=None, init=False)
+    """What came with the topology of namespaces whose values are compressed."""
     """The last (member table, states) pushed here; whoever takes it sets it back to None."""
     refusal: DynacacheError | None = attrs.field(default=None, init=False)
     """Why the connection must be closed now: the node said so, or broke the protocol."""
@@ -188,6 +190,7 @@ class ClientProtocol:
         """A message under the id 0: a new topology, the time, or why the node is about to close the connection."""
         if message[0] == TOPOLOGY and len(message) >= 4:
             self.topology = (message[2], message[3])
+            self.compressions = message[5] if len(message) > 5 else None
             if len(message) > 4:
                 self._learn_time(message[4], now_s)
         elif message[0] == TIME and len(message) >= 3:

@@ -17,7 +17,7 @@ everywhere. While no node fails, all clients ask the same coordinator for a key,
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -25,11 +25,14 @@ import attrs
 from dynacache.client import results
 from dynacache.client.addresses import parse_addresses
 from dynacache.client.calls import Call
-from dynacache.client.options import Options, checked_timeout_s, ttl_ms_of
+from dynacache.client.compression import compress
+from dynacache.client.invalidations import Invalidations, appendix
+from dynacache.client.options import Options, checked_timeout_s, condition_of, level_of, ttl_ms_of
 from dynacache.client.results import Decoder, Fetched, Written
 from dynacache.client.values import Key, encode_key, encode_value
 from dynacache.errors import InvalidRequest
-from dynacache.types import Level, WriteCondition
+from dynacache.namespaces.names import DEFAULT, check_name, prefix
+from dynacache.types import Level
 from dynacache.wire.messages import (
     COMMAND,
     DELETE,
@@ -55,25 +58,12 @@ LevelName = Level | str
 """A `Level`, or its name: one, quorum, strict_quorum, all, strong."""
 
 _NO_TIMEOUT: Final = 0
+_TAIL_FIELDS: Final = 5
 _GET_TIMEOUT: Final = 4
 _SET_TIMEOUT: Final = 6
 _DELETE_TIMEOUT: Final = 4
 _TOUCH_TIMEOUT: Final = 5
 _INCREMENT_TIMEOUT: Final = 5
-
-
-def _condition(only_if_absent: bool, only_if_present: bool, version: object) -> WriteCondition:
-    if only_if_absent + only_if_present + (version is not None) > 1:
-        raise InvalidRequest("only one of only_if_absent, only_if_present and version can be demanded")
-    if only_if_absent:
-        return WriteCondition.IF_ABSENT
-    if only_if_present:
-        return WriteCondition.IF_PRESENT
-    if version is None:
-        return WriteCondition.NONE
-    if not isinstance(version, bytes):
-        raise InvalidRequest(f"version: got {type(version).__name__}, expected the bytes of an earlier answer")
-    return WriteCondition.IF_VERSION
 
 
 def _checked_delta(delta: object) -> int:
@@ -87,12 +77,28 @@ def _timeout_s(timeout: float | None) -> float | None:
 
 
 @attrs.define(eq=False)
-class Requests:
-    """Builds calls for one client. ``client_id`` (8 random bytes) makes its operation ids its own."""
+class Requests(Invalidations):
+    """Builds calls for one client, in one namespace. ``client_id`` (8 random bytes) makes its operation ids its own;
+    ``compressions`` is what the cluster says of namespaces (`client/routing.py`)."""
 
     options: Options
     client_id: bytes
-    _sequence: Iterator[int] = attrs.field(factory=itertools.count, init=False)
+    namespace: str = attrs.field(default=DEFAULT, converter=check_name)
+    compressions: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    _sequence: Iterator[int] = attrs.field(factory=itertools.count, repr=False)
+    _prefix: bytes = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Keep what every key of the namespace begins with."""
+        self._prefix = prefix(self.namespace)
+
+    def of_namespace(self, name: str) -> "Requests":
+        """Return what builds the same client's calls in another namespace; raises InvalidRequest for a name that is
+        none."""
+        return Requests(self.options, self.client_id, name, self.compressions, self._sequence)
+
+    def _key(self, key: Key) -> bytes:
+        return encode_key(key, self._prefix)
 
     def _operation_id(self) -> bytes:
         return self.client_id + next(self._sequence).to_bytes(8, "big")
@@ -107,7 +113,7 @@ class Requests:
         timeout: float | None,
         max_staleness: float | None,
     ) -> Call[Any]:
-        encoded = encode_key(key)
+        encoded = self._key(key)
         wire_level, spread = self.options.read(level, max_staleness)
         message = [GET, 0, encoded, wire_level, 0, flags]
         return Call(message, _GET_TIMEOUT, encoded, decode, True, False, _timeout_s(timeout), spread, default)
@@ -176,10 +182,15 @@ class Requests:
         version: bytes | None = None,
         previous: bool = False,
         receipt: bool = False,
+        tags: Iterable[Key] = (),
+        fill: bytes | None = None,
         level: LevelName | None = None,
         timeout: float | None = None,
     ) -> Call[Written]:
-        """Write a value, to live ``ttl`` seconds (None: for ever); return a `Written`, true when it was applied.
+        """Write a value, to live ``ttl`` seconds; return a `Written`, true when it was applied.
+
+        Without ``ttl`` it lives as long as its namespace says, for ever where that says nothing; `math.inf` asks for
+        ever where the namespace has a default. The namespace's maximum, if it has one, cuts either.
 
         At most one condition: ``only_if_absent``, ``only_if_present``, or the ``version`` of an earlier answer. It is
         judged by the node that coordinates the write, on what it can see. At every level below "strong", two callers
@@ -188,21 +199,28 @@ class Requests:
         settle on the same winner. ``receipt=True`` tells who coordinated, and at what level. ``previous=True`` returns
         the value replaced.
 
+        ``tags`` (up to 64, text or bytes) are words by which `invalidate_tag` ends the value. ``fill`` is the token of
+        the miss (`Fetched.fill`) after which the value was loaded: it is stored only if nothing was written, deleted
+        or invalidated since, and false says so. No condition goes with it.
+
         An unconditional write is retried under one operation id. A conditional one, or one that asks for the previous
         value, is not retried when its fate is unknown: it raises an UncertainError.
         """
-        encoded = encode_key(key)
+        encoded = self._key(key)
         payload_flags, payload = encode_value(value)
+        if self.namespace in self.compressions:
+            payload_flags, payload = compress(payload_flags, payload)
         ttl_ms = 0 if ttl is None else ttl_ms_of(ttl)
         if only_if_absent or only_if_present or version is not None or previous:
-            condition = _condition(only_if_absent, only_if_present, version)
+            condition = condition_of(only_if_absent, only_if_present, version)
             flags = FLAG_METADATA | (FLAG_PREVIOUS if previous else 0) | (FLAG_RECEIPT if receipt else 0)
             tail = [ttl_ms, flags, condition.value, version]
             repeatable = False
         else:
             flags = FLAG_METADATA | FLAG_RECEIPT if receipt else 0
-            tail = [ttl_ms, flags, 0, None, self._operation_id()]
-            repeatable = True
+            tail = [ttl_ms, flags, 0, None, self._operation_id() if fill is None else None]
+            repeatable = fill is None
+        tail += appendix(tags, fill, conditional=len(tail) < _TAIL_FIELDS)
         message = [SET, 0, encoded, payload_flags, payload, self.options.write(level), 0, *tail]
         return Call(message, _SET_TIMEOUT, encoded, results.read_written, repeatable, True, _timeout_s(timeout))
 
@@ -240,8 +258,8 @@ class Requests:
         Returns a `Written` that is true when there was a value and it was deleted. A plain delete is retried under one
         operation id; after a retry at another coordinator it may be false although the first attempt deleted a value.
         """
-        encoded = encode_key(key)
-        condition = _condition(False, False, version)
+        encoded = self._key(key)
+        condition = condition_of(False, False, version)
         flags = FLAG_PREVIOUS if previous else 0
         if receipt or condition:
             flags |= FLAG_METADATA | (FLAG_RECEIPT if receipt else 0)
@@ -266,12 +284,12 @@ class Requests:
     def touch(
         self, key: Key, ttl: float | None, *, level: LevelName | None = None, timeout: float | None = None
     ) -> Call[bool]:
-        """Give the value ``ttl`` seconds to live from now (None: for ever); return False when the key has no value.
+        """Give the value ``ttl`` seconds to live from now, as in `set`; return False when the key has no value.
 
         Extending a life makes no new version, so it never undoes another client's write; shortening or ending its limit
         is a write over the version that was found. Raises WrongType where only extending is possible (counters).
         """
-        encoded = encode_key(key)
+        encoded = self._key(key)
         message = [TOUCH, 0, encoded, ttl_ms_of(ttl), self.options.write(level), 0]
         return Call(message, _TOUCH_TIMEOUT, encoded, results.read_applied, True, True, _timeout_s(timeout))
 
@@ -289,13 +307,13 @@ class Requests:
         Concurrent increments all count, whoever coordinates them. One of unknown fate is never retried: it raises an
         UncertainError, and the counter may or may not have moved. Raises WrongType for a key that holds something else.
         """
-        encoded = encode_key(key)
+        encoded = self._key(key)
         message = [INCREMENT, 0, encoded, _checked_delta(delta), self.options.write(level), 0, ttl_ms_of(ttl)]
         return Call(message, _INCREMENT_TIMEOUT, encoded, results.read_number, False, True, _timeout_s(timeout))
 
     def owners(self, key: Key, *, timeout: float | None = None) -> Call[Any]:
         """Return what a node reports of the owners of a key: a map of plain values."""
-        encoded = encode_key(key)
+        encoded = self._key(key)
         message = [REPORT, 0, "owners", encoded]
         return Call(message, _NO_TIMEOUT, encoded, results.read_report, True, False, _timeout_s(timeout))
 
@@ -330,6 +348,30 @@ class Requests:
         call: Call[Any] = Call(message, _NO_TIMEOUT, None, results.read_report, True, True, _timeout_s(timeout))
         call.address = None if address is None else parse_addresses(address)[0]
         return call
+
+    def settings(self, *, timeout: float | None = None) -> Call[Any]:
+        """Return the settings of the namespace and what the node asked holds of it: a map with ``version``,
+        ``settings``, ``entries``, ``bytes``."""
+        return self.report("namespaces", self.namespace, timeout=timeout)
+
+    def configure(
+        self,
+        options: Mapping[str, Any],
+        *,
+        version: int | None = None,
+        level: LevelName = "quorum",
+        timeout: float | None = None,
+    ) -> Call[Any]:
+        """Change some settings of the namespace; return its settings then, as `settings` does.
+
+        ``version``: the one that these options were chosen for; refused if another change came before. ``level``: where
+        the change must have arrived. Raises InvalidRequest, with nothing changed, for an option that cannot be, and an
+        UncertainError when the level was not reached: the change then spreads on.
+        """
+        arguments = {"name": self.namespace, "options": dict(options), "write_level": level_of(level)}
+        if version is not None:
+            arguments["version"] = version
+        return self.command("namespace_set", arguments, timeout=timeout)
 
     def status(self, *, address: str | None = None, timeout: float | None = None) -> Call[Any]:
         """Return a node's view of the cluster: a map of plain values. ``address``: of exactly this node."""

@@ -88,6 +88,8 @@ class Fetched:
     ``found`` is False for a miss, which has a ``miss_reason`` and the caller's default as ``value``. ``version`` is
     what a conditional write may demand. ``created_at`` and ``last_updated`` are seconds since 1970; ``ttl`` seconds
     left, None for never. ``siblings`` holds every concurrent version when it was asked for and there are several.
+    ``tags`` are those that the value was written with, as bytes. ``fill`` is the token of a miss: what is loaded after
+    it is written with ``set(..., fill=...)``.
     """
 
     value: Any
@@ -99,6 +101,8 @@ class Fetched:
     siblings: tuple[Sibling, ...] = ()
     receipt: Receipt | None = None
     miss_reason: MissReason | None = None
+    tags: tuple[bytes, ...] = ()
+    fill: bytes | None = None
 
 
 @attrs.frozen
@@ -164,7 +168,8 @@ def read_fetched(reply: Reply, default: Any, wall_ms: int) -> Fetched:
     if reply[0] == MISS:
         metadata = _metadata(reply, 3)
         reason = MissReason(reply[2]) if reply[2] in _REASONS else MissReason.UNKNOWN
-        return Fetched(default, False, metadata.get("c"), receipt=_receipt(metadata), miss_reason=reason)
+        version, fill = metadata.get("c"), metadata.get("f")
+        return Fetched(default, False, version, receipt=_receipt(metadata), miss_reason=reason, fill=fill)
     if reply[0] != VALUE:
         raise _unexpected(reply)
     metadata = _metadata(reply, 4)
@@ -177,6 +182,7 @@ def read_fetched(reply: Reply, default: Any, wall_ms: int) -> Fetched:
         _ttl_s(metadata, wall_ms),
         tuple(Sibling(decode_value(flags, payload), ms / 1000) for flags, payload, ms in metadata.get("s") or ()),
         _receipt(metadata),
+        tags=tuple(metadata.get("g") or ()),
     )
 
 

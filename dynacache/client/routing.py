@@ -100,6 +100,8 @@ class Router:
     endpoints: dict[Address, Endpoint] = attrs.field(factory=dict, init=False)
     """Every address known: seeds as given, and the members."""
     table: MemberTable | None = attrs.field(default=None, init=False)
+    compressions: dict[str, str] = attrs.field(factory=dict, init=False)
+    """How large values are compressed, by namespace; one object for the router's life."""
     _seeds: tuple[Endpoint, ...] = attrs.field(init=False)
     _states: dict[str, int] = attrs.field(factory=dict, init=False)
     _by_node: dict[str, Endpoint] = attrs.field(factory=dict, init=False)
@@ -176,8 +178,9 @@ class Router:
         if self._by_node.get(node_id, endpoint) is not endpoint:
             self._rebuild()
 
-    def update(self, table: Any, states: Any, now_s: float) -> None:
-        """Take a pushed topology (wire forms); raises ProtocolError if it is malformed or of another cluster."""
+    def update(self, table: Any, states: Any, now_s: float, compressions: Any = None) -> None:
+        """Take a pushed topology (wire forms), and what it says of namespaces; raises ProtocolError if it is malformed
+        or of another cluster."""
         try:
             told = MemberTable.from_wire(table)
             merged = told if self.table is None else self.table.merge(told)
@@ -191,6 +194,10 @@ class Router:
         if changed:
             self._rebuild()
         self._apply_states(now_s)
+        self.compressions.clear()
+        if isinstance(compressions, dict):
+            known = ((name, how) for name, how in compressions.items() if isinstance(name, str) and how == "zstandard")
+            self.compressions.update(known)
 
     def _endpoint(self, address: Address) -> Endpoint:
         endpoint = self.endpoints.get(address)

@@ -18,8 +18,16 @@ from typing import Any, Final
 
 import msgpack
 
+from dynacache.client.compression import decompress
 from dynacache.errors import InvalidRequest, ProtocolError
-from dynacache.wire.messages import PAYLOAD_MSGPACK, PAYLOAD_RAW, USER_KEY_LIMIT_BYTES, VALUE_LIMIT_BYTES
+from dynacache.namespaces.names import DEFAULT, qualify
+from dynacache.wire.messages import (
+    PAYLOAD_COMPRESSED,
+    PAYLOAD_MSGPACK,
+    PAYLOAD_RAW,
+    USER_KEY_LIMIT_BYTES,
+    VALUE_LIMIT_BYTES,
+)
 
 __all__ = ["DEPTH_LIMIT", "INTEGER_MAX", "INTEGER_MIN", "Key", "decode_value", "encode_key", "encode_value"]
 
@@ -38,8 +46,9 @@ _pack = msgpack.Packer(autoreset=True, use_bin_type=True).pack
 _unpack = msgpack.unpackb
 
 
-def encode_key(key: Key) -> bytes:
-    """Return the bytes of a key; raises InvalidRequest for another type, an empty key or one over 1,024 bytes."""
+def encode_key(key: Key, prefix: bytes = b"") -> bytes:
+    """Return the bytes of a key as it travels, in the namespace of a ``prefix`` (`namespaces.names`), none for the
+    default one; raises InvalidRequest for another type, an empty key or one over 1,024 bytes."""
     if type(key) is bytes:
         encoded = key
     elif isinstance(key, str):
@@ -53,7 +62,7 @@ def encode_key(key: Key) -> bytes:
         raise InvalidRequest(f"a key is str or bytes, got {type(key).__name__}")
     if not 0 < len(encoded) <= USER_KEY_LIMIT_BYTES:
         raise InvalidRequest(f"a key has 1 to {USER_KEY_LIMIT_BYTES} bytes, got {len(encoded)}")
-    return encoded
+    return prefix + encoded if prefix or encoded[0] else qualify(DEFAULT, encoded)
 
 
 def encode_value(value: object) -> tuple[int, bytes]:
@@ -79,6 +88,8 @@ def encode_value(value: object) -> tuple[int, bytes]:
 
 def decode_value(payload_flags: int, payload: bytes) -> Any:
     """Return the value; raises ProtocolError for a payload that no client of ours wrote."""
+    if payload_flags & PAYLOAD_COMPRESSED:
+        payload = decompress(payload)
     if payload_flags & PAYLOAD_RAW:
         return payload
     try:

@@ -61,6 +61,8 @@ class Catalogue:
     """Number of the newest change; 0 while there was none."""
     digest: int = 0
     listeners: list[Callable[[bytes, int, bytes], None]] = attrs.field(factory=list)
+    dropped: list[Callable[[bytes], None]] = attrs.field(factory=list)
+    """Called with each name that was dropped here."""
     accepts: list[Callable[[bytes, int, bytes], bool]] = attrs.field(factory=list)
     _changed_at: dict[bytes, int] = attrs.field(factory=dict)
     _journal: list[tuple[int, bytes]] = attrs.field(factory=list)
@@ -103,6 +105,8 @@ class Catalogue:
         if known is not None:
             self.digest ^= _digest(name, *known)
             del self._changed_at[name]
+            for listener in self.dropped:
+                listener(name)
 
     def after(self, sequence: int, limit_bytes: int) -> tuple[int, list[Entry]]:
         """Return entries that changed after ``sequence``, in the order of their last change, and up to which number

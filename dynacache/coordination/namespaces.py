@@ -48,6 +48,7 @@ class Namespaces:
     def __attrs_post_init__(self) -> None:
         """Follow the catalogue from now on."""
         self.catalogue.listeners.append(self._follow)
+        self.catalogue.dropped.append(lambda name: self._follow(name, 0, b""))
 
     def of(self, key: bytes) -> NamespaceSettings:
         """Return the settings for a qualified key; raises ``InvalidRequest`` for a malformed one."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from dynacache.coordination.read_repair import RepairGroup, repair_targets
-from dynacache.coordination.read_reply import Concluded, reply_to_read
+from dynacache.coordination.read_reply import Concluded, absence_reason, reply_to_read
 from dynacache.coordination.routes import Route, Target
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.tally import Tally, required_answers
@@ -383,15 +383,7 @@ class ReadOperation:
                 self._error(NotEnoughReplicas("the newest version could not be brought to enough replicas in time"))
                 return
         self.done = True
-        reason = MissReason.NEVER_WRITTEN
-        if self.ended is not None:
-            reason = MissReason.INVALIDATED
-        elif self.evicted:
-            reason = MissReason.EVICTED
-        elif degraded:
-            reason = MissReason.UNKNOWN
-        elif self.merged is None:
-            reason = self.shared.store.why_gone(self.partition, self.key)
+        reason = absence_reason(self, degraded)
         outcome = Concluded(self.merged, reason, unrepaired=unrepaired, degraded=degraded)
         if self.waiter is not None:
             self.waiter.prepared(self, outcome)

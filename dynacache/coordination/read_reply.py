@@ -34,7 +34,7 @@ from dynacache.wire.messages import (
 if TYPE_CHECKING:
     from dynacache.coordination.read_operation import ReadOperation
 
-__all__ = ["Concluded", "answers_of", "metadata_of", "miss_reason", "reply_to_read"]
+__all__ = ["Concluded", "absence_reason", "answers_of", "metadata_of", "miss_reason", "reply_to_read"]
 
 
 @attrs.frozen
@@ -70,6 +70,19 @@ def reply_to_read(operation: "ReadOperation", outcome: Concluded) -> None:
         shared.misses.fresh.append((operation.key, shared.now_ms, operation.level, reason, shared.node_id, answers))
         message = (MISS, operation.rid, reason)
     shared.effects.send(operation.connection, message if metadata is None else (*message, metadata))
+
+
+def absence_reason(operation: "ReadOperation", degraded: bool) -> MissReason:
+    """Return why there is nothing, if there is nothing, as far as the answers tell."""
+    if operation.ended is not None:
+        return MissReason.INVALIDATED
+    if operation.evicted:
+        return MissReason.EVICTED
+    if degraded:
+        return MissReason.UNKNOWN
+    if operation.merged is None:
+        return operation.shared.store.why_gone(operation.partition, operation.key)
+    return MissReason.NEVER_WRITTEN
 
 
 def miss_reason(outcome: Concluded, view: View | None) -> MissReason:

@@ -20,6 +20,7 @@ from dynacache.placement.table import MemberTable
 from dynacache.repair.sync_times import STALE_SHARE
 from dynacache.repair.transfer import Transfer
 from dynacache.types import Instant
+from dynacache.wire.messages import INVALIDATE
 
 if TYPE_CHECKING:
     from dynacache.node.core import Node
@@ -47,9 +48,12 @@ def quarantine_of(node: "Node", now: Instant) -> Quarantine:
 
 
 def invalidator_of(node: "Node") -> Invalidator:
-    """What dates and keeps epochs; one outlives every copy that may hold what it has ended."""
+    """What dates and keeps epochs; one outlives every copy that may hold what it has ended. The gate serves it from now
+    on, and what is ``observed``."""
     retention_ms = node.config.storage.gc_grace_max_ms + 2 * node.config.coordination.max_clock_skew_ms
-    return Invalidator(node.shared, node.engine, retention_ms)
+    invalidator = Invalidator(node.shared, node.engine, retention_ms)
+    node.gate.served |= {INVALIDATE: invalidator.serve, **node.observed.served()}
+    return invalidator
 
 
 def _forget_after(node: "Node", stamp: int) -> None:

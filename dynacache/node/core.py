@@ -68,7 +68,6 @@ from dynacache.versioning.actors import ActorIssuer
 from dynacache.versioning.hybrid_clock import HybridClock
 from dynacache.wire.messages import (
     FORWARD_REPLY,
-    INVALIDATE,
     REPORT,
 )
 
@@ -148,7 +147,6 @@ class Node:
         self.gate.command = Commands(self).carry_out
         self.observed = Observed(shared, config.observability, self.engine)
         self.invalidator = invalidator_of(self)
-        self.gate.served |= self.observed.served() | {INVALIDATE: self.invalidator.serve}
         self.upkeep = Upkeep(shared, self.repair_port, self.members.refuse_stale)
         self.members.owners_changed = self._owners_changed
         self._add_repair_cores()

@@ -165,9 +165,9 @@ class Case:
         return refused and self.ledger.left_by(key, dot, StoreCause.DISCARD) > 0
 
     def evicted_times(self, key: bytes) -> frozenset[int]:
-        """Return the hybrid times of all versions of a key that some store evicted."""
+        """Return the hybrid times of all versions of a key that some store evicted, or was too full to take."""
         if self._evicted_times is None:
-            times: dict[bytes, set[int]] = {}
+            times = {key: set(found) for key, found in self.evidence.witnessed.items()}
             for event in self.evidence.store_events:
                 if event.cause is StoreCause.EVICT and event.before is not None and not event.place:
                     times.setdefault(event.key, set()).add(packed.HEADER.unpack_from(event.before)[5])

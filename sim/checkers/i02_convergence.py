@@ -10,11 +10,11 @@ only reads after the faults come after what is judged here, but for scenarios th
 What eviction excuses is the owner that evicted the key in its present life and does not hold it: eviction is local, and
 makes no difference (promise P5). All others must agree, unless one of those owners evicted a version that is newer than
 anything the others hold: that version hides theirs, so that no read may return or repair them (DESIGN section 9), until
-replicas repair each other. Who was filled by a node that had evicted the version which the others hold, and remembers
-it as that one did, need not hold it either: its tree is right. A store that evicts nothing may refuse a version while
-it is full; one that evicts refuses only tombstones, which it never throws out. Above its watermark
-(``storage.replica``) a store takes no key from repair that it does not hold: what others have would throw out what is
-used here.
+replicas repair each other. Who was filled by a node that had evicted the version which the others hold, or had no room
+for it, and remembers it as that one did, need not hold it either: its tree is right. A store that evicts nothing may
+refuse a version while it is full; one that evicts refuses only tombstones, which it never throws out. Above its
+watermark (``storage.replica``) a store takes no key from repair that it does not hold: what others have would throw out
+what is used here.
 """
 
 from dynacache.storage.records import is_tombstone

@@ -45,11 +45,11 @@ def check(evidence: Evidence) -> list[Violation]:
 
 def _reads(case: Case) -> Iterator[Violation]:
     binding = [each for each in case.invalidations.operations if _binds(case, each)]
-    final = {id(record) for record in case.evidence.final_reads}
+    final = {record.number for record in case.evidence.final_reads}
     for read in case.evidence.history if binding else ():
         if read.kind is not OperationKind.GET or read.outcome is not Outcome.OK or not isinstance(read.result, bytes):
             continue
-        if not _sees_all(read) and id(read) not in final:
+        if not _sees_all(read) and read.number not in final:
             continue
         mints = case.minted_value(read.key, read.result)
         tags = case.invalidations.tags_of(read.result)

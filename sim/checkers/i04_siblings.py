@@ -6,6 +6,9 @@ coordinator never leaves more siblings than the limit. A read shows no more diff
 
 Invariant kept by: ``versioning.kernel.write`` and ``merge``, ``coordination.write``.
 
+A copy that was out of touch for too long keeps what is young, without the context that it was written in
+(``repair.exchange_drive``), so such a version may stand beside what it has superseded.
+
 Why not "no siblings without partitions": two coordinators may take two writes at the same time on any day.
 """
 
@@ -14,7 +17,7 @@ from dynacache.versioning.kernel import REGISTER, SIBLING_LIMIT
 from dynacache.versioning.layout import MANY, decode
 
 from ..evidence import Evidence, Violation
-from ..history import OperationKind, Outcome
+from ..history import OperationKind, Outcome, StoreCause
 from ..ledger import Mint
 from .case import SETTERS, Case
 
@@ -30,7 +33,10 @@ def check(evidence: Evidence) -> list[Violation]:
 def _false_siblings(case: Case) -> list[Violation]:
     found = []
     judged: set[tuple[bytes, tuple[Dot, ...]]] = set()
+    bare: set[tuple[bytes, Dot]] = set()
     for event in case.evidence.store_events:
+        if event.after is not None and event.cause is StoreCause.DISCARD:
+            bare.update((event.key, dot) for dot in decode(event.after).dots)
         if event.after is None or event.after[1] != MANY:
             continue
         dots = tuple(sorted(decode(event.after).dots))
@@ -39,7 +45,7 @@ def _false_siblings(case: Case) -> list[Violation]:
         judged.add((event.key, dots))
         for dot in dots:
             older = case.ledger.ancestors(event.key, dot).intersection(dots)
-            if older:
+            if older and (event.key, dot) not in bare:
                 text = f"{event.node_id} holds {dot} and {min(older)} as siblings, but the first superseded the second"
                 found.append(Violation("I4", event.key, text, (event.sequence,)))
                 break

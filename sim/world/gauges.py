@@ -90,8 +90,9 @@ def _largest_bytes(engine: Engine) -> int:
     return max(sizes, default=0)
 
 
-def snapshot(machine: Machine, node: Node, evicted: Iterable[bytes] = ()) -> NodeSnapshot:
-    """Return all that one node holds, and what it remembers of the keys that were ``evicted`` somewhere."""
+def snapshot(machine: Machine, node: Node, left_out: Iterable[bytes] = ()) -> NodeSnapshot:
+    """Return all that one node holds, what it remembers of the keys that were ``left_out`` somewhere, evicted or only
+    witnessed, and which of them it had no room for itself."""
     engine, members = node.engine, node.members
     records = {key: record for partition in range(engine.partition_count) for key, record in engine.items(partition)}
     return NodeSnapshot(
@@ -110,8 +111,8 @@ def snapshot(machine: Machine, node: Node, evicted: Iterable[bytes] = ()) -> Nod
         catalogue_digest=node.shared.catalogue.digest,
         member_states=members.states(),
         counters=_counters(node),
-        refused=refused(machine),
-        remembered=_remembered(node, evicted),
+        refused=refused(machine) | _witnessed(machine, node, left_out),
+        remembered=_remembered(node, left_out),
     )
 
 
@@ -126,6 +127,17 @@ def refused(machine: Machine) -> frozenset[bytes]:
     """Return the keys for which the store of a machine's process last refused what it was to merge."""
     observer = machine.process.observer if machine.process is not None else None
     return frozenset() if observer is None else frozenset(observer.refused)
+
+
+def _witnessed(machine: Machine, node: Node, keys: Iterable[bytes]) -> frozenset[bytes]:
+    """Return which of these keys repair asked a full store to remember, which it still does without holding them."""
+    observer = machine.process.observer if machine.process is not None else None
+    if observer is None or not observer.witnessed:
+        return frozenset()
+    shift, engine = node.members.placement.shift, node.engine
+    places = [(key_hash(key) >> shift, key) for key in keys]
+    asked = [(partition, key) for partition, key in places if engine.fingerprint(partition, key) in observer.witnessed]
+    return frozenset(key for partition, key in asked if engine.missing(partition, key))
 
 
 def _counters(node: Node) -> dict[str, int]:

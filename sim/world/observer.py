@@ -11,7 +11,7 @@ Why inside the store and not by comparing it after each turn: a turn may change 
 after every turn would cost more than the turn.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from dynacache.node import Node
 from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import TAKEN, Engine
 from dynacache.storage.listing import NEAR_MS
-from dynacache.storage.records import deleted_s, is_tombstone
+from dynacache.storage.records import deleted_s, is_tombstone, read_times
 from dynacache.versioning import packed
 
 from ..evidence import CatalogueEvent
@@ -43,6 +43,8 @@ class Observer:
     held: dict[tuple[str, bytes], bytes] = attrs.field(factory=dict)
     refused: set[bytes] = attrs.field(factory=set)
     """Keys of which the store has refused a merge for want of room, and has not changed since."""
+    witnessed: set[int] = attrs.field(factory=set)
+    """The fingerprints among them that this store was asked to remember."""
 
     def changed(self, place: str, key: bytes, after: bytes | None, cause: StoreCause) -> None:
         """Tell one change; nothing is told when the record is the one that was held."""
@@ -68,6 +70,12 @@ class Observer:
         if held is not None and packed.clean(held, self.node.shared.now_ms) is None:
             self.changed("", key, None, StoreCause.EXPIRE)
         self.changed("", key, record, self.cause)
+
+    def note_witnessed(self, versions: Iterable[tuple[int, int, int, int, bool]]) -> None:
+        """Take note of what repair asked of a full store (seed 4225)."""
+        for fingerprint, _, time, _, _ in versions:
+            self.witnessed.add(fingerprint)
+            self.recorder.witnessed.setdefault(fingerprint, set()).add(time)
 
     @contextmanager
     def merging(self, key: bytes) -> Iterator[None]:
@@ -161,7 +169,17 @@ def _engine_class(observer: Observer) -> type[Engine]:
             outcome = Engine.merge_cold(self, partition, key, record, now_ms)
             if outcome != TAKEN:
                 observer.refused.add(key)
+                time, _ = read_times(record)
+                observer.note_witnessed([(self.fingerprint(partition, key), 0, time, 0, False)])
             return outcome
+
+        def witness_many(
+            self, partition: int, versions: Iterable[tuple[int, int, int, int, bool]], superseding: bool = False
+        ) -> int:
+            versions = list(versions)
+            if not superseding and not self.admits():
+                observer.note_witnessed(versions)
+            return Engine.witness_many(self, partition, versions, superseding)
 
         def merge_newer(self, partition: int, key: bytes, incoming: object, now_ms: int) -> bool:
             with observer.merging(key):
@@ -187,8 +205,32 @@ def _engine_class(observer: Observer) -> type[Engine]:
     return ObservedEngine
 
 
+def _judged_class(observer: Observer) -> type[Engine]:
+    """Return an engine that tells what epochs end."""
+
+    class Judged(Engine):
+        __slots__ = ()
+
+        def _bury(self, shard: int, key: bytes, record: bytes, left: bytes | None) -> None:
+            with observer.during(StoreCause.INVALIDATE):
+                Engine._bury(self, shard, key, record, left)
+            observer.changed("", key, left, StoreCause.INVALIDATE)
+
+        def _meet_tombstone(self, shard: int, key: bytes) -> bool:
+            met = Engine._meet_tombstone(self, shard, key)
+            if met:
+                observer.changed("", key, self._tombstones.tables[shard].entries.get(key), StoreCause.INVALIDATE)
+            return met
+
+        def _merge_dead(self, *given: Any) -> Any:
+            observer.cause = StoreCause.INVALIDATE  # until the merge ends
+            return Engine._merge_dead(self, *given)
+
+    return Judged
+
+
 def _leaving_class(observer: Observer) -> type[Engine]:
-    class Leaving(Engine):
+    class Leaving(_judged_class(observer)):  # type: ignore[misc]
         __slots__ = ()
 
         def _expire(self, shard: int, key: bytes, record: bytes, now_ms: int, scheduled: bool = True) -> bytes | None:
@@ -232,21 +274,6 @@ def _leaving_class(observer: Observer) -> type[Engine]:
                 gone = Engine._discard_before(self, partition, key, time)
             observer.changed("", key, self.peek(partition, key), StoreCause.DISCARD)
             return gone
-
-        def _bury(self, shard: int, key: bytes, record: bytes, left: bytes | None) -> None:
-            with observer.during(StoreCause.INVALIDATE):
-                Engine._bury(self, shard, key, record, left)
-            observer.changed("", key, left, StoreCause.INVALIDATE)
-
-        def _meet_tombstone(self, shard: int, key: bytes) -> bool:
-            met = Engine._meet_tombstone(self, shard, key)
-            if met:
-                observer.changed("", key, self._tombstones.tables[shard].entries.get(key), StoreCause.INVALIDATE)
-            return met
-
-        def _merge_dead(self, *given: Any) -> Any:
-            observer.cause = StoreCause.INVALIDATE  # until the merge ends
-            return Engine._merge_dead(self, *given)
 
         def clear(self, partition: int) -> None:
             held = self.items(partition)

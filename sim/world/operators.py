@@ -23,9 +23,9 @@ __all__ = ["command", "wants_place"]
 
 
 def command(machine: Machine, what: Callable[[Node], None]) -> bool:
-    """Ask a machine's node for something; False where none runs, it stands still or it refuses."""
+    """Ask a machine's node for something; False where none runs, it stands still, it is stopping or it refuses."""
     process = machine.process
-    if process is None or process.node is None or machine.paused:
+    if process is None or process.node is None or machine.paused or process.node.closing.is_ending:
         return False
     shared = process.node.shared
     shared.effects = effects = Effects()

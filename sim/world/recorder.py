@@ -43,6 +43,8 @@ class Recorder:
     machines: list[MachineEvent] = attrs.field(factory=list)
     notes: list[tuple[float, str, str, dict[str, Any]]] = attrs.field(factory=list)
     traffic: list[Traffic] = attrs.field(factory=list)
+    witnessed: dict[int, set[int]] = attrs.field(factory=dict)
+    """Fingerprints of keys that repair asked a full store to remember, and the hybrid times of the versions."""
     coverage: Counter[str] = attrs.field(factory=Counter)
     messages: Counter[str] = attrs.field(factory=Counter)
     """Messages between nodes in the present phase, by name."""

@@ -63,6 +63,8 @@ def _own(node: Node, waited_for: Mapping[str, tuple[bool, Collection[bytes]]], f
     for name, count in counts.items():
         if count:
             return f"{count} {name}"
+    if node.closing.is_ending:
+        return "it is stopping"
     if not engine.is_swept:
         return "it has not been swept since the last invalidation"
     if not node.shared.clock_safe:

@@ -226,9 +226,21 @@ class World:
 
     def snapshots(self) -> dict[str, NodeSnapshot]:
         """Return what every running node holds now."""
-        evicted = sorted({event.key for event in self.recorder.store_events if event.cause is StoreCause.EVICT})
+        events, witnessed = self.recorder.store_events, self.witnessed()
+        left_out = sorted({*witnessed, *(event.key for event in events if event.cause is StoreCause.EVICT)})
         nodes = [(name, machine, machine.node) for name, machine in self.machines.items()]
-        return {name: snapshot(machine, node, evicted) for name, machine, node in nodes if node is not None}
+        return {name: snapshot(machine, node, left_out) for name, machine, node in nodes if node is not None}
+
+    def witnessed(self) -> dict[bytes, frozenset[int]]:
+        """Return the keys that repair asked a full store to remember, each with the hybrid times of the versions."""
+        found = self.recorder.witnessed
+        node = next((machine.node for machine in self.machines.values() if machine.node is not None), None)
+        if not found or node is None:
+            return {}
+        shift, engine = node.members.placement.shift, node.engine
+        keys = sorted({event.key for event in self.recorder.store_events})
+        numbers = {key: engine.fingerprint(key_hash(key) >> shift, key) for key in keys}
+        return {key: frozenset(found[number]) for key, number in numbers.items() if number in found}
 
     def evidence(self, **more: Any) -> Evidence:
         """Gather everything; ``snapshots`` of an earlier moment may be given."""
@@ -247,6 +259,7 @@ class World:
             history=history,
             store_events=tuple(recorder.store_events),
             snapshots=snapshots,
+            witnessed=self.witnessed(),
             gauges=tuple(self.gauges),
             membership=tuple(recorder.membership),
             tables=tuple(recorder.tables),

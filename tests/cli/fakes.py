@@ -123,5 +123,10 @@ class FakeClient:
         self._note("owners", key)
         return self.reports["owners"]
 
+    def namespace(self, name: str) -> "FakeClient":
+        """The same keys, whatever the namespace: that it was named is noted."""
+        self._note("namespace", name)
+        return self
+
     def close(self) -> None:
         self.closed = True

@@ -25,12 +25,14 @@ def test_other_levels_are_refused(level: Any) -> None:
         level_of(level)
 
 
-@pytest.mark.parametrize(("ttl", "expected"), [(None, 0), (1, 1000), (0.0001, 1), (1.5, 1500), (0.0015, 2)])
+@pytest.mark.parametrize(
+    ("ttl", "expected"), [(None, 0), (1, 1000), (0.0001, 1), (1.5, 1500), (0.0015, 2), (math.inf, -1)]
+)
 def test_ttl(ttl: float | None, expected: int) -> None:
     assert ttl_ms_of(ttl) == expected
 
 
-@pytest.mark.parametrize("ttl", [0, -1, math.nan, math.inf, 2**31, "1"])
+@pytest.mark.parametrize("ttl", [0, -1, math.nan, -math.inf, 2**31, "1"])
 def test_bad_ttl(ttl: Any) -> None:
     with pytest.raises(InvalidRequest, match="ttl"):
         ttl_ms_of(ttl)

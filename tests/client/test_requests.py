@@ -1,5 +1,6 @@
 """Each operation's wire message, by position, and which may be repeated."""
 
+import math
 from typing import Any
 
 import pytest
@@ -124,3 +125,50 @@ def test_a_command_may_be_for_one_node_and_is_repeated() -> None:
     assert (call.address, call.timeout_s) == (("10.0.0.4", 7400), 2.0)
     assert call.repeatable, "an order given twice is as good as one"
     assert call.changes, "an order whose fate is unknown is not told as refused"
+
+
+@pytest.mark.parametrize(("name", "key"), [("", b"k"), ("web", b"\x00\x03webk")])
+def test_every_operation_names_the_namespace_in_its_key(name: str, key: bytes) -> None:
+    requests = REQUESTS.of_namespace(name)
+    calls = [
+        requests.get("k"),
+        requests.fetch("k"),
+        requests.exists("k"),
+        requests.ttl("k"),
+        requests.set("k", 1),
+        requests.get_and_set("k", 1),
+        requests.delete("k"),
+        requests.get_and_delete("k"),
+        requests.touch("k", 1.0),
+        requests.increment("k"),
+    ]
+    assert [call.key for call in calls] == [call.message[2] for call in calls] == [key] * len(calls)
+    assert requests.owners("k").message[3] == key
+
+
+def test_a_key_that_begins_with_zero_is_no_namespaces() -> None:
+    assert REQUESTS.get(b"\x00\x03webk").key == b"\x00\x00\x00\x03webk"
+
+
+def test_operation_ids_are_one_sequence_in_all_namespaces() -> None:
+    requests = Requests(Options(), b"client-2")
+    ids = [each.set("k", 1).message[11] for each in (requests, requests.of_namespace("a"), requests)]
+    assert len(set(ids)) == 3
+    assert requests.of_namespace("a").of_namespace("b").namespace == "b"
+    with pytest.raises(InvalidRequest, match="namespace: got 'A'"):
+        requests.of_namespace("A")
+
+
+def test_settings_are_read_and_changed_where_the_handle_is() -> None:
+    requests = REQUESTS.of_namespace("web")
+    assert requests.settings().message[2:] == ["namespaces", "web"]
+    assert requests.configure({"sliding": True}, version=7, level="all").message[2:] == [
+        "namespace_set",
+        {"name": "web", "options": {"sliding": True}, "version": 7, "write_level": 4},
+    ]
+    assert requests.configure({}).message[3] == {"name": "web", "options": {}, "write_level": 2}
+
+
+def test_never_is_said_to_the_namespace() -> None:
+    assert [REQUESTS.set("k", 1, ttl=ttl).message[7] for ttl in (None, 2.0, math.inf)] == [0, 2_000, -1]
+    assert REQUESTS.touch("k", math.inf).message[3] == -1

@@ -269,3 +269,17 @@ def test_routing_never_refuses_and_prefers_untried_usable_owners(
         chosen = router.choose(key, spread, now_s)
         good = [name for name in owners_of(key) if by_name[name].usable(now_s) and by_name[name].failures < 3]
         assert chosen.node_id in good or not good or chosen.failures >= FAILURES_BEFORE_AVOIDING
+
+
+def test_what_is_told_of_namespaces_replaces_what_was_told_before() -> None:
+    router = router_of(FIVE)
+    told = router.compressions
+    for compressions, known in (
+        ({"big": "zstandard", "odd": "lzma", 7: "zstandard"}, {"big": "zstandard"}),
+        ({"other": "zstandard"}, {"other": "zstandard"}),
+        (None, {}),
+        ([1], {}),
+    ):
+        router.update(FIVE.to_wire(), {}, 0.0, compressions)
+        assert told == known
+        assert told is router.compressions

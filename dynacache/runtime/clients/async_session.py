@@ -58,8 +58,8 @@ class AsyncSession:
         if not 0 < self._connections_per_node <= CONNECTIONS_LIMIT:
             expected = f"1 to {CONNECTIONS_LIMIT}"
             raise InvalidRequest(f"connections_per_node: got {self._connections_per_node!r}, expected {expected}")
-        self.requests = Requests(self._options, os.urandom(CLIENT_ID_BYTES))
-        self.router = Router.from_seeds(self._addresses)
+        self.router = router = Router.from_seeds(self._addresses)
+        self.requests = Requests(self._options, os.urandom(CLIENT_ID_BYTES), compressions=router.compressions)
 
     async def __aenter__(self) -> Self:
         if self._tasks is not None:

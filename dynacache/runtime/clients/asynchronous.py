@@ -9,8 +9,8 @@ Why: the synchronous client, this one and the two pipelines then cannot drift ap
 """
 
 import functools
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 
@@ -25,7 +25,7 @@ from dynacache.runtime.clients.async_session import AsyncSession
 from dynacache.runtime.clients.pipelines import AsyncPipeline
 from dynacache.runtime.entropy import wall_ms_now
 
-__all__ = ["AsyncClient", "connect"]
+__all__ = ["AsyncClient", "AsyncNamespace", "AsyncOperations", "connect"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,10 +33,10 @@ R = TypeVar("R")
 
 def _awaited(
     build: Callable[Concatenate[Requests, P], Call[R]],
-) -> Callable[Concatenate["AsyncClient", P], Coroutine[Any, Any, R]]:
+) -> Callable[Concatenate["AsyncOperations", P], Coroutine[Any, Any, R]]:
     """The operation of the client that carries what `build` builds to its end."""
 
-    async def operation(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def operation(self: "AsyncOperations", /, *args: P.args, **kwargs: P.kwargs) -> R:
         call = build(self.requests, *args, **kwargs)
         await self.run_one(call)
         return call.result(wall_ms_now())
@@ -45,14 +45,21 @@ def _awaited(
     return operation
 
 
-@attrs.define(eq=False)
-class AsyncClient(AsyncSession):
-    """Operations on the cache, each a coroutine. Any number of tasks may share one client.
+class AsyncOperations:
+    """The operations, for whoever builds calls and carries them to their end."""
 
-    Keys are str or bytes of 1 to 1,024 bytes; values are bytes, str, int, float, bool, None, and lists and maps of
-    these. ``level`` and ``timeout`` (seconds) override the client's own for one operation. Every error is one of
-    `dynacache.errors`: one whose ``definite`` is true changed nothing, any other may have.
-    """
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        requests: Requests
+
+    async def run(self, calls: Sequence[Call[Any]]) -> None:
+        """Carry calls to their ends."""
+        raise NotImplementedError
+
+    async def run_one(self, call: Call[Any]) -> None:
+        """Carry one call to its end."""
+        raise NotImplementedError
 
     get = _awaited(Requests.get)
     fetch = _awaited(Requests.fetch)
@@ -64,9 +71,16 @@ class AsyncClient(AsyncSession):
     get_and_delete = _awaited(Requests.get_and_delete)
     touch = _awaited(Requests.touch)
     increment = _awaited(Requests.increment)
+    invalidate = _awaited(Requests.invalidate)
+    invalidate_version = _awaited(Requests.invalidate_version)
+    invalidate_tag = _awaited(Requests.invalidate_tag)
+    invalidate_pattern = _awaited(Requests.invalidate_pattern)
+    flush = _awaited(Requests.flush)
     owners = _awaited(Requests.owners)
     report = _awaited(Requests.report)
     command = _awaited(Requests.command)
+    settings = _awaited(Requests.settings)
+    configure = _awaited(Requests.configure)
     status = _awaited(Requests.status)
 
     async def get_many(
@@ -110,6 +124,42 @@ class AsyncClient(AsyncSession):
     def pipeline(self) -> AsyncPipeline:
         """Collect operations in an ``async with`` block, and send them together at its end."""
         return AsyncPipeline(self.requests, self.run)
+
+    def namespace(self, name: str) -> "AsyncNamespace":
+        """Return the operations on another namespace, "" being the default one; raises InvalidRequest for a name that
+        is none."""
+        return AsyncNamespace(self, name)
+
+
+class AsyncNamespace(AsyncOperations):
+    """The operations of a client on the keys of one namespace. It lives as long as its client, and is as easily made as
+    thrown away."""
+
+    __slots__ = ("_client", "name", "requests")
+
+    def __init__(self, client: AsyncOperations, name: str) -> None:
+        """Of a client, which may be such a handle itself."""
+        self._client = client
+        self.name = name
+        self.requests = client.requests.of_namespace(name)
+
+    async def run(self, calls: Sequence[Call[Any]]) -> None:
+        """Carry calls to their ends over the client's connections."""
+        await self._client.run(calls)
+
+    async def run_one(self, call: Call[Any]) -> None:
+        """Carry one call to its end over the client's connections."""
+        await self._client.run_one(call)
+
+
+@attrs.define(eq=False)
+class AsyncClient(AsyncSession, AsyncOperations):
+    """Operations on the cache, each a coroutine. Any number of tasks may share one client.
+
+    Keys are str or bytes of 1 to 1,024 bytes; values are bytes, str, int, float, bool, None, and lists and maps of
+    these. ``level`` and ``timeout`` (seconds) override the client's own for one operation. Every error is one of
+    `dynacache.errors`: one whose ``definite`` is true changed nothing, any other may have.
+    """
 
 
 def connect(

@@ -61,8 +61,8 @@ class BlockingSession:
         """Start with nothing, in this process."""
         self._process = os.getpid()
         self._random = random.Random()
-        self._requests = Requests(self._options, os.urandom(CLIENT_ID_BYTES))
         router = Router.from_seeds(self._addresses)
+        self._requests = Requests(self._options, os.urandom(CLIENT_ID_BYTES), compressions=router.compressions)
         self._pool = BlockingPool(router, self._secret, self._policy.attempt_timeout_s, self._connections_per_node)
 
     def _reach_one(self) -> None:

@@ -149,7 +149,7 @@ class Links:
                 self.router.learn_node(link.endpoint, node_id)
             topology, link.protocol.topology = link.protocol.topology, None
             if topology is not None:
-                self.router.update(*topology, time.monotonic())
+                self.router.update(*topology, time.monotonic(), link.protocol.compressions)
                 self._drop_unknown()
         self.progressed.set()
         self.progressed = anyio.Event()

@@ -78,6 +78,11 @@ class _Collector:
     get_and_delete = _noted(Requests.get_and_delete)
     touch = _noted(Requests.touch)
     increment = _noted(Requests.increment)
+    invalidate = _noted(Requests.invalidate)
+    invalidate_version = _noted(Requests.invalidate_version)
+    invalidate_tag = _noted(Requests.invalidate_tag)
+    invalidate_pattern = _noted(Requests.invalidate_pattern)
+    flush = _noted(Requests.flush)
 
 
 def _result_or_error(call: Call[Any], wall_ms: int) -> Any:

@@ -10,7 +10,7 @@ Why: the asynchronous client, this one and the two pipelines then cannot drift a
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from dynacache.client.addresses import parse_addresses
@@ -24,7 +24,7 @@ from dynacache.runtime.clients.blocking_session import BlockingSession
 from dynacache.runtime.clients.pipelines import Pipeline
 from dynacache.runtime.entropy import wall_ms_now
 
-__all__ = ["Client"]
+__all__ = ["Client", "Namespace", "Operations"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,10 +32,10 @@ R = TypeVar("R")
 
 def _carried_out(
     build: Callable[Concatenate[Requests, P], Call[R]],
-) -> Callable[Concatenate["Client", P], R]:
+) -> Callable[Concatenate["Operations", P], R]:
     """The operation of the client that carries what `build` builds to its end."""
 
-    def operation(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def operation(self: "Operations", /, *args: P.args, **kwargs: P.kwargs) -> R:
         call = build(self.requests, *args, **kwargs)
         self.run((call,))
         return call.result(wall_ms_now())
@@ -44,37 +44,19 @@ def _carried_out(
     return operation
 
 
-class Client(BlockingSession):
-    """Operations on the cache. Any number of threads may share one client; close it, or use it in a ``with`` block.
-
-    Keys are str or bytes of 1 to 1,024 bytes; values are bytes, str, int, float, bool, None, and lists and maps of
-    these. ``level`` and ``timeout`` (seconds) override the client's own for one operation. Every error is one of
-    `dynacache.errors`: one whose ``definite`` is true changed nothing, any other may have.
-    """
+class Operations:
+    """The operations, for whoever builds calls and carries them to their end."""
 
     __slots__ = ()
 
-    def __init__(
-        self,
-        addresses: str | Iterable[str],
-        *,
-        secret: str | None = None,
-        read_level: LevelName | None = None,
-        write_level: LevelName | None = None,
-        timeout: float = 5.0,
-        max_staleness: float | None = None,
-        connections_per_node: int = 16,
-        retries: RetryPolicy | None = None,
-    ) -> None:
-        """Connect to the first address that answers.
+    @property
+    def requests(self) -> Requests:
+        """What builds the calls."""
+        raise NotImplementedError
 
-        The arguments mean what they mean to `dynacache.connect`; ``connections_per_node`` is the number of threads that
-        may talk to one node at a time. Raises UnavailableError when no address can be reached, AuthenticationFailed for
-        a wrong secret, InvalidRequest for an option out of range.
-        """
-        options = Options(read_level, write_level, timeout, max_staleness)
-        policy = RetryPolicy() if retries is None else retries
-        super().__init__(parse_addresses(addresses), options, policy, secret, connections_per_node)
+    def run(self, calls: Sequence[Call[Any]]) -> None:
+        """Carry calls to their ends."""
+        raise NotImplementedError
 
     get = _carried_out(Requests.get)
     fetch = _carried_out(Requests.fetch)
@@ -86,9 +68,16 @@ class Client(BlockingSession):
     get_and_delete = _carried_out(Requests.get_and_delete)
     touch = _carried_out(Requests.touch)
     increment = _carried_out(Requests.increment)
+    invalidate = _carried_out(Requests.invalidate)
+    invalidate_version = _carried_out(Requests.invalidate_version)
+    invalidate_tag = _carried_out(Requests.invalidate_tag)
+    invalidate_pattern = _carried_out(Requests.invalidate_pattern)
+    flush = _carried_out(Requests.flush)
     owners = _carried_out(Requests.owners)
     report = _carried_out(Requests.report)
     command = _carried_out(Requests.command)
+    settings = _carried_out(Requests.settings)
+    configure = _carried_out(Requests.configure)
     status = _carried_out(Requests.status)
 
     def get_many(
@@ -130,3 +119,67 @@ class Client(BlockingSession):
     def pipeline(self) -> Pipeline:
         """Collect operations in a ``with`` block, and send them together at its end."""
         return Pipeline(self.requests, self.run)
+
+    def namespace(self, name: str) -> "Namespace":
+        """Return the operations on another namespace, "" being the default one; raises InvalidRequest for a name that
+        is none."""
+        return Namespace(self, name)
+
+
+class Namespace(Operations):
+    """The operations of a client on the keys of one namespace. It lives as long as its client, and is as easily made as
+    thrown away."""
+
+    __slots__ = ("_built", "_built_from", "_client", "name")
+
+    def __init__(self, client: Operations, name: str) -> None:
+        """Of a client, which may be such a handle itself."""
+        self._client = client
+        self.name = name
+        self._built_from = client.requests
+        self._built = self._built_from.of_namespace(name)
+
+    @property
+    def requests(self) -> Requests:
+        """What builds the calls; a process that was forked has others than its parent."""
+        theirs = self._client.requests
+        if theirs is not self._built_from:
+            self._built_from, self._built = theirs, theirs.of_namespace(self.name)
+        return self._built
+
+    def run(self, calls: Sequence[Call[Any]]) -> None:
+        """Carry calls to their ends over the client's connections."""
+        self._client.run(calls)
+
+
+class Client(BlockingSession, Operations):
+    """Operations on the cache. Any number of threads may share one client; close it, or use it in a ``with`` block.
+
+    Keys are str or bytes of 1 to 1,024 bytes; values are bytes, str, int, float, bool, None, and lists and maps of
+    these. ``level`` and ``timeout`` (seconds) override the client's own for one operation. Every error is one of
+    `dynacache.errors`: one whose ``definite`` is true changed nothing, any other may have.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        addresses: str | Iterable[str],
+        *,
+        secret: str | None = None,
+        read_level: LevelName | None = None,
+        write_level: LevelName | None = None,
+        timeout: float = 5.0,
+        max_staleness: float | None = None,
+        connections_per_node: int = 16,
+        retries: RetryPolicy | None = None,
+    ) -> None:
+        """Connect to the first address that answers.
+
+        The arguments mean what they mean to `dynacache.connect`; ``connections_per_node`` is the number of threads that
+        may talk to one node at a time. Raises UnavailableError when no address can be reached, AuthenticationFailed for
+        a wrong secret, InvalidRequest for an option out of range.
+        """
+        options = Options(read_level, write_level, timeout, max_staleness)
+        policy = RetryPolicy() if retries is None else retries
+        super().__init__(parse_addresses(addresses), options, policy, secret, connections_per_node)

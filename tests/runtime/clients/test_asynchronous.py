@@ -22,7 +22,7 @@ from dynacache.errors import (
 from dynacache.types import Level, MissReason
 from dynacache.wire.messages import GET, SET
 from tests.runtime.clients.fake_node import ANSWER, FakeCluster, FakeNode
-from tests.runtime.clients.shells import ASYNCHRONOUS, SHELLS, run
+from tests.runtime.clients.shells import ASYNCHRONOUS, SHELLS, Awaitably, run
 
 
 @pytest.fixture
@@ -284,3 +284,32 @@ def test_a_client_that_is_not_open_says_so(backend: str) -> None:
             await dynacache.connect("127.0.0.1:1").get("k")
 
     anyio.run(scenario, backend=backend)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_namespace_has_every_operation_on_keys_of_its_own(shell: str, cluster: FakeCluster) -> None:
+    async def scenario(client: Any) -> None:
+        web = client.namespace("web")
+        if shell == "threads":
+            web = Awaitably(await web)
+        await client.set("k", "plain")
+        await web.set("k", "web")
+        assert (await client.get("k"), await web.get("k")) == ("plain", "web")
+        await web.set_many({"a": 1, "b": 2})
+        assert await web.get_many(["a", "b", "k"]) == {"a": 1, "b": 2, "k": "web"}
+        assert await client.get_many(["a", "b"]) == {}
+        await web.delete_many(["a", "b"])
+        async with web.pipeline() as pipeline:
+            pipeline.get("k")
+            pipeline.get("a")
+        assert pipeline.results == ["web", None]
+        assert await web.delete("k")
+        assert await client.get("k") == "plain"
+
+    run(shell, cluster.addresses, scenario)
+    assert {b"k", b"\x00\x03webk"} <= {request[2] for request in cluster.requests if request[0] in (GET, SET)}
+
+
+def test_a_name_that_is_none_is_refused_at_once() -> None:
+    with pytest.raises(InvalidRequest, match="namespace: got 'Web'"):
+        dynacache.connect("a:1").namespace("Web")

@@ -54,6 +54,26 @@ def test_a_version_beside_the_one_that_superseded_it_is_found() -> None:
     assert ["superseded the second" in violation.text for violation in check(story.evidence())] == [True]
 
 
+def test_what_was_kept_without_its_context_may_stand_beside_what_it_superseded() -> None:
+    """Seed 4161: a copy that was out of touch for too long keeps what is young, and nothing of what that knew."""
+    story = Story()
+    story.set("a", b"1:", "b")
+    older = decode(story.held["b", KEY])
+    story.mint("a", b"2:")
+    newer = decode(story.held["a", KEY])
+    (dot,) = newer.dots
+    bare = kernel.State({dot[0]: dot[1]}, frozenset(), newer.dots)
+    other = kernel.State({**older.context, **bare.context}, frozenset(), {**older.dots, **newer.dots})
+    story.put("c", encode(bare, 0), cause=StoreCause.MERGE)
+    story.put("c", encode(other, 0), cause=StoreCause.MERGE)
+    assert len(check(story.evidence())) == 1
+    events = [
+        attrs.evolve(event, cause=StoreCause.DISCARD) if event.after == encode(bare, 0) else event
+        for event in story.evidence().store_events
+    ]
+    assert check(attrs.evolve(story.evidence(), store_events=tuple(events))) == []
+
+
 def test_a_plain_set_that_leaves_siblings_is_found() -> None:
     story = siblings()
     before = decode(story.held["a", KEY])

@@ -276,3 +276,19 @@ def test_a_partition_that_is_dropped_takes_what_was_to_be_reaped_lawfully(short_
     node.shared.now_ms = NOW_MS + node.engine.settings.gc_grace_max_ms - short_ms
     node.engine.clear(3)
     assert [event.cause for event in events] == [StoreCause.PUT, cause]
+
+
+def test_what_repair_asks_of_a_full_store_is_told() -> None:
+    node, _, observer = watched()
+    version = (node.engine.fingerprint(3, KEY), 4, NOW_MS << 16, 0, False)
+    node.engine.witness_many(3, [version])
+    assert observer.witnessed == set(), "there was room to take it"
+    node.engine.put(4, b"large", record(ActorIssuer(9), payload=bytes(1 << 20))[0])
+    node.engine.set_limit(node.engine.usage().total_bytes)
+    node.engine.witness_many(3, [version], superseding=True)
+    assert observer.witnessed == set(), "that came with the copy it is filled from"
+    node.engine.witness_many(3, [version])
+    assert observer.witnessed == {version[0]}
+    node.engine.merge_cold(3, b"other", record(ActorIssuer(8))[1], NOW_MS)
+    assert observer.witnessed == {version[0], node.engine.fingerprint(3, b"other")}
+    assert set(observer.recorder.witnessed) == observer.witnessed

@@ -31,6 +31,9 @@ def test_a_command_reaches_a_node_that_runs_and_stands_not_still(world: World) -
     machine.resume()
     assert not command(world.machines["j1"], lambda node: asked.append(node.node_id))
     assert not command(machine, _refuse)
+    machine.stop(5.0)
+    world.advance(0.01)
+    assert not command(machine, lambda node: asked.append(node.node_id)), "it is stopping (seed 4940)"
     assert asked == ["n1"]
 
 
