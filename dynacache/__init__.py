@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dynacache.client.results import Fetched, Receipt, Sibling, Written
     from dynacache.client.retries import RetryPolicy
+    from dynacache.client.scanning import ScanPage
+    from dynacache.client.watching import EventsLost, KeyEvent
     from dynacache.errors import (
         AuthenticationFailed,
         ClockUnsafe,
@@ -35,24 +37,30 @@ if TYPE_CHECKING:
         VersionMismatch,
         WrongType,
     )
+    from dynacache.runtime.clients.async_subscription import AsyncSubscription
     from dynacache.runtime.clients.asynchronous import AsyncClient, AsyncNamespace, connect
+    from dynacache.runtime.clients.blocking_subscription import Subscription
     from dynacache.runtime.clients.pipelines import AsyncPipeline, Pipeline
     from dynacache.runtime.clients.synchronous import Client, Namespace
-    from dynacache.types import Level, MissReason
+    from dynacache.types import KeyChange, Level, MissReason
 
 __all__ = [
     "AsyncClient",
     "AsyncNamespace",
     "AsyncPipeline",
+    "AsyncSubscription",
     "AuthenticationFailed",
     "Client",
     "ClockUnsafe",
     "ClusterMismatch",
     "ConnectionLost",
     "DynacacheError",
+    "EventsLost",
     "Fetched",
     "InvalidContext",
     "InvalidRequest",
+    "KeyChange",
+    "KeyEvent",
     "Level",
     "LevelNotAvailable",
     "MissReason",
@@ -66,7 +74,9 @@ __all__ = [
     "Receipt",
     "RequestError",
     "RetryPolicy",
+    "ScanPage",
     "Sibling",
+    "Subscription",
     "TimedOut",
     "TooManySiblings",
     "UnavailableError",
@@ -81,15 +91,21 @@ _HOMES = {
     "AsyncClient": "dynacache.runtime.clients.asynchronous",
     "AsyncNamespace": "dynacache.runtime.clients.asynchronous",
     "AsyncPipeline": "dynacache.runtime.clients.pipelines",
+    "AsyncSubscription": "dynacache.runtime.clients.async_subscription",
     "Client": "dynacache.runtime.clients.synchronous",
+    "EventsLost": "dynacache.client.watching",
     "Fetched": "dynacache.client.results",
+    "KeyChange": "dynacache.types",
+    "KeyEvent": "dynacache.client.watching",
     "Level": "dynacache.types",
     "MissReason": "dynacache.types",
     "Namespace": "dynacache.runtime.clients.synchronous",
     "Pipeline": "dynacache.runtime.clients.pipelines",
     "Receipt": "dynacache.client.results",
     "RetryPolicy": "dynacache.client.retries",
+    "ScanPage": "dynacache.client.scanning",
     "Sibling": "dynacache.client.results",
+    "Subscription": "dynacache.runtime.clients.blocking_subscription",
     "Written": "dynacache.client.results",
     "connect": "dynacache.runtime.clients.asynchronous",
 }

@@ -33,6 +33,7 @@ from dynacache.cli.commands import (
     with_client,
 )
 from dynacache.cli.demo_options import DemoOptions
+from dynacache.cli.invalidation_commands import flush, invalidate
 from dynacache.cli.namespace_commands import namespaces
 from dynacache.cli.operating import cluster, explain, handoff, hints, repair
 from dynacache.cli.output import tell_error
@@ -47,12 +48,12 @@ _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
 
 app = App(name="dynacache", help="A distributed in-memory cache.", suppress_keyboard_interrupt=False)
-for _group in (cluster, repair, hints, handoff, namespaces):
+for _group in (cluster, repair, hints, handoff, invalidate, namespaces):
     app.command(_group)
 app.command(set_command, name="set")
 # By name: the simulator is imported when it is asked for, from a wheel or from the checkout.
 app.command("dynacache.simulator.cli:app", name="sim", help="Run simulated clusters under faults, and judge them.")
-for _command in (get, delete, exists, ttl, touch, increment, mget, fetch, explain):
+for _command in (get, delete, exists, ttl, touch, increment, mget, fetch, explain, flush):
     app.command(_command)
 
 

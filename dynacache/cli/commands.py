@@ -83,6 +83,7 @@ def set_command(
     ttl: _TtlOption = None,
     if_absent: Annotated[bool, Parameter(negative=())] = False,
     if_present: Annotated[bool, Parameter(negative=())] = False,
+    tag: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     level: _LevelOption = None,
     connection: KeyConnection = DEFAULT_KEYS,
     output: OutputOption = "table",
@@ -101,6 +102,8 @@ def set_command(
         Only if there is no value. Below level strong two nodes may both say yes to two callers at once.
     if_present
         Only if there is a value.
+    tag
+        A word by which `invalidate tag` ends the value; may be given several times.
     """
     from dynacache.cli import data
 
@@ -109,7 +112,7 @@ def set_command(
         connection,
         output,
         lambda client: data.set_value(
-            client, key, stored, ttl=ttl, only_if_absent=if_absent, only_if_present=if_present, level=level
+            client, key, stored, ttl=ttl, only_if_absent=if_absent, only_if_present=if_present, level=level, tags=tag
         ),
     )
 

@@ -76,13 +76,14 @@ def set_value(
     only_if_absent: bool,
     only_if_present: bool,
     level: str | None,
+    tags: Sequence[str] = (),
 ) -> Answer:
     """Store a value."""
     if only_if_absent and only_if_present:
         raise InvalidRequest("--if-absent and --if-present exclude each other")
-    applied = bool(
-        client.set(key, value, ttl=ttl, only_if_absent=only_if_absent, only_if_present=only_if_present, level=level)
-    )
+    conditions = {"only_if_absent": only_if_absent, "only_if_present": only_if_present}
+    options: dict[str, Any] = {**conditions, **({"tags": tags} if tags else {})}
+    applied = bool(client.set(key, value, ttl=ttl, level=level, **options))
     if applied:
         return Answer({"key": key, "applied": True}, text="stored")
     condition = "there is a value already" if only_if_absent else "there is no value to replace"
@@ -149,6 +150,7 @@ def fetch(client: CacheClient, key: str, level: str | None, siblings: bool) -> A
         "created_at": fetched.created_at,
         "last_updated": fetched.last_updated,
         "ttl_s": fetched.ttl,
+        "tags": [_text_of(tag) for tag in fetched.tags],
         "siblings": [{"value": each.value, "last_updated": each.last_updated} for each in fetched.siblings],
         "receipt": _receipt(fetched.receipt),
     }
@@ -159,6 +161,7 @@ def fetch(client: CacheClient, key: str, level: str | None, siblings: bool) -> A
         ("created", _instant(fetched.created_at)),
         ("last updated", _instant(fetched.last_updated)),
         ("time to live", "never expires" if fetched.ttl is None else f"{fetched.ttl:.3f} s"),
+        ("tags", _told(record["tags"])),
         *((name.replace("_", " "), _told(told)) for name, told in (record["receipt"] or {}).items()),
     ]
     return Answer(record, tables=(Rows(key, ("what", "is"), tuple(rows)),))

@@ -119,7 +119,7 @@ def drop(
     connection: Connection = DEFAULT_CONNECTION,
     output: OutputOption = "table",
 ) -> int:
-    """Set a namespace back to the defaults."""
+    """Set a namespace back to the defaults, and invalidate all that it holds."""
     from dynacache.cli import namespaces as body
 
     return with_client(connection, output, lambda client: body.drop(client, name, version, level))

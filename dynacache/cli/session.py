@@ -57,6 +57,7 @@ class CacheClient(Protocol):
         ttl: float | None = None,
         only_if_absent: bool = False,
         only_if_present: bool = False,
+        tags: Sequence[str] = (),
         level: str | None = None,
     ) -> Any:
         """Write; true when applied."""
@@ -66,6 +67,21 @@ class CacheClient(Protocol):
 
     def delete(self, key: bytes | str, *, level: str | None = None) -> Any:
         """Delete; true when applied."""
+
+    def invalidate(self, key: bytes | str, *, level: str | None = None) -> Any:
+        """End a value; true when there was one."""
+
+    def invalidate_version(self, key: bytes | str, version: bytes, *, level: str | None = None) -> Any:
+        """End what a version covers; true when there was something."""
+
+    def invalidate_tag(self, tag: str, *, strict: bool = True, level: str | None = None) -> bool:
+        """End what has a tag."""
+
+    def invalidate_pattern(self, pattern: str, *, strict: bool = True, level: str | None = None) -> bool:
+        """End the values of keys that match."""
+
+    def flush(self, *, strict: bool = True, level: str | None = None) -> bool:
+        """End everything."""
 
     def exists(self, key: bytes | str, *, level: str | None = None) -> bool:
         """Whether there is a value."""

@@ -53,6 +53,8 @@ class Call(Generic[ResultT]):
     default: Any = None
     address: Address | None = None
     """The only node to ask; None for the best one."""
+    partition: int | None = None
+    """Decides which nodes are asked first where no key does."""
 
     deadline_s: float = 0.0
     """Monotonic seconds; set when the call starts."""

@@ -46,20 +46,23 @@ def tags_field(tags: object) -> list[bytes] | None:
     return encoded or None
 
 
-def appendix(tags: Iterable[Key], fill: bytes | None, *, conditional: bool) -> list[Any]:
+def appendix(tags: Iterable[Key], fill: object, *, conditional: bool) -> list[Any]:
     """Return the last fields of a SET: (operation id), tags, fill; none where there are none."""
     encoded = tags_field(tags)
-    if fill is not None and (conditional or not isinstance(fill, bytes)):
-        shown = "a condition beside it" if conditional else type(fill).__name__
-        raise InvalidRequest(f"fill: got {shown}, expected the token of a miss alone")
+    if fill is not None and conditional:
+        raise InvalidRequest("fill: got a condition beside it, expected the token of a miss alone")
+    if not isinstance(fill, bytes | None):
+        raise InvalidRequest(f"fill: got {type(fill).__name__}, expected the token of a miss")
     if encoded is None and fill is None:
         return []
     return [*([None] if conditional else []), encoded, *([] if fill is None else [fill])]
 
 
 def _encoded(name: str, given: object, limit_bytes: int) -> bytes:
+    encoded: object = given
     try:
-        encoded = given.encode() if isinstance(given, str) else given
+        if isinstance(given, str):
+            encoded = given.encode()
     except UnicodeEncodeError as error:
         raise InvalidRequest(f"{name}: text must be valid Unicode, got {ascii(given)[:80]}") from error
     if not isinstance(encoded, bytes):

@@ -86,11 +86,11 @@ class Requests(Invalidations):
     namespace: str = attrs.field(default=DEFAULT, converter=check_name)
     compressions: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     _sequence: Iterator[int] = attrs.field(factory=itertools.count, repr=False)
-    _prefix: bytes = attrs.field(init=False, repr=False)
+    head: bytes = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Keep what every key of the namespace begins with."""
-        self._prefix = prefix(self.namespace)
+        self.head = prefix(self.namespace)
 
     def of_namespace(self, name: str) -> "Requests":
         """Return what builds the same client's calls in another namespace; raises InvalidRequest for a name that is
@@ -98,7 +98,7 @@ class Requests(Invalidations):
         return Requests(self.options, self.client_id, name, self.compressions, self._sequence)
 
     def _key(self, key: Key) -> bytes:
-        return encode_key(key, self._prefix)
+        return encode_key(key, self.head)
 
     def _operation_id(self) -> bytes:
         return self.client_id + next(self._sequence).to_bytes(8, "big")
@@ -170,6 +170,10 @@ class Requests(Invalidations):
         """
         flags = FLAG_METADATA | (FLAG_SIBLINGS if siblings else 0) | (FLAG_RECEIPT if receipt else 0)
         return self._read(key, flags, results.read_fetched, default, level, timeout, max_staleness)
+
+    def entry(self, key: Key, *, level: LevelName | None = None, timeout: float | None = None) -> Call[Fetched]:
+        """Return all that is known of an entry, as `fetch` without options does: value, version, times, size, ..."""
+        return self.fetch(key, level=level, timeout=timeout)
 
     def set(
         self,

@@ -89,7 +89,7 @@ class Fetched:
     what a conditional write may demand. ``created_at`` and ``last_updated`` are seconds since 1970; ``ttl`` seconds
     left, None for never. ``siblings`` holds every concurrent version when it was asked for and there are several.
     ``tags`` are those that the value was written with, as bytes. ``fill`` is the token of a miss: what is loaded after
-    it is written with ``set(..., fill=...)``.
+    it is written with ``set(..., fill=...)``. ``size_bytes`` is what key, value and version take in one copy.
     """
 
     value: Any
@@ -103,6 +103,7 @@ class Fetched:
     miss_reason: MissReason | None = None
     tags: tuple[bytes, ...] = ()
     fill: bytes | None = None
+    size_bytes: int | None = None
 
 
 @attrs.frozen
@@ -183,6 +184,7 @@ def read_fetched(reply: Reply, default: Any, wall_ms: int) -> Fetched:
         tuple(Sibling(decode_value(flags, payload), ms / 1000) for flags, payload, ms in metadata.get("s") or ()),
         _receipt(metadata),
         tags=tuple(metadata.get("g") or ()),
+        size_bytes=metadata.get("n"),
     )
 
 

@@ -17,7 +17,7 @@ that answers is used although its node is said to be dead.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -26,6 +26,9 @@ from dynacache.placement.partitions import key_hash
 from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberState, MemberTable
 from dynacache.types import MEMBER_STOPPING
+
+if TYPE_CHECKING:
+    from dynacache.client.calls import Call
 
 __all__ = [
     "AVOID_FIRST_S",
@@ -136,6 +139,23 @@ class Router:
             if first is not None and not first.failures and first.usable(now_s) and first not in tried:
                 return first
         return self._choose_slowly(owners, now_s, tried, probe)
+
+    def choose_for(self, call: "Call[Any]", now_s: float) -> Endpoint:
+        """The endpoint to ask for a call now."""
+        if call.address is not None:
+            return self._endpoint(call.address)
+        if call.partition is not None:
+            return self._choose_slowly(self.owners_of(call.partition), now_s, call.tried, call.repeatable)
+        return self.choose(call.key, call.spread, now_s, call.tried, call.repeatable)
+
+    def owners_of(self, partition: int) -> tuple[Endpoint, ...]:
+        """The owners of a partition in order of preference; none before the first topology."""
+        return self._partitions[partition] if partition < len(self._partitions) else ()
+
+    @property
+    def nodes(self) -> tuple[Endpoint, ...]:
+        """Every member; the seeds before the first topology."""
+        return self._members if self.table is not None else self._seeds
 
     def _choose_slowly(
         self, owners: tuple[Endpoint, ...], now_s: float, tried: tuple[Endpoint, ...], probe: bool

@@ -23,6 +23,7 @@ import attrs
 from dynacache.coordination.shared import Shared
 from dynacache.errors import InvalidRequest, Overloaded
 from dynacache.events import ConnectionId, Message
+from dynacache.namespaces.names import check_prefix
 from dynacache.types import KeyChange
 from dynacache.wire.messages import HAPPENED, KEY_LIMIT_BYTES, SUBSCRIBED
 
@@ -142,6 +143,7 @@ class KeyEvents:
         changes = message[3] if len(message) > 3 else _ALL
         if type(prefix) is not bytes or len(prefix) > KEY_LIMIT_BYTES or hops:
             raise InvalidRequest(f"subscribe: prefix: got {prefix!r:.80}, expected at most {KEY_LIMIT_BYTES} bytes")
+        check_prefix(prefix)
         if type(changes) is not int or not 0 < changes <= _ALL:
             raise InvalidRequest(f"subscribe: changes: got {changes!r:.80}, expected 1 to {_ALL}")
         self._require_allowed(prefix)

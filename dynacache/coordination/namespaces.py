@@ -41,6 +41,8 @@ class Namespaces:
     by_name: dict[str, NamespaceSettings] = attrs.field(factory=dict)
     """Those with settings of their own."""
     changed: list[Callable[[str], None]] = attrs.field(factory=list)
+    dropped: set[bytes] = attrs.field(factory=set)
+    """Names of records that say of a namespace that it was dropped."""
     any_keeps_newest: bool = False
     """Whether some namespace is of mode last_write_wins."""
     _by_prefix: dict[bytes, NamespaceSettings] = attrs.field(factory=dict)
@@ -48,7 +50,7 @@ class Namespaces:
     def __attrs_post_init__(self) -> None:
         """Follow the catalogue from now on."""
         self.catalogue.listeners.append(self._follow)
-        self.catalogue.dropped.append(lambda name: self._follow(name, 0, b""))
+        self.catalogue.dropped.append(self._forget)
 
     def of(self, key: bytes) -> NamespaceSettings:
         """Return the settings for a qualified key; raises ``InvalidRequest`` for a malformed one."""
@@ -102,6 +104,8 @@ class Namespaces:
     def drop(self, name: str, seen: int | None, stamp: int) -> Entry:
         """Return the entry that sets a namespace back to the defaults. Raises as ``change``."""
         check_name(name)
+        if name not in self.by_name and self.catalogue.get(SETTINGS_KIND + name.encode()) is not None:
+            return (SETTINGS_KIND + name.encode(), self.version(name), b"")  # said before
         return (SETTINGS_KIND + name.encode(), self._next(name, seen, stamp), b"")
 
     def for_clients(self) -> dict[str, str]:
@@ -117,6 +121,10 @@ class Namespaces:
             )
         return max(stamp, version + 1)
 
+    def _forget(self, name: bytes) -> None:
+        self._follow(name, 0, b"")
+        self.dropped.discard(name)
+
     def _follow(self, name: bytes, stamp: int, value: bytes) -> None:
         if name[:1] != SETTINGS_KIND:
             return
@@ -126,8 +134,10 @@ class Namespaces:
             return
         if value:
             self.by_name[namespace] = NamespaceSettings.from_value(value)
+            self.dropped.discard(name)
         else:
             self.by_name.pop(namespace, None)
+            self.dropped.add(name)
         settings = self.by_name.get(namespace)
         if namespace == DEFAULT:
             self.default = settings

@@ -6,8 +6,9 @@ which it is not; a question that begins there is passed on to an owner.
 
 Invariants: a key that is held throughout the scan by every copy that is asked is returned once, whatever is evicted,
 written, moved or lost meanwhile: keys are passed in one order that depends on them alone, and nothing is kept here
-about a scan. Nothing that has expired or was deleted is returned. One call looks at ``LOOKED_LIMIT_COUNT`` entries, or
-at one partition if that has more, and returns ``PAGE_LIMIT_COUNT`` keys or ``PAGE_LIMIT_BYTES`` at most.
+about a scan. Nothing that has expired, was deleted or is invalidated is returned. One call looks at
+``LOOKED_LIMIT_COUNT`` entries, or at one partition if that has more, and returns ``PAGE_LIMIT_COUNT`` keys or
+``PAGE_LIMIT_BYTES`` at most.
 
 Why sort in every call: an order that is kept would cost each entry some 60 bytes for what is asked rarely; to sort what
 is left of a partition of a thousand keys takes a fifth of a millisecond. Looking marks nothing as used, so that a scan
@@ -26,6 +27,7 @@ from dynacache.coordination.shared import Shared
 from dynacache.datatypes.reading import read
 from dynacache.errors import InvalidRequest, NotEnoughReplicas
 from dynacache.events import ConnectionId, Message
+from dynacache.namespaces.names import check_prefix
 from dynacache.versioning.packed import HEADER, VALUE
 from dynacache.wire.cursors import pack_cursor, unpack_cursor
 from dynacache.wire.messages import FLAG_ONE_PARTITION, KEY_LIMIT_BYTES, SCANNED
@@ -57,6 +59,8 @@ class _Page:
     match: Callable[[bytes], object] | None
     count: int
     now_ms: int
+    left: Callable[[bytes, bytes], bytes | None]
+    """What invalidations leave of the record of a key."""
     keys: list[bytes] = attrs.field(factory=list)
     size_bytes: int = 0
     looked: int = 0
@@ -89,9 +93,10 @@ class _Page:
     def _is_wanted(self, key: bytes, record: bytes) -> bool:
         if self.match is not None and not self.match(key if key[0] else key[2 + key[1] :]):
             return False
-        if record[1] != VALUE:
-            return read(record, self.now_ms).found
-        expire_ms: int = HEADER.unpack_from(record)[6]
+        left = self.left(key, record)
+        if left is None or left[1] != VALUE:
+            return left is not None and read(left, self.now_ms).found
+        expire_ms: int = HEADER.unpack_from(left)[6]
         return not 0 < expire_ms <= self.now_ms
 
 
@@ -119,7 +124,7 @@ class Scanner:
             self.forwarder.forward(connection, message, timeout_ms or shared.settings.read_timeout_ms, hops)
             return
         shared.counters.scans += 1
-        page = _Page(prefix, match, count or PAGE_COUNT, shared.now_ms)
+        page = _Page(prefix, match, count or PAGE_COUNT, shared.now_ms, shared.store.left)
         shared.effects.send(
             connection, (SCANNED, rid, self._fill(page, partition, after, flags & FLAG_ONE_PARTITION), page.keys)
         )
@@ -146,6 +151,7 @@ def _fields(message: Message) -> tuple[int, bytes, bytes, bytes | None, int, int
         raise InvalidRequest(f"scan: got {len(message)} fields, expected at most 8")
     if type(prefix) is not bytes or len(prefix) > KEY_LIMIT_BYTES:
         raise InvalidRequest(f"scan: prefix: got {prefix!r:.80}, expected at most {KEY_LIMIT_BYTES} bytes")
+    check_prefix(prefix)
     for name, value, most in (
         ("count", count, PAGE_LIMIT_COUNT),
         ("timeout_ms", timeout_ms, 2**31),

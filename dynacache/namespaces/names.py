@@ -20,6 +20,7 @@ __all__ = [
     "NAME_LIMIT",
     "OVERHEAD_LIMIT_BYTES",
     "check_name",
+    "check_prefix",
     "namespace_of",
     "prefix",
     "prefix_of",
@@ -74,6 +75,12 @@ def prefix_of(qualified: bytes) -> bytes:
     if not is_sound:
         raise InvalidRequest(f"key: got {qualified!r:.80}, expected a namespace's prefix and a key after byte 0")
     return qualified[: 2 + size]
+
+
+def check_prefix(qualified: bytes) -> None:
+    """Raise ``InvalidRequest`` unless keys of one namespace alone can begin with these bytes."""
+    if qualified[:1] == b"\x00":
+        prefix_of(qualified + b"\x00")
 
 
 def split(qualified: bytes) -> tuple[str, bytes]:

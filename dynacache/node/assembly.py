@@ -10,6 +10,7 @@ Why apart from ``core``: that file is about a turn; what a part is handed at its
 from random import Random
 from typing import TYPE_CHECKING
 
+from dynacache.config import Config
 from dynacache.coordination.invalidate import Invalidator
 from dynacache.membership.state import Member
 from dynacache.membership.swim import Swim
@@ -25,7 +26,7 @@ from dynacache.wire.messages import INVALIDATE
 if TYPE_CHECKING:
     from dynacache.node.core import Node
 
-__all__ = ["closing_of", "invalidator_of", "quarantine_of", "swim_of", "transfer_of"]
+__all__ = ["closing_of", "invalidator_of", "quarantine_of", "retention_ms", "swim_of", "transfer_of"]
 
 
 def closing_of(node: "Node") -> Closing:
@@ -50,10 +51,15 @@ def quarantine_of(node: "Node", now: Instant) -> Quarantine:
 def invalidator_of(node: "Node") -> Invalidator:
     """What dates and keeps epochs; one outlives every copy that may hold what it has ended. The gate serves it from now
     on, and what is ``observed``."""
-    retention_ms = node.config.storage.gc_grace_max_ms + 2 * node.config.coordination.max_clock_skew_ms
-    invalidator = Invalidator(node.shared, node.engine, retention_ms)
+    invalidator = Invalidator(node.shared, node.engine, retention_ms(node.config))
     node.gate.served |= {INVALIDATE: invalidator.serve, **node.observed.served()}
     return invalidator
+
+
+def retention_ms(config: Config) -> int:
+    """How long it is remembered that something was invalidated or dropped: longer than any copy that is not stale can
+    have missed it."""
+    return config.storage.gc_grace_max_ms + 2 * config.coordination.max_clock_skew_ms
 
 
 def _forget_after(node: "Node", stamp: int) -> None:

@@ -6,6 +6,10 @@ Invariant: the author hears exactly once. `one`: this node holds it. `quorum` (a
 owners of every partition a write quorum holds it, so that every quorum read asks somebody who does. `all`: every member
 that is not gone. A change that misses its level is kept and spreads on: the error is an uncertain one.
 
+An acknowledgement counts only from a node that holds our member table: else a node that gains a partition by a table
+that we have not seen might be filled by one that lacks the change, and read without ever asking one that has it.
+Whoever holds another table takes the change all the same, and is told again once the tables are equal.
+
 Why sets of owners and not a majority of the members: an invalidation concerns keys of every partition, and what a read
 at `quorum` must meet is one of the partition's own owners. With three copies any one node may be missing, and two
 that own no partition together.
@@ -30,6 +34,7 @@ __all__ = ["GONE", "Change", "Levels"]
 
 GONE = frozenset({MemberState.LEFT, MemberState.REMOVED})
 """Members that are not told of anything any more."""
+_RESEND_LIMIT = 16
 
 
 @attrs.define(eq=False)
@@ -41,6 +46,10 @@ class Change:
     finished: Callable[[DynacacheError | None], None]
     waiting: dict[ConnectionId, NodeId]
     holders: set[NodeId]
+    send: Callable[[tuple[ConnectionId, ...], "Change"], None]
+    """Pushes the change to some connections."""
+    request_id: int = 0
+    resends: int = 0
     is_over: bool = False
 
     def replied(self, connection: ConnectionId, message: Message) -> bool:
@@ -58,7 +67,11 @@ class Change:
         """Patience."""
 
     def refused(self, connection: ConnectionId) -> bool:
-        """Never refused for its member table."""
+        """Tell a node again that held another member table; False when that has been tried often enough."""
+        if connection not in self.waiting or self.resends >= _RESEND_LIMIT:
+            return False
+        self.resends += 1
+        self.send((connection,), self)
         return True
 
     def overdue(self) -> None:

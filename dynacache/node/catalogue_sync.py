@@ -127,19 +127,23 @@ class CatalogueSync:
             before = _NOT_ALL  # a listener has changed something of its own: this push leaves a gap
         linked = self._linked()
         waiting = {} if level == Level.ONE else {connection: node_id for node_id, connection in linked}
-        change = Change(self._levels, level, finished, waiting, {shared.node_id})
-        request_id = 0
+        held = [(name, *catalogue.entries[name]) for name, _, _ in entries if name in catalogue.entries]
+        payload = [field for entry in held for field in entry]
+        numbers = (self.incarnation, before, catalogue.sequence)
+
+        def send(connections: tuple[ConnectionId, ...], change: Change) -> None:
+            self.pushes += 1
+            message = (CATALOGUE, change.request_id, shared.clock.last, *numbers, payload, shared.digest)
+            shared.effects.shared.append((connections, message))
+
+        change = Change(self._levels, level, finished, waiting, {shared.node_id}, send)
         if waiting:
             timeout_ms = timeout_class_ms(timeout_ms)
-            request_id = shared.new_request(change, timeout_ms, timeout_ms)
-        held = [(name, *catalogue.entries[name]) for name, _, _ in entries if name in catalogue.entries]
+            change.request_id = shared.new_request(change, timeout_ms, timeout_ms)
         if linked:
-            self.pushes += 1
-            payload = [field for entry in held for field in entry]
-            message = (CATALOGUE, request_id, shared.clock.last, self.incarnation, before, catalogue.sequence, payload)
-            shared.effects.shared.append((tuple(connection for _, connection in linked), message))
+            send(tuple(connection for _, connection in linked), change)
         if change.step():
-            shared.pending.pop(request_id, None)
+            shared.pending.pop(change.request_id, None)
 
     # What peers send
 
@@ -160,7 +164,9 @@ class CatalogueSync:
         if peer.confirmed and peer.incarnation == incarnation and peer.pulled == before:
             peer.pulled = newest
             self._release(peer)
-        if request_id:
+        if request_id and len(message) > 7 and message[7] != self.shared.digest:
+            self.members.refuse_stale(connection, request_id)
+        elif request_id:
             self.shared.effects.send(connection, (CATALOGUE_TAKEN, request_id, self.shared.clock.last))
 
     def _answer(self, connection: ConnectionId, message: Message) -> None:

@@ -44,7 +44,7 @@ from dynacache.events import (
     Writable,
 )
 from dynacache.membership.birth import Birth
-from dynacache.node.assembly import closing_of, invalidator_of, quarantine_of, swim_of, transfer_of
+from dynacache.node.assembly import closing_of, invalidator_of, quarantine_of, retention_ms, swim_of, transfer_of
 from dynacache.node.catalogue_sync import CatalogueSync
 from dynacache.node.cleaning import Cleaning
 from dynacache.node.commands import Commands
@@ -141,7 +141,7 @@ class Node:
         self.repair_port = NodeRepairPort(shared, lambda: self.members.placement)
         self.catalogue_sync = CatalogueSync(shared, self.repair_port, self.members, incarnation)
         shared.catalogue_port = self.catalogue_sync
-        self.namespaces = NamespaceOrders(shared, self.engine, self.members)
+        self.namespaces = NamespaceOrders(shared, self.engine, self.members, retention_ms(config))
         self.closing = closing_of(self)
         self.reports = Reports(self)
         self.gate.command = Commands(self).carry_out
@@ -301,6 +301,7 @@ class Node:
             self.upkeep.tick()
             self.catalogue_sync.tick()
             self.invalidator.tick()
+            self.namespaces.tick()
         self.closing.tick(now)
         self.observed.tick()
         self._next_tick_s = now.monotonic_s + self._pause_s()

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from dynacache.coordination.catalogue import Entry
+from dynacache.coordination.namespaces import SETTINGS_KIND
 from dynacache.coordination.shared import Shared
 from dynacache.errors import InvalidRequest
 from dynacache.namespaces.names import DEFAULT, check_name, prefix
 from dynacache.storage.census import Tenant
 from dynacache.storage.engine import Engine
 from dynacache.types import Level
+from dynacache.wire.epoch_names import FLUSH, epoch_name
 
 if TYPE_CHECKING:
     from dynacache.node.members import Members
@@ -29,6 +31,7 @@ __all__ = ["Later", "NamespaceOrders"]
 
 _ESCAPED = b"\x00\x00"
 """The prefix of keys of the default namespace that begin with byte 0."""
+_RETIRE_INTERVAL_S = 10.0
 
 
 @attrs.frozen
@@ -47,11 +50,17 @@ class NamespaceOrders:
     shared: Shared
     engine: Engine
     members: "Members"
+    retention_ms: int
+    """How long it is remembered that a namespace was dropped: as long as epochs are."""
     _told: dict[str, str] = attrs.field(factory=dict)
+    _next_retire_s: float = 0.0
 
     def __attrs_post_init__(self) -> None:
         """Apply settings whenever they change."""
         self.shared.namespaces.changed.append(self._apply)
+        self.shared.catalogue.accepts.append(
+            lambda name, stamp, value: name[:1] != SETTINGS_KIND or not self._is_over(stamp, value)
+        )
 
     def change(
         self, name: str, options: dict[str, Any], version: int | None = None, write_level: int = Level.QUORUM
@@ -64,9 +73,21 @@ class NamespaceOrders:
         return Later((entry,), write_level, lambda: self.one(name))
 
     def drop(self, name: str, version: int | None = None, write_level: int = Level.QUORUM) -> Later:
-        """Set a namespace back to the defaults."""
+        """Set a namespace back to the defaults, and flush it."""
         entry = self.shared.namespaces.drop(name, version, self._stamp())
-        return Later((entry,), write_level, lambda: self.one(name))
+        clock = self.shared.clock
+        flush = (epoch_name(FLUSH, name.encode()), clock.last + (clock.max_skew_ms << 16), b"")
+        return Later((entry, flush), write_level, lambda: self.one(name))
+
+    def tick(self) -> None:
+        """Forget what was dropped so long ago that nobody can bring older settings any more."""
+        if self.shared.now_s < self._next_retire_s:
+            return
+        self._next_retire_s = self.shared.now_s + _RETIRE_INTERVAL_S
+        for name in sorted(self.shared.namespaces.dropped):
+            known = self.shared.catalogue.get(name)
+            if known is None or self._is_over(*known):
+                self.shared.catalogue.drop(name)
 
     def one(self, name: str) -> dict[str, Any]:
         """Return settings, version and what this node holds of one namespace; raises ``InvalidRequest``."""
@@ -114,6 +135,9 @@ class NamespaceOrders:
         clock = self.shared.clock
         clock.last += 1
         return clock.last
+
+    def _is_over(self, stamp: int, value: bytes) -> bool:
+        return not value and self.shared.now_ms - (stamp >> 16) > self.retention_ms
 
     def _apply(self, name: str) -> None:
         namespaces = self.shared.namespaces

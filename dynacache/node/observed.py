@@ -19,6 +19,7 @@ from dynacache.config.observability import ObservabilityConfig
 from dynacache.coordination.key_events import KeyEvents
 from dynacache.coordination.shared import Shared
 from dynacache.events import ConnectionId, Message
+from dynacache.namespaces.names import DEFAULT, namespace_of
 from dynacache.observability.hot_keys import HOT_KEYS_LIMIT, HotKeys
 from dynacache.observability.miss_counts import PREFIXES_LIMIT, MissCounts
 from dynacache.storage.engine import Engine
@@ -102,4 +103,7 @@ class Observed:
         self.engine.gone = tell
 
     def _may_subscribe(self, prefix: bytes) -> bool:
-        return self.settings.key_events
+        """Tell whether the namespace of a qualified prefix has key events on: by its settings, else by the node's."""
+        name = namespace_of(prefix) if prefix else DEFAULT
+        settings = self.shared.namespaces.by_name.get(name)
+        return self.settings.key_events if settings is None else settings.key_events

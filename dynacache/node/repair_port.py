@@ -20,6 +20,7 @@ from dynacache.events import ConnectionId, Message
 from dynacache.placement.placement import Placement
 from dynacache.repair.ports import Waiter
 from dynacache.types import NodeId
+from dynacache.wire.messages import PAGE
 
 __all__ = ["BUSY_PENDING_COUNT", "NodeRepairPort"]
 
@@ -32,13 +33,30 @@ class _Question:
     """One question under way."""
 
     port: "NodeRepairPort"
+    node_id: NodeId
     connection: ConnectionId
     waiter: Waiter
+    held: Message = ()
 
     def replied(self, connection: ConnectionId, message: Message) -> bool:
-        """Hand the answer on."""
-        self.waiter.answered(message)
+        """Hand the answer on; a page that was made by a node which knows of more invalidations once we know them too.
+
+        What was filled from a source then stands for all that the source knew: a copy is never complete and ignorant.
+        """
+        catalogue = self.port.shared.catalogue_port
+        if message[0] == PAGE and len(message) > 6 and catalogue.is_behind(self.node_id, message[6]):
+            self.held = message
+            catalogue.wait(self.node_id, message[6], self)
+        else:
+            self.waiter.answered(message)
         return True
+
+    def caught_up(self, reached: bool) -> None:
+        """Hand the page on."""
+        if reached:
+            self.waiter.answered(self.held)
+        else:
+            self.waiter.failed()
 
     def lost(self, connection: ConnectionId) -> bool:
         """The link ended."""
@@ -124,7 +142,7 @@ class NodeRepairPort:
         link = shared.links.link(node_id)
         connection = link.bulk_connection or link.connection
         timeout_ms = timeout_class_ms(timeout_ms)
-        request_id = shared.new_request(_Question(self, connection, waiter), timeout_ms, timeout_ms)
+        request_id = shared.new_request(_Question(self, node_id, connection, waiter), timeout_ms, timeout_ms)
         shared.effects.send(connection, (kind, request_id, shared.clock.last, *fields))
 
     def fail_unasked(self) -> None:
@@ -135,6 +153,8 @@ class NodeRepairPort:
 
     def reply(self, connection: ConnectionId, message: Message) -> None:
         """Answer on the connection that a request came on."""
+        if message[0] == PAGE and self.shared.catalogue.sequence:
+            message = (*message, self.shared.catalogue.sequence)
         self.shared.effects.send(connection, message)
 
     def note(self, event: str, level: str = "info", **fields: object) -> None:

@@ -25,6 +25,7 @@ from dynacache.repair.differences import Entry
 from dynacache.repair.exchange_nodes import PREFIX_BITS, Forest
 from dynacache.repair.exchange_pace import Pace
 from dynacache.repair.exchange_peer import PeerView
+from dynacache.repair.exchange_regrets import Regrets
 from dynacache.repair.exchange_store import WITNESSED, ExchangeStore
 from dynacache.repair.ports import RepairPort
 from dynacache.repair.sync_times import SyncTimes
@@ -91,6 +92,7 @@ class ExchangeGround:
     owned: BitMap = attrs.field(factory=BitMap)
     peers: dict[NodeId, PeerView] = attrs.field(factory=dict)
     departing: BitMap = attrs.field(factory=BitMap)
+    regrets: Regrets = attrs.field(factory=Regrets)
     counters: ExchangeCounters = attrs.field(factory=ExchangeCounters)
 
     def follow(self, placement: Placement) -> None:
@@ -231,7 +233,9 @@ class ExchangeGround:
         """Remember versions that we do not take, forget ghosts; return how many things changed at most."""
         if witness:
             self.engine.witness_many(partition, [entry.ghost for entry in witness])
+            self.regrets.remembered(partition, [entry.fingerprint for entry in witness])
         if drop:
+            drop = self.regrets.to_drop(partition, drop)
             self.engine.drop_ghosts(partition, drop)
         self.counters.witnessed += len(witness)
         self.counters.ghosts_dropped += len(drop)

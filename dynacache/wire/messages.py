@@ -81,11 +81,12 @@ RECORDS               request_id, clock, digest, [key, record, ...], [key wanted
 PULL                  request_id, clock, digest, [[partition, cursor (0 to begin), root], ...], limit_bytes
 PAGE                  request_id, clock, state, hints kept for the asker, [[partition, outcome (0 more follows, 1 that
                       is all, 2 begin again, 3 not now), cursor, [key, record, ...], ghosts, and true where the source
-                      has forgotten evictions], ...]
+                      has forgotten evictions], ...], number of the source's newest change of its catalogue=0
 CLOCK                 number; asks what the answerer's wall clock shows
 CLOCKED               number, wall clock (ms)
 CATALOGUE             request_id (0: no answer is waited for), clock, incarnation, number of the change before, of the
-                      last of these, [name, stamp, value, ...]; tells peers of changes of the catalogue at once
+                      last of these, [name, stamp, value, ...], digest; tells peers of changes of the catalogue at
+                      once
 CATALOGUE_TAKEN       request_id, clock
 CATALOGUE_PULL        request_id, clock, incarnation that the asker knows of the answerer, number of the change up to
                       which it has all, digest of the asker's catalogue

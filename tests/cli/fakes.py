@@ -66,9 +66,10 @@ class FakeClient:
         ttl: float | None = None,
         only_if_absent: bool = False,
         only_if_present: bool = False,
+        tags: Sequence[str] = (),
         level: str | None = None,
     ) -> Any:
-        self._note("set", key, value, ttl, level)
+        self._note("set", key, value, ttl, level, *([tuple(tags)] if tags else []))
         name = key_of(key)
         if (only_if_absent and name in self.values) or (only_if_present and name not in self.values):
             return Written(False)
@@ -76,6 +77,26 @@ class FakeClient:
         if ttl is not None:
             self.ttls[name] = ttl
         return Written(True)
+
+    def invalidate(self, key: bytes | str, *, level: str | None = None) -> Any:
+        self._note("invalidate", key, level)
+        return Written(self.values.pop(key_of(key), None) is not None)
+
+    def invalidate_version(self, key: bytes | str, version: bytes, *, level: str | None = None) -> Any:
+        self._note("invalidate_version", key, version, level)
+        return Written(self.values.pop(key_of(key), None) is not None)
+
+    def invalidate_tag(self, tag: str, *, strict: bool = True, level: str | None = None) -> bool:
+        self._note("invalidate_tag", tag, strict, level)
+        return True
+
+    def invalidate_pattern(self, pattern: str, *, strict: bool = True, level: str | None = None) -> bool:
+        self._note("invalidate_pattern", pattern, strict, level)
+        return True
+
+    def flush(self, *, strict: bool = True, level: str | None = None) -> bool:
+        self._note("flush", strict, level)
+        return True
 
     def set_many(self, values: Mapping[Any, Any], *, level: str | None = None) -> None:
         self._note("set_many", len(values), level)

@@ -19,7 +19,18 @@ from dynacache.coordination.key_events import (
 from dynacache.errors import InvalidRequest, Overloaded
 from dynacache.events import Disconnected
 from dynacache.types import KeyChange
-from dynacache.wire.messages import DELETE, ERROR, EVENTS, HAPPENED, INCREMENT, SET, SUBSCRIBE, SUBSCRIBED, TOUCH
+from dynacache.wire.messages import (
+    COMMAND,
+    DELETE,
+    ERROR,
+    EVENTS,
+    HAPPENED,
+    INCREMENT,
+    SET,
+    SUBSCRIBE,
+    SUBSCRIBED,
+    TOUCH,
+)
 from tests.fake_cluster import CLIENT, FakeCluster
 
 SWITCHED_ON = Config(observability=ObservabilityConfig(key_events=True))
@@ -217,11 +228,27 @@ def test_events_are_off_until_switched_on_and_subscribers_are_limited() -> None:
     assert cluster_error(cluster, [SUBSCRIBE, b""]) == (Overloaded.code, "64 clients already subscribe")
 
 
+def test_the_settings_of_a_namespace_decide_where_there_are_some() -> None:
+    cluster = FakeCluster()
+    cluster.ask("n1", [COMMAND, "namespace_set", {"name": "team", "options": {"key_events": True}}], 1.0)
+    assert cluster.ask("n2", [SUBSCRIBE, b"\0\x04teamuser:"])[0] == SUBSCRIBED
+    assert cluster_error(cluster, [SUBSCRIBE, b""])[1] == "key events are off"
+    cluster = FakeCluster(config=SWITCHED_ON)
+    number = cluster.ask("n2", [SUBSCRIBE, b"\0\x04team"])[2]
+    cluster.ask("n2", [SET, b"\0\x04teamkey", 0, b"v"])
+    assert cluster.ask("n2", [EVENTS, number, 0, 0])[4][1] == b"\0\x04teamkey"
+    cluster.ask("n1", [COMMAND, "namespace_set", {"name": "team", "options": {"key_events": False}}], 1.0)
+    reply = cluster.ask("n2", [EVENTS, number, 0, 0])
+    assert (reply[0], reply[2]) == (ERROR, InvalidRequest.code)
+    assert cluster.nodes["n2"].shared.happened is None
+
+
 @pytest.mark.parametrize(
     ("message", "text"),
     [
         ([SUBSCRIBE], "prefix: got None"),
         ([SUBSCRIBE, "text"], "prefix: got 'text'"),
+        ([SUBSCRIBE, b"\0\x05te"], "expected a namespace's prefix"),
         ([SUBSCRIBE, b"", 0], "changes: got 0"),
         ([SUBSCRIBE, b"", 16], "changes: got 16"),
         ([EVENTS, b"", 0], "expected the number"),
@@ -240,6 +267,6 @@ def cluster_error(cluster: FakeCluster, message: list[object]) -> tuple[int, str
     known = (
         *("key events are off", "64 clients already subscribe", "prefix: got None", "prefix: got 'text'"),
         *("changes: got 0", "changes: got 16", "expected the number", "wait_ms: got 60000"),
-        "fields of the wrong number",
+        *("fields of the wrong number", "expected a namespace's prefix"),
     )
     return reply[2], next((text for text in known if text in reply[3]), reply[3])

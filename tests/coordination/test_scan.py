@@ -14,7 +14,8 @@ from dynacache.coordination.scan import PAGE_COUNT, PAGE_LIMIT_BYTES, PAGE_LIMIT
 from dynacache.errors import InvalidRequest, NotEnoughReplicas
 from dynacache.types import Level
 from dynacache.wire.cursors import CURSOR_LIMIT_BYTES, pack_cursor
-from dynacache.wire.messages import DELETE, ERROR, FLAG_ONE_PARTITION, INCREMENT, SCAN, SCANNED, SET
+from dynacache.wire.epoch_names import TAG
+from dynacache.wire.messages import DELETE, ERROR, FLAG_ONE_PARTITION, INCREMENT, INVALIDATE, SCAN, SCANNED, SET
 from tests.fake_cluster import FakeCluster
 
 
@@ -76,6 +77,14 @@ def test_what_is_deleted_or_expired_is_not_returned() -> None:
     assert sorted(scan(cluster, "n1")) == [b"brief", b"brief counter", b"counter", b"kept"]
     cluster.run(0.5)
     assert sorted(scan(cluster, "n1")) == [b"counter", b"kept"]
+
+
+def test_what_is_invalidated_is_not_returned() -> None:
+    cluster = FakeCluster()
+    for key, tags in ((b"tagged", [b"t"]), (b"plain", None)):
+        cluster.ask("n1", [SET, key, 0, b"v", Level.ALL, 0, 0, 0, 0, None, None, tags])
+    cluster.ask("n2", [INVALIDATE, TAG, b"", b"t", Level.QUORUM, 900], 0.1)
+    assert scan(cluster, "n3") == [b"plain"]
 
 
 def test_pages_are_bounded_in_count_and_bytes() -> None:

@@ -10,6 +10,7 @@ from dynacache.namespaces.names import (
     NAME_LIMIT,
     OVERHEAD_LIMIT_BYTES,
     check_name,
+    check_prefix,
     namespace_of,
     prefix,
     prefix_of,
@@ -84,3 +85,11 @@ def test_other_names_are_refused(name: object) -> None:
 def test_names_that_are_accepted() -> None:
     for name in ("", "a", "0", "a.b_c-d", "a" * NAME_LIMIT):
         assert check_name(name) == name
+
+
+@given(name=NAMES, key=st.binary(max_size=5))
+def test_what_keys_of_one_namespace_begin_with_is_told_from_what_those_of_several_do(name: str, key: bytes) -> None:
+    check_prefix(qualify(name, key))
+    for malformed in (b"\x00", b"\x00\x05te", b"\x00\x01", b"\x00\x02-a"):
+        with pytest.raises(InvalidRequest):
+            check_prefix(malformed)

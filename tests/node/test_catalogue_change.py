@@ -42,7 +42,12 @@ def test_a_member_that_is_gone_is_not_waited_for() -> None:
 def test_the_author_hears_once() -> None:
     levels = Levels(FakeCluster(3).nodes["n1"].members)
     heard: list[object] = []
-    change = Change(levels, Level.QUORUM, heard.append, {7: "n2", 8: "n3"}, {"n1"})
+    sent: list[object] = []
+    waiting = {7: "n2", 8: "n3"}
+    change = Change(levels, Level.QUORUM, heard.append, waiting, {"n1"}, lambda to, change: sent.append(to))
+    assert change.refused(8)
+    assert not change.refused(99)
+    assert sent == [(8,)]
     assert not change.step()
     assert not change.replied(7, ())
     assert heard == [None]

@@ -7,8 +7,20 @@ import pytest
 
 from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, TimedOut
 from dynacache.node.catalogue_sync import CatalogueSync
+from dynacache.placement.table import MemberState
 from dynacache.types import Level
-from dynacache.wire.messages import CATALOGUE, CATALOGUE_PAGE, CATALOGUE_PULL, GET, READ_REPLY, SET, VALUE
+from dynacache.wire.messages import (
+    CATALOGUE,
+    CATALOGUE_PAGE,
+    CATALOGUE_PULL,
+    GET,
+    PAGE,
+    PULL,
+    READ_REPLY,
+    SET,
+    STALE_TABLE,
+    VALUE,
+)
 from tests.fake_cluster import CLIENT, FakeCluster
 
 
@@ -279,3 +291,67 @@ def test_a_held_read_asks_another_when_the_peer_cannot_tell(monkeypatch: pytest.
     for _ in range(4):  # every other read asks n2 first
         assert cluster.ask("n1", [GET, key, Level.QUORUM, 5_000], 3.0)[0] == VALUE
     assert cluster.nodes["n1"].shared.counters.reads_held > 0
+
+
+# Ring changes
+
+
+def test_who_holds_another_table_is_told_again_before_it_counts() -> None:
+    cluster = cluster_of(3)
+    cluster.join("n4")
+    cluster.run(3.0)
+    cluster.set_state("n4", MemberState.JOINING, known_to=("n2",))
+    cluster.seen.clear()
+    assert change(cluster, "n1", b"Na", level=Level.ALL, wait_s=0.5) == [None]
+    refused = [source for source, _, _, content in cluster.seen if content[0] == STALE_TABLE]
+    assert "n2" in refused
+    assert is_everywhere(cluster, b"Na")
+
+
+def test_a_page_waits_for_what_its_source_knows_of_invalidations() -> None:
+    cluster = cluster_of(3)
+    set_everywhere(cluster, b"k")
+    assert change(cluster, "n1", b"Nbefore", level=Level.ALL, wait_s=1.0) == [None]
+    cluster.kill("n3")
+    cluster.restart("n3")
+    n3 = cluster.nodes["n3"]
+    asked = list[int]()
+    for _ in range(4_000):
+        cluster.run(0.005)
+        pages = [content for _, to, _, content in cluster.seen if content[0] == PAGE and to == "n3"]
+        if pages and not asked:
+            assert len(pages[0]) == 7
+            # The peers know more, but the push of it is lost to n3.
+            for name in ("n1", "n2"):
+                other = cluster.nodes[name].shared
+                other.catalogue.merge(b"Nlost", other.clock.last, b"")
+            asked.append(len(n3.engine.warming))
+        if not n3.engine.warming:
+            break
+    assert asked
+    assert asked[0] > 0
+    assert not n3.engine.warming
+    assert b"Nlost" in n3.shared.catalogue.entries
+
+
+def test_a_page_is_asked_for_again_where_the_catalogue_cannot_be_pulled() -> None:
+    shared_waits: list[bool] = []
+
+    class Waiter:
+        def answered(self, message: Any) -> None:
+            shared_waits.append(True)
+
+        def failed(self) -> None:
+            shared_waits.append(False)
+
+    cluster = cluster_of(2)
+    n1 = cluster.nodes["n1"]
+    cluster._turn("n1", [], [])
+    n1.repair_port.ask("n2", PULL, (0, [], 1_000), Waiter(), 1_000)
+    rid, request = next(iter(n1.shared.pending.items()))
+    assert request.replied(0, [PAGE, rid, 0, [b"", b""], 0, [], 5])
+    del n1.shared.pending[rid]
+    assert shared_waits == []
+    cluster.cut_link("n1", "n2")
+    cluster.run(3.0)
+    assert shared_waits == [False]

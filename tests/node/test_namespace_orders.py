@@ -16,6 +16,7 @@ from dynacache.wire.messages import (
     FLAG_RECEIPT,
     GET,
     INCREMENT,
+    MISS,
     NUMBER,
     REPORT,
     REPORTED,
@@ -254,3 +255,30 @@ def test_the_longest_key_of_a_namespace_goes_everywhere() -> None:
     cluster.restart("n3")
     cluster.run(20.0)
     assert cluster.record("n3", key) is not None
+
+
+def test_a_dropped_namespace_is_empty_everywhere_and_others_are_not() -> None:
+    cluster = cluster_of()
+    for key in (KEY, b"plain", qualify("other", b"k")):
+        assert cluster.ask("n1", [SET, key, RAW, b"value", Level.ALL])[0] == DONE
+    assert order(cluster, "n2", "namespace_drop", name="web", write_level=int(Level.ALL))[0] == REPORTED
+    assert cluster.ask("n3", [GET, KEY, Level.QUORUM])[0] == MISS
+    for key in (b"plain", qualify("other", b"k")):
+        assert cluster.ask("n3", [GET, key, Level.QUORUM])[0] == VALUE
+    cluster.run(5.0)
+    assert cluster.holders(KEY) == []
+    report = cluster.ask("n1", [REPORT, "namespaces"])[2]
+    assert "web" not in {row["name"] for row in report["namespaces"]}
+
+
+def test_that_a_namespace_was_dropped_is_forgotten_in_time() -> None:
+    cluster = cluster_of()
+    for node in cluster.nodes.values():
+        node.namespaces.retention_ms = node.invalidator.retention_ms = 5_000
+    set_up(cluster, sliding=True)
+    assert order(cluster, "n2", "namespace_drop", name="web")[0] == REPORTED
+    cluster.run(1.0)
+    assert all(b"Nweb" in node.shared.catalogue.entries for node in cluster.nodes.values())
+    cluster.run(60.0)
+    assert all(node.shared.catalogue.entries == {} for node in cluster.nodes.values())
+    assert all(node.shared.namespaces.dropped == set() for node in cluster.nodes.values())

@@ -260,6 +260,23 @@ def test_two_full_stores_never_play_ping_pong(missing: int) -> None:
     assert world.total("witnessed") > 0 or world.total("settled_leaves") > 0
 
 
+def test_who_has_no_room_for_ghosts_keeps_no_two_others_busy() -> None:
+    """Simulator, 6019 and 6043 with small stores: one holds a value, one has its ghost, one has nothing of it."""
+    world = World(("a", "b", "c"), storage=ROOMY)
+    for name in "bc":
+        full = world.owners[name].engine
+        full.admits = lambda: False  # type: ignore[method-assign]
+    world.owners["c"].engine._ghosts.shard_limit = 0
+    for index in range(20):
+        world.write(b"key%d" % index, b"value", "a", ())
+    world.run(300)
+    assert world.counters("b").witnessed >= 20
+    assert world.counters("b").ghosts_dropped >= 1, "a ghost against nothing"
+    world.forget_traffic()
+    world.run(300)
+    assert set(world.kinds) == {COMPARE, COMPARED}
+
+
 def test_settled_differences_cost_nothing_under_writes_either() -> None:
     world = World(storage=TIGHT)
     for index in range(1500):

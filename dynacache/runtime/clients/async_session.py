@@ -25,7 +25,7 @@ from dynacache.client.calls import Call, chunks
 from dynacache.client.options import Options
 from dynacache.client.requests import CLIENT_ID_BYTES, Requests
 from dynacache.client.retries import RetryPolicy, attempt_deadline_s, settle_all
-from dynacache.client.routing import Endpoint, Router
+from dynacache.client.routing import Router
 from dynacache.errors import DynacacheError, InvalidRequest, UnavailableError
 from dynacache.runtime.clients.failures import no_node_reached
 from dynacache.runtime.clients.links import Links
@@ -122,6 +122,16 @@ class AsyncSession:
             call.deadline_s = now_s + (call.timeout_s or self._options.timeout_s)
         return now_s
 
+    @property
+    def session(self) -> "AsyncSession":
+        """Itself: where operations of a client, or of a handle on one, find connections and members."""
+        return self
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds for one operation whose caller names none."""
+        return self._options.timeout_s
+
     async def _attempt(self, todo: Sequence[Call[Any]], now_s: float) -> None:
         """Rounds of attempts until every call has ended."""
         links = self._links
@@ -131,7 +141,9 @@ class AsyncSession:
             waiter = links.waiter(len(todo))
             for call in todo:
                 call.waiter = waiter
-                links.submit(call, self._endpoint(call, now_s), now_s, attempt_deadline_s(call, self._policy, now_s))
+                links.submit(
+                    call, self.router.choose_for(call, now_s), now_s, attempt_deadline_s(call, self._policy, now_s)
+                )
             if len(todo) >= _FLUSH_AT_ONCE:
                 links.flush()
             else:
@@ -145,8 +157,3 @@ class AsyncSession:
             if delay_s:
                 await anyio.sleep(delay_s)
                 now_s = time.monotonic()
-
-    def _endpoint(self, call: Call[Any], now_s: float) -> Endpoint:
-        if call.address is not None:
-            return self.router.endpoint_at(call.address)
-        return self.router.choose(call.key, call.spread, now_s, call.tried, call.repeatable)

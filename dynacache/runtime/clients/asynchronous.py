@@ -9,7 +9,8 @@ Why: the synchronous client, this one and the two pipelines then cannot drift ap
 """
 
 import functools
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
@@ -17,13 +18,18 @@ import attrs
 from dynacache.client.addresses import parse_addresses
 from dynacache.client.calls import Call
 from dynacache.client.many import delete_calls, found_values, get_calls, raise_failed, set_calls
-from dynacache.client.options import Options
+from dynacache.client.options import Options, checked_timeout_s
 from dynacache.client.requests import LevelName, Requests
 from dynacache.client.retries import RetryPolicy
+from dynacache.client.routing import Endpoint
+from dynacache.client.scanning import ScanPage, ScanWalk, page_call, selection
 from dynacache.client.values import Key
+from dynacache.client.watching import watch
 from dynacache.runtime.clients.async_session import AsyncSession
+from dynacache.runtime.clients.async_subscription import AsyncSubscription
 from dynacache.runtime.clients.pipelines import AsyncPipeline
 from dynacache.runtime.entropy import wall_ms_now
+from dynacache.types import KeyChange
 
 __all__ = ["AsyncClient", "AsyncNamespace", "AsyncOperations", "connect"]
 
@@ -53,6 +59,11 @@ class AsyncOperations:
     if TYPE_CHECKING:
         requests: Requests
 
+    @property
+    def session(self) -> AsyncSession:
+        """Where connections and members are known."""
+        raise NotImplementedError
+
     async def run(self, calls: Sequence[Call[Any]]) -> None:
         """Carry calls to their ends."""
         raise NotImplementedError
@@ -63,6 +74,7 @@ class AsyncOperations:
 
     get = _awaited(Requests.get)
     fetch = _awaited(Requests.fetch)
+    entry = _awaited(Requests.entry)
     exists = _awaited(Requests.exists)
     ttl = _awaited(Requests.ttl)
     set = _awaited(Requests.set)
@@ -121,6 +133,73 @@ class AsyncOperations:
         await self.run(calls)
         raise_failed(calls)
 
+    def scan(
+        self,
+        prefix: Key = b"",
+        *,
+        pattern: Key | None = None,
+        level: LevelName | None = None,
+        count: int | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[bytes]:
+        """Every key of the namespace with a prefix, and of a pattern if one is given (``*``, ``?``, ``[a-z]``, as in
+        Redis), as bytes, in no order that means anything.
+
+        A key that is there throughout is returned, and none twice; one that comes or goes meanwhile may or may not be.
+        ``level``: "one" asks one owner of each partition, "quorum" and "all" ask all and need a majority or every one
+        of them. ``count``: keys asked for at a time. ``timeout``: seconds for one page.
+        """
+        walk = ScanWalk.of(selection(self.requests.head, prefix, pattern, count), level, timeout, self._owners_of)
+        return self._walk(walk)
+
+    def _owners_of(self, partition: int) -> list[tuple[Endpoint, bool]]:
+        """The owners of a partition, each with whether it seems well."""
+        now_s = time.monotonic()
+        return [(endpoint, endpoint.usable(now_s)) for endpoint in self.session.router.owners_of(partition)]
+
+    async def _walk(self, walk: ScanWalk) -> AsyncIterator[bytes]:
+        while calls := walk.calls():
+            await self.run(calls)
+            for key in walk.take(calls, wall_ms_now()):
+                yield key
+
+    async def scan_page(
+        self,
+        cursor: bytes | None = None,
+        prefix: Key = b"",
+        *,
+        pattern: Key | None = None,
+        count: int | None = None,
+        timeout: float | None = None,
+    ) -> ScanPage:
+        """One page of keys and the cursor for the next; `scan` walks through all of them.
+
+        The cursor holds everything: any client can go on with it at any time. Its last page has the cursor None.
+        """
+        call = page_call(selection(self.requests.head, prefix, pattern, count), cursor, timeout)
+        await self.run_one(call)
+        return call.result(wall_ms_now())
+
+    def subscribe(
+        self,
+        prefix: Key = b"",
+        *,
+        changes: Sequence[KeyChange | str] | None = None,
+        timeout: float | None = None,
+    ) -> AsyncSubscription:
+        """Be told of changes to keys with a prefix, at every node; ``changes``: some of "set", "delete", "expire" and
+        "evict" (all by default). The namespace must have key events on.
+
+        Use it as ``async with client.subscribe("user:") as events:`` and iterate with ``async for``. Each item is a
+        `KeyEvent`, or an `EventsLost` that says how many were not taken in time. ``timeout``: seconds within which to
+        begin.
+        """
+        return AsyncSubscription(
+            self.session,
+            watch(self.requests.head, prefix, changes),
+            checked_timeout_s(timeout or self.session.timeout_s),
+        )
+
     def pipeline(self) -> AsyncPipeline:
         """Collect operations in an ``async with`` block, and send them together at its end."""
         return AsyncPipeline(self.requests, self.run)
@@ -142,6 +221,11 @@ class AsyncNamespace(AsyncOperations):
         self._client = client
         self.name = name
         self.requests = client.requests.of_namespace(name)
+
+    @property
+    def session(self) -> AsyncSession:
+        """The client's."""
+        return self._client.session
 
     async def run(self, calls: Sequence[Call[Any]]) -> None:
         """Carry calls to their ends over the client's connections."""

@@ -146,6 +146,10 @@ class BlockingLink:
         if self.protocol.refusal is not None:
             raise self.protocol.refusal
 
+    def push(self) -> None:
+        """Send what is queued as far as the socket takes it; whatever breaks the connection ends it and its calls."""
+        _guarded(self, self.send)
+
     def take(self) -> None:
         """Take what has arrived; whatever breaks the connection ends it and its calls."""
         _guarded(self, self.receive)

@@ -81,6 +81,17 @@ class BlockingPool:
         else:
             self._discard(link, UnavailableError(f"the connection to {link.endpoint} was given up"))
 
+    def nodes(self) -> tuple[Endpoint, ...]:
+        """Every member of the cluster."""
+        with self.lock:
+            return self.router.nodes
+
+    def owners_of(self, partition: int) -> list[tuple[Endpoint, bool]]:
+        """The owners of a partition, each with whether it seems well."""
+        now_s = time.monotonic()
+        with self.lock:
+            return [(endpoint, endpoint.usable(now_s)) for endpoint in self.router.owners_of(partition)]
+
     def close(self) -> None:
         """Close idle connections now, and those in use when they are released."""
         self._closed = True

@@ -118,6 +118,21 @@ class BlockingSession:
         for batch in chunks(calls):
             self._attempt(batch)
 
+    @property
+    def pool(self) -> BlockingPool:
+        """Its connections."""
+        return self._pool
+
+    @property
+    def session(self) -> "BlockingSession":
+        """Itself: where operations of a client, or of a handle on one, find connections and members."""
+        return self
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds for one operation whose caller names none."""
+        return self._options.timeout_s
+
     def _attempt(self, todo: Sequence[Call[Any]]) -> None:
         """Rounds of attempts until every call has ended."""
         while todo:
@@ -137,10 +152,7 @@ class BlockingSession:
         router = self._pool.router
         with self._pool.lock:
             for call in todo:
-                if call.address is not None:
-                    endpoint = router.endpoint_at(call.address)
-                else:
-                    endpoint = router.choose(call.key, call.spread, now_s, call.tried, call.repeatable)
+                endpoint = router.choose_for(call, now_s)
                 call.endpoint = endpoint
                 grouped.setdefault(endpoint, []).append(call)
         if len(grouped) == 1:

@@ -70,6 +70,7 @@ class _Collector:
 
     get = _noted(Requests.get)
     fetch = _noted(Requests.fetch)
+    entry = _noted(Requests.entry)
     exists = _noted(Requests.exists)
     ttl = _noted(Requests.ttl)
     set = _noted(Requests.set)

@@ -10,19 +10,23 @@ Why: the asynchronous client, this one and the two pipelines then cannot drift a
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from dynacache.client.addresses import parse_addresses
 from dynacache.client.calls import Call
 from dynacache.client.many import delete_calls, found_values, get_calls, raise_failed, set_calls
-from dynacache.client.options import Options
+from dynacache.client.options import Options, checked_timeout_s
 from dynacache.client.requests import LevelName, Requests
 from dynacache.client.retries import RetryPolicy
+from dynacache.client.scanning import ScanPage, ScanWalk, page_call, selection
 from dynacache.client.values import Key
+from dynacache.client.watching import watch
 from dynacache.runtime.clients.blocking_session import BlockingSession
+from dynacache.runtime.clients.blocking_subscription import Subscription
 from dynacache.runtime.clients.pipelines import Pipeline
 from dynacache.runtime.entropy import wall_ms_now
+from dynacache.types import KeyChange
 
 __all__ = ["Client", "Namespace", "Operations"]
 
@@ -54,12 +58,18 @@ class Operations:
         """What builds the calls."""
         raise NotImplementedError
 
+    @property
+    def session(self) -> BlockingSession:
+        """Where connections and members are known."""
+        raise NotImplementedError
+
     def run(self, calls: Sequence[Call[Any]]) -> None:
         """Carry calls to their ends."""
         raise NotImplementedError
 
     get = _carried_out(Requests.get)
     fetch = _carried_out(Requests.fetch)
+    entry = _carried_out(Requests.entry)
     exists = _carried_out(Requests.exists)
     ttl = _carried_out(Requests.ttl)
     set = _carried_out(Requests.set)
@@ -116,6 +126,69 @@ class Operations:
         self.run(calls)
         raise_failed(calls)
 
+    def scan(
+        self,
+        prefix: Key = b"",
+        *,
+        pattern: Key | None = None,
+        level: LevelName | None = None,
+        count: int | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[bytes]:
+        """Every key of the namespace with a prefix, and of a pattern if one is given (``*``, ``?``, ``[a-z]``, as in
+        Redis), as bytes, in no order that means anything.
+
+        A key that is there throughout is returned, and none twice; one that comes or goes meanwhile may or may not be.
+        ``level``: "one" asks one owner of each partition, "quorum" and "all" ask all and need a majority or every one
+        of them. ``count``: keys asked for at a time. ``timeout``: seconds for one page.
+        """
+        walk = ScanWalk.of(
+            selection(self.requests.head, prefix, pattern, count), level, timeout, self.session.pool.owners_of
+        )
+        return self._walk(walk)
+
+    def _walk(self, walk: ScanWalk) -> Iterator[bytes]:
+        while calls := walk.calls():
+            self.run(calls)
+            yield from walk.take(calls, wall_ms_now())
+
+    def scan_page(
+        self,
+        cursor: bytes | None = None,
+        prefix: Key = b"",
+        *,
+        pattern: Key | None = None,
+        count: int | None = None,
+        timeout: float | None = None,
+    ) -> ScanPage:
+        """One page of keys and the cursor for the next; `scan` walks through all of them.
+
+        The cursor holds everything: any client can go on with it at any time. Its last page has the cursor None.
+        """
+        call = page_call(selection(self.requests.head, prefix, pattern, count), cursor, timeout)
+        self.run((call,))
+        return call.result(wall_ms_now())
+
+    def subscribe(
+        self,
+        prefix: Key = b"",
+        *,
+        changes: Sequence[KeyChange | str] | None = None,
+        timeout: float | None = None,
+    ) -> Subscription:
+        """Be told of changes to keys with a prefix, at every node; ``changes``: some of "set", "delete", "expire" and
+        "evict" (all by default). The namespace must have key events on.
+
+        Use it as ``with client.subscribe("user:") as events:`` and iterate, ``for event in events:``. Each item
+        is a `KeyEvent`, or an `EventsLost` that says how many were not taken in time. ``timeout``: seconds within which
+        to begin.
+        """
+        return Subscription(
+            self.session,
+            watch(self.requests.head, prefix, changes),
+            checked_timeout_s(timeout or self.session.timeout_s),
+        )
+
     def pipeline(self) -> Pipeline:
         """Collect operations in a ``with`` block, and send them together at its end."""
         return Pipeline(self.requests, self.run)
@@ -146,6 +219,11 @@ class Namespace(Operations):
         if theirs is not self._built_from:
             self._built_from, self._built = theirs, theirs.of_namespace(self.name)
         return self._built
+
+    @property
+    def session(self) -> BlockingSession:
+        """The client's."""
+        return self._client.session
 
     def run(self, calls: Sequence[Call[Any]]) -> None:
         """Carry calls to their ends over the client's connections."""

@@ -10,6 +10,7 @@ import os
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,11 +27,13 @@ from dynacache.wire.messages import (
     DELETE,
     DONE,
     ERROR,
+    EVENTS,
     FLAG_METADATA,
     FLAG_NO_PAYLOAD,
     FLAG_PREVIOUS,
     FLAG_RECEIPT,
     GET,
+    HAPPENED,
     INCREMENT,
     MISS,
     NUMBER,
@@ -39,6 +42,8 @@ from dynacache.wire.messages import (
     REPORT,
     REPORTED,
     SET,
+    SUBSCRIBE,
+    SUBSCRIBED,
     TOPOLOGY,
     TOUCH,
     VALUE,
@@ -123,6 +128,8 @@ class FakeNode:
     requests: list[list[Any]] = attrs.field(factory=list)
     accepted: int = 0
     """Connections taken so far."""
+    told: list[bytes] = attrs.field(factory=list)
+    """Keys of the events that it has for whoever subscribes."""
     frames: int = 0
     """Frames received so far, those of hellos included."""
     port: int = 0
@@ -263,7 +270,7 @@ class _Connection:
         return None if verdict == SERVE_AND_HANG_UP else [reply]
 
 
-_LENGTHS = {GET: 7, SET: 12, DELETE: 9, TOUCH: 6, INCREMENT: 8, REPORT: 4, COMMAND: 4, PING: 2}
+_LENGTHS = {GET: 7, SET: 12, DELETE: 9, TOUCH: 6, INCREMENT: 8, REPORT: 4, COMMAND: 4, PING: 2, SUBSCRIBE: 4, EVENTS: 5}
 
 
 def _padded(message: list[Any]) -> list[Any]:
@@ -327,6 +334,20 @@ def _delete(node: FakeNode, rid: int, key: bytes, _: int, __: int, *rest: Any) -
     return reply
 
 
+def _subscribe(node: FakeNode, rid: int, *_: Any) -> list[Any]:
+    return [SUBSCRIBED, rid, 5]
+
+
+def _events(node: FakeNode, rid: int, _: int, taken: int, __: int) -> list[Any]:
+    """What was not taken yet; nothing at all after a moment, where a node would wait for long."""
+    if taken == len(node.told):
+        time.sleep(0.01)
+    laid: list[Any] = []
+    for key in node.told[taken:]:
+        laid += [1, key, 1_000]
+    return [HAPPENED, rid, len(node.told), 0, laid]
+
+
 def _touch(node: FakeNode, rid: int, key: bytes, *_: Any) -> list[Any]:
     return [DONE, rid, key in node.cluster.data]
 
@@ -351,4 +372,6 @@ _SERVICES: dict[int, Callable[..., list[Any]]] = {
     REPORT: _report,
     COMMAND: _report,
     PING: lambda _, rid: [PONG, rid],
+    SUBSCRIBE: _subscribe,
+    EVENTS: _events,
 }
