@@ -35,6 +35,7 @@ from dynacache.cli.commands import (
 from dynacache.cli.demo_options import DemoOptions
 from dynacache.cli.invalidation_commands import flush, invalidate
 from dynacache.cli.namespace_commands import namespaces
+from dynacache.cli.observing_commands import hot, misses, scan, watch
 from dynacache.cli.operating import cluster, explain, handoff, hints, repair
 from dynacache.cli.output import tell_error
 from dynacache.cli.session import Connection
@@ -53,7 +54,7 @@ for _group in (cluster, repair, hints, handoff, invalidate, namespaces):
 app.command(set_command, name="set")
 # By name: the simulator is imported when it is asked for, from a wheel or from the checkout.
 app.command("dynacache.simulator.cli:app", name="sim", help="Run simulated clusters under faults, and judge them.")
-for _command in (get, delete, exists, ttl, touch, increment, mget, fetch, explain, flush):
+for _command in (get, delete, exists, ttl, touch, increment, mget, fetch, explain, flush, scan, watch, hot, misses):
     app.command(_command)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from dynacache.cli.output import EXIT_NOT_FOUND, Answer, Rows, jsonable
 from dynacache.cli.session import CacheClient
+from dynacache.cli.shown import shown_bytes
 from dynacache.errors import InvalidRequest
 
 __all__ = ["delete", "exists", "fetch", "get", "increment", "mget", "set_value", "touch", "ttl", "value_from"]
@@ -73,6 +74,7 @@ def set_value(
     value: Any,
     *,
     ttl: float | None,
+    sliding: bool = False,
     only_if_absent: bool,
     only_if_present: bool,
     level: str | None,
@@ -83,6 +85,8 @@ def set_value(
         raise InvalidRequest("--if-absent and --if-present exclude each other")
     conditions = {"only_if_absent": only_if_absent, "only_if_present": only_if_present}
     options: dict[str, Any] = {**conditions, **({"tags": tags} if tags else {})}
+    if sliding:
+        options["sliding"] = True
     applied = bool(client.set(key, value, ttl=ttl, level=level, **options))
     if applied:
         return Answer({"key": key, "applied": True}, text="stored")
@@ -150,6 +154,7 @@ def fetch(client: CacheClient, key: str, level: str | None, siblings: bool) -> A
         "created_at": fetched.created_at,
         "last_updated": fetched.last_updated,
         "ttl_s": fetched.ttl,
+        "size_bytes": fetched.size_bytes,
         "tags": [_text_of(tag) for tag in fetched.tags],
         "siblings": [{"value": each.value, "last_updated": each.last_updated} for each in fetched.siblings],
         "receipt": _receipt(fetched.receipt),
@@ -161,6 +166,7 @@ def fetch(client: CacheClient, key: str, level: str | None, siblings: bool) -> A
         ("created", _instant(fetched.created_at)),
         ("last updated", _instant(fetched.last_updated)),
         ("time to live", "never expires" if fetched.ttl is None else f"{fetched.ttl:.3f} s"),
+        ("size in one copy", "-" if fetched.size_bytes is None else shown_bytes(fetched.size_bytes)),
         ("tags", _told(record["tags"])),
         *((name.replace("_", " "), _told(told)) for name, told in (record["receipt"] or {}).items()),
     ]

@@ -55,6 +55,7 @@ class CacheClient(Protocol):
         value: Any,
         *,
         ttl: float | None = None,
+        sliding: bool = False,
         only_if_absent: bool = False,
         only_if_present: bool = False,
         tags: Sequence[str] = (),
@@ -108,6 +109,14 @@ class CacheClient(Protocol):
         timeout: float | None = None,
     ) -> Any:
         """Order a node to do something; `address` names the node."""
+
+    def scan(
+        self, prefix: bytes | str = b"", *, pattern: bytes | str | None = None, level: str | None = None
+    ) -> Iterator[bytes]:
+        """The keys with a prefix, and of a pattern."""
+
+    def subscribe(self, prefix: bytes | str = b"", *, changes: Sequence[str] | None = None) -> Any:
+        """What happens to keys with a prefix; a context manager."""
 
     def owners(self, key: bytes | str) -> Any:
         """Where a key lives."""

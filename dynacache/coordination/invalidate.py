@@ -117,6 +117,7 @@ class Invalidator:
         self.store.epochs.margin = 2 * self.shared.clock.max_skew_ms << 16
         self.shared.catalogue.accepts.append(self._accepts)
         self.shared.catalogue.listeners.append(self._learned)
+        self.shared.catalogue.dropped.append(self._dropped)
 
     # Requests
 
@@ -257,22 +258,13 @@ class Invalidator:
         oldest_ms = min((stamp >> 16 for _, stamp in epochs if not self._is_over(stamp)), default=2**63)
         self._next_retire_ms = oldest_ms + self.retention_ms + _RETIRE_INTERVAL_MS
 
-    def dropped(self) -> None:
-        """Take note that others have dropped entries of the catalogue (a wrong clock had dated them)."""
-        epochs, entries = self.store.epochs, self.shared.catalogue.entries
-        known = [
-            (kind, namespace, argument)
-            for namespace in epochs.namespaces()
-            for kind, arguments in (
-                (FLUSH, [b""]),
-                (ALL_TAGS, [b""]),
-                (TAG, list(epochs.tags(namespace))),
-                (PATTERN, list(epochs.patterns(namespace))),
-            )
-            for argument in arguments
-        ]
-        self._drop([each for each in known if epoch_name(*each) not in entries])
-        self.store.epochs_changed()
+    def _dropped(self, name: bytes) -> None:
+        """Follow the catalogue where others have dropped an entry of it: a wrong clock had dated it."""
+        epochs = self.store.epochs
+        if name[:1] == EPOCH_PREFIX and epochs.get(*parse_epoch_name(name)):
+            epochs.drop(*parse_epoch_name(name))
+            epochs.measure()
+            self.store.epochs_changed()
 
     def statistics(self) -> dict[str, int]:
         """Return counters and gauges."""

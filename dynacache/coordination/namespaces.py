@@ -97,6 +97,10 @@ class Namespaces:
         settings = held.changed(options)
         if settings == held and name in self.by_name:
             return (SETTINGS_KIND + name.encode(), self.version(name), held.to_value())  # said before
+        if name == DEFAULT and settings.memory_share:
+            raise InvalidRequest(
+                f"memory_share: got {settings.memory_share}, expected 0: the default namespace has what others leave"
+            )
         if name not in self.by_name and len(self.by_name) >= NAMESPACES_LIMIT:
             raise Overloaded(f"{len(self.by_name)} namespaces have settings of their own, the limit")
         return (SETTINGS_KIND + name.encode(), self._next(name, seen, stamp), settings.to_value())

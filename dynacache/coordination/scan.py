@@ -6,9 +6,9 @@ which it is not; a question that begins there is passed on to an owner.
 
 Invariants: a key that is held throughout the scan by every copy that is asked is returned once, whatever is evicted,
 written, moved or lost meanwhile: keys are passed in one order that depends on them alone, and nothing is kept here
-about a scan. Nothing that has expired, was deleted or is invalidated is returned. One call looks at
-``LOOKED_LIMIT_COUNT`` entries, or at one partition if that has more, and returns ``PAGE_LIMIT_COUNT`` keys or
-``PAGE_LIMIT_BYTES`` at most.
+about a scan. Nothing that has expired, was deleted or is invalidated is returned. One call puts about
+``LOOKED_LIMIT_COUNT`` keys in order, and returns ``PAGE_LIMIT_COUNT`` keys or ``PAGE_LIMIT_BYTES`` at most; beyond that
+it only lists the keys of one partition, which costs some 50 nanoseconds a key.
 
 Why sort in every call: an order that is kept would cost each entry some 60 bytes for what is asked rarely; to sort what
 is left of a partition of a thousand keys takes a fifth of a millisecond. Looking marks nothing as used, so that a scan
@@ -17,7 +17,6 @@ see; the client asks more of them (``client.scanning``).
 """
 
 from collections.abc import Callable, Mapping
-from heapq import nsmallest
 from typing import Any
 
 import attrs
@@ -44,11 +43,12 @@ PAGE_LIMIT_COUNT = 4_096
 PAGE_LIMIT_BYTES = 1024 * 1024
 """Bytes of keys in a page after which it ends."""
 
-LOOKED_LIMIT_COUNT = 10_000
-"""Entries looked at in one call after which it ends with its partition."""
+LOOKED_LIMIT_COUNT = 5_000
+"""Entries looked at in one call after which it ends with its partition; keys of one partition, at most, that one call
+puts in order."""
 
-_SORT_ALL = 4
-"""Up to so many times the number wanted, sorting them all is faster than picking the smallest."""
+_SAMPLE_COUNT = 256
+"""Keys by which the place of others is judged."""
 
 
 @attrs.define(eq=False)
@@ -78,17 +78,19 @@ class _Page:
             wanted = [key for key in entries if key.startswith(prefix) and key > after]
         else:  # the default namespace: keys of others begin with a zero byte and the length of a name
             wanted = [key for key in entries if key > after and (key[0] or key[1:2] == b"\0")]
-        room = self.count - len(self.keys)
-        # A pattern may leave out any number of them, so all are put in order for it.
-        cut = self.match is None and len(wanted) > _SORT_ALL * room
-        for key in nsmallest(room, wanted) if cut else sorted(wanted):
+        # A pattern may leave out any number of them, so more are put in order for it.
+        most = LOOKED_LIMIT_COUNT if self.match is not None else 2 * (self.count - len(self.keys)) + _SAMPLE_COUNT
+        last = None
+        if len(wanted) > most:
+            last = _about_the_first(wanted, most)
+            wanted = [key for key in wanted if key <= last]
+        for key in sorted(wanted):
             if self._is_wanted(key, entries[key]):
                 self.keys.append(key)
                 self.size_bytes += len(key)
             if len(self.keys) >= self.count or self.size_bytes >= PAGE_LIMIT_BYTES:
                 return key
-            after = key
-        return after if cut else None
+        return last
 
     def _is_wanted(self, key: bytes, record: bytes) -> bool:
         if self.match is not None and not self.match(key if key[0] else key[2 + key[1] :]):
@@ -98,6 +100,12 @@ class _Page:
             return left is not None and read(left, self.now_ms).found
         expire_ms: int = HEADER.unpack_from(left)[6]
         return not 0 < expire_ms <= self.now_ms
+
+
+def _about_the_first(keys: list[bytes], count: int) -> bytes:
+    """Return a key up to which there are about so many of the keys."""
+    sample = sorted(keys[:: max(1, len(keys) // _SAMPLE_COUNT)])
+    return sample[len(sample) * count // len(keys)]
 
 
 @attrs.define(eq=False)

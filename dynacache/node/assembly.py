@@ -44,13 +44,15 @@ def quarantine_of(node: "Node", now: Instant) -> Quarantine:
         ClockWatch.starting(node.config.coordination.max_clock_skew_ms, now),
         node.gate.distrust_clock,
         node.begin_warming,
-        lambda stamp: _forget_after(node, stamp),
+        node.catalogue_sync.forget_after,
     )
 
 
 def invalidator_of(node: "Node") -> Invalidator:
     """What dates and keeps epochs; one outlives every copy that may hold what it has ended. The gate serves it from now
     on, and what is ``observed``."""
+    coordination, storage = node.config.coordination, node.config.storage
+    node.shared.fill_lifetime_ms = min(coordination.fill_lifetime_ms, storage.gc_grace_min_ms)
     invalidator = Invalidator(node.shared, node.engine, retention_ms(node.config))
     node.gate.served |= {INVALIDATE: invalidator.serve, **node.observed.served()}
     return invalidator
@@ -60,12 +62,6 @@ def retention_ms(config: Config) -> int:
     """How long it is remembered that something was invalidated or dropped: longer than any copy that is not stale can
     have missed it."""
     return config.storage.gc_grace_max_ms + 2 * config.coordination.max_clock_skew_ms
-
-
-def _forget_after(node: "Node", stamp: int) -> None:
-    """Remove from the catalogue what a wrong clock has dated."""
-    node.catalogue_sync.forget_after(stamp)
-    node.invalidator.dropped()
 
 
 def transfer_of(node: "Node") -> Transfer:

@@ -24,7 +24,7 @@ from dynacache.coordination.catalogue import Catalogue, Entry, check_entry
 from dynacache.coordination.ports import CatalogueWaiter
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.timeline import timeout_class_ms
-from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest
+from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, Overloaded
 from dynacache.events import ConnectionId, Message
 from dynacache.node.catalogue_change import GONE, Change, Levels
 from dynacache.node.repair_port import NodeRepairPort
@@ -300,8 +300,11 @@ class CatalogueSync:
             if stamp > limit:
                 self.refused += 1
                 sound = False
-            else:
+                continue
+            try:
                 self.catalogue.merge(name, stamp, value)
+            except Overloaded:
+                self.refused += 1
         return sound
 
     def _release(self, peer: _Peer, complete: int = 0) -> None:

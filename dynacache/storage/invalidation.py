@@ -25,16 +25,13 @@ from dynacache.storage.records import due_of, is_tombstone
 from dynacache.types import MissReason
 from dynacache.versioning import packed
 
-__all__ = ["BURIAL_COST", "LOOKS_A_UNIT", "SWEEP_REST_MS", "Invalidation"]
+__all__ = ["BURIAL_COST", "SWEEP_REST_MS", "Invalidation"]
 
 SWEEP_REST_MS = 10_000
 """Least time between the starts of two sweeps; the first one starts at once."""
 
-LOOKS_A_UNIT = 4
-"""Entries that are held against the epochs in the time that one entry's expiry takes."""
-
-BURIAL_COST = 4
-"""What one entry that goes counts in looks."""
+BURIAL_COST = 3
+"""What one entry that goes counts in entries that are only looked at."""
 
 _PART = 64
 """Entries after which the cost so far is looked at."""
@@ -74,6 +71,11 @@ class Invalidation(Holdings):
     def is_swept(self) -> bool:
         """Tell whether nothing that has been invalidated is held any more."""
         return not self._unswept
+
+    @property
+    def is_sweeping(self) -> bool:
+        """Tell whether a sweep is under way."""
+        return self._sweeping > 0
 
     def left(self, key: bytes, record: bytes) -> bytes | None:
         """Return what the epochs leave of a record from anywhere: itself, a smaller one, None for nothing."""
@@ -127,8 +129,7 @@ class Invalidation(Holdings):
             return
         self._settle_leaf(shard, key, record)
         growth = object_bytes(len(left)) - object_bytes(len(record))
-        self._live_bytes += growth
-        self._used_bytes += growth
+        self._resize(shard, key, growth)
         self._tables[shard].entries[key] = left
         self._reschedule(shard, key, due_of(record), due_of(left))
 
@@ -170,7 +171,7 @@ class Invalidation(Holdings):
             self._sweeping, self._shard_at = self._generation, 0
             self._next_sweep_ms = now_ms + SWEEP_REST_MS
             self.sweeps += 1
-        looks, shards = LOOKS_A_UNIT * budget, len(self._tables)
+        looks, shards = budget, len(self._tables)
         while looks > 0 and self._shard_at < shards:
             looks -= self._sweep_part(self._shard_at, looks)
             if not self._left_in_shard:
@@ -180,7 +181,7 @@ class Invalidation(Holdings):
         if self._shard_at >= shards:
             self._clean_generation, self._sweeping = self._sweeping, 0
             self._unswept = self._clean_generation != self._generation
-        return budget - max(0, looks) // LOOKS_A_UNIT
+        return budget - max(0, looks)
 
     def _sweep_part(self, shard: int, looks: int) -> int:
         """Sweep a shard, or go on with it, for about so many looks; return how many it was."""

@@ -3,7 +3,7 @@
 What: `FakeClient` answers like `dynacache.Client`; what a test wants refused it puts into `errors`, by operation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -11,12 +11,29 @@ import attrs
 from dynacache.client.results import Fetched, Receipt, Sibling, Written
 from dynacache.types import Level, MissReason
 
-__all__ = ["FakeClient", "key_of"]
+__all__ = ["FakeClient", "FakeEvents", "key_of"]
 
 
 def key_of(key: bytes | str) -> bytes:
     """Keys are one thing, whether text or bytes."""
     return key.encode() if isinstance(key, str) else key
+
+
+@attrs.define
+class FakeEvents:
+    """A subscription that has so much to tell."""
+
+    events: list[Any]
+
+    def get(self, timeout: float | None = None) -> Any:
+        """The next item; none when all were told."""
+        return self.events.pop(0) if self.events else None
+
+    def __enter__(self) -> "FakeEvents":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 @attrs.define
@@ -31,6 +48,8 @@ class FakeClient:
     unreadable: frozenset[bytes] = frozenset()
     """Keys that `fetch` misses."""
     miss_reason: MissReason = MissReason.NEVER_WRITTEN
+    events: list[Any] = attrs.field(factory=list)
+    """What a subscription tells, then nothing more."""
     calls: list[tuple[Any, ...]] = attrs.field(factory=list)
     closed: bool = False
 
@@ -64,6 +83,7 @@ class FakeClient:
         value: Any,
         *,
         ttl: float | None = None,
+        sliding: bool = False,
         only_if_absent: bool = False,
         only_if_present: bool = False,
         tags: Sequence[str] = (),
@@ -139,6 +159,16 @@ class FakeClient:
     ) -> Any:
         self._note("command", name, dict(arguments or {}), address)
         return self.reports.get(name, {})
+
+    def scan(
+        self, prefix: bytes | str = b"", *, pattern: bytes | str | None = None, level: str | None = None
+    ) -> Iterator[bytes]:
+        self._note("scan", prefix, pattern, level)
+        return iter(sorted(key for key in self.values if key.startswith(key_of(prefix))))
+
+    def subscribe(self, prefix: bytes | str = b"", *, changes: Sequence[str] | None = None) -> Any:
+        self._note("subscribe", prefix, changes)
+        return FakeEvents(list(self.events))
 
     def owners(self, key: bytes | str) -> Any:
         self._note("owners", key)

@@ -308,7 +308,6 @@ def test_what_a_wrong_clock_has_dated_is_forgotten_with_the_catalogue() -> None:
     assert invalidate(cluster, "n1", TAG, b"t")[:1] == [DONE]
     node = cluster.nodes["n1"]
     node.catalogue_sync.forget_after(0)
-    node.invalidator.dropped()
     assert not node.engine.epochs
 
 

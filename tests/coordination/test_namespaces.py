@@ -109,3 +109,10 @@ def test_clients_are_told_of_compression_alone() -> None:
     changed(namespaces, "web", sliding=True)
     changed(namespaces, "big", compression="zstandard")
     assert namespaces.for_clients() == {"big": "zstandard"}
+
+
+def test_the_default_namespace_has_no_share_of_its_own() -> None:
+    namespaces = Namespaces(Catalogue())
+    assert namespaces.change("web", {"memory_share": 0.5}, None, 1)
+    with pytest.raises(InvalidRequest, match=r"memory_share: got 0\.5, expected 0: the default"):
+        namespaces.change("", {"memory_share": 0.5}, None, 1)

@@ -10,12 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dynacache.config import Config
-from dynacache.coordination.scan import PAGE_COUNT, PAGE_LIMIT_BYTES, PAGE_LIMIT_COUNT
+from dynacache.coordination.scan import PAGE_COUNT, PAGE_LIMIT_BYTES, PAGE_LIMIT_COUNT, _Page
 from dynacache.errors import InvalidRequest, NotEnoughReplicas
 from dynacache.types import Level
+from dynacache.versioning import packed
+from dynacache.versioning.actors import ActorIssuer
 from dynacache.wire.cursors import CURSOR_LIMIT_BYTES, pack_cursor
 from dynacache.wire.epoch_names import TAG
 from dynacache.wire.messages import DELETE, ERROR, FLAG_ONE_PARTITION, INCREMENT, INVALIDATE, SCAN, SCANNED, SET
+from dynacache.wire.patterns import compile_pattern
 from tests.fake_cluster import FakeCluster
 
 
@@ -77,6 +80,25 @@ def test_what_is_deleted_or_expired_is_not_returned() -> None:
     assert sorted(scan(cluster, "n1")) == [b"brief", b"brief counter", b"counter", b"kept"]
     cluster.run(0.5)
     assert sorted(scan(cluster, "n1")) == [b"counter", b"kept"]
+
+
+@pytest.mark.parametrize("pattern", [None, b"*7*"])
+def test_a_large_partition_is_passed_in_pieces(pattern: bytes | None) -> None:
+    record, _ = packed.write(None, ActorIssuer(1), 1 << 16, 0, 0, b"v", 1, None, False)
+    random = Random(3)
+    entries = {b"%08d" % random.randrange(10**8): record for _ in range(40_000)}
+    match = None if pattern is None else compile_pattern(pattern)
+    found: list[bytes] = []
+    after: bytes | None = b""
+    pieces = 0
+    while after is not None:
+        piece = _Page(b"", match, 500, 0, lambda _, held: held)
+        after = piece.take(entries, after)
+        assert len(piece.keys) <= 500
+        found += piece.keys
+        pieces += 1
+    assert found == sorted(key for key in entries if match is None or match(key))
+    assert pieces >= len(found) / 500
 
 
 def test_what_is_invalidated_is_not_returned() -> None:

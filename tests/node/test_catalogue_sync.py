@@ -355,3 +355,15 @@ def test_a_page_is_asked_for_again_where_the_catalogue_cannot_be_pulled() -> Non
     cluster.cut_link("n1", "n2")
     cluster.run(3.0)
     assert shared_waits == [False]
+
+
+def test_a_full_catalogue_leaves_out_and_counts_and_keeps_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = cluster_of(2)
+    monkeypatch.setattr("dynacache.coordination.catalogue.ENTRIES_LIMIT", 1)
+    cluster.nodes["n1"].shared.catalogue.merge(b"Na", 1, b"\x80")
+    cluster.nodes["n1"].shared.catalogue.merge(b"Nb", 1, b"\x80")
+    cluster.nodes["n2"].shared.catalogue.merge(b"Nc", 1, b"\x80")
+    cluster.run(8.0)
+    assert sum(node.catalogue_sync.refused for node in cluster.nodes.values()) > 0
+    assert all(len(node.shared.catalogue.entries) == 2 for node in cluster.nodes.values())
+    assert all(node.counters.malformed_messages == 0 for node in cluster.nodes.values())
