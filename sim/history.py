@@ -60,6 +60,8 @@ class StoreCause(enum.StrEnum):
     DISCARD = "discard"
     """A copy that was out of touch for too long dropped what is old; what is younger stays, knowing of nothing else."""
     REMOVE = "remove"
+    CLEANSE = "cleanse"
+    """Removed by a node whose clock had run ahead, since it was dated in the future: as if it had been lost there."""
     LOST = "lost"
     """The node lost its memory: one event for each key it held."""
 

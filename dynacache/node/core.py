@@ -147,14 +147,7 @@ class Node:
         self._add_repair_cores()
         if not complete:
             self.transfer.start_empty()
-        self.quarantine = Quarantine(
-            shared,
-            self.engine,
-            self.hints,
-            ClockWatch.starting(settings.max_clock_skew_ms, now),
-            self.gate.distrust_clock,
-            self._begin_warming,
-        )
+        self.quarantine = self._quarantine(now)
         self.peer_messages = PeerMessages(shared, self.members, self.replica, self.gate, self.upkeep, self.quarantine)
         self._peers: dict[ConnectionId, Peer] = {}
         self._started = False
@@ -332,6 +325,17 @@ class Node:
     def _closing(self) -> Closing:
         in_flight, stop_timeout_s = self.repair_port.other_requests, self.config.network.stop_timeout_s
         return Closing(self.shared, self.gate, self.replay, self.members, in_flight, stop_timeout_s)
+
+    def _quarantine(self, now: Instant) -> Quarantine:
+        return Quarantine(
+            self.shared,
+            self.engine,
+            self.hints,
+            ClockWatch.starting(self.config.coordination.max_clock_skew_ms, now),
+            self.gate.distrust_clock,
+            self._begin_warming,
+            self.writer.give_up,
+        )
 
     def _transfer(self) -> Transfer:
         settings = self.config.coordination

@@ -162,7 +162,7 @@ def _engine_class(observer: Observer) -> type[Engine]:
 
         def remove(self, partition: int, key: bytes, namespace: int = 0) -> bool:
             removed = Engine.remove(self, partition, key, namespace)
-            observer.changed("", key, None, StoreCause.REMOVE)
+            observer.changed("", key, None, StoreCause.CLEANSE)
             return removed
 
         def _insert(self, shard: int, key: bytes, record: bytes) -> None:
