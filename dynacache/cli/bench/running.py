@@ -17,8 +17,9 @@ from typing import Any
 
 import attrs
 
-from dynacache.cli.bench import exchange_cost, invalidation, memory
+from dynacache.cli.bench import exchange_cost, hit_ratio, invalidation, memory
 from dynacache.cli.bench.exchange_report import exchange_answer, rest_answer
+from dynacache.cli.bench.hit_ratio_report import hit_ratio_answer
 from dynacache.cli.bench.idle import idle_figures
 from dynacache.cli.bench.invalidation_report import invalidation_answer
 from dynacache.cli.bench.job import Job
@@ -51,6 +52,8 @@ def run(options: BenchOptions, output: Output) -> int:
     """Run the bench; return the exit code."""
     with terminate_as_exit():
         try:
+            if options.hit_ratio:
+                return show(hit_ratio_answer(hit_ratio.measure(options.hit_ratio, _tell)), output)
             if options.memory:
                 figures = [
                     memory.measure(options.entries, _MEMORY_KEY_BYTES, _value_bytes(options), ttl_s)
@@ -62,7 +65,7 @@ def run(options: BenchOptions, output: Output) -> int:
             if options.exchange or options.rest or options.moves_data:
                 return max([show(answer, output) for answer in _measured_repair(options)])
             return _run_load(options, output)
-        except StartFailed as error:
+        except (StartFailed, ValueError) as error:
             print(f"dynacache bench: {error}", file=sys.stderr)
             return 1
 
