@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from dynacache.cli.bench import exchange_cost, hit_ratio, invalidation, memory
+from dynacache.cli.bench import exchange_cost, hit_ratio, invalidation, memory, redis_memory
 from dynacache.cli.bench.exchange_report import exchange_answer, rest_answer
 from dynacache.cli.bench.hit_ratio_report import hit_ratio_answer
 from dynacache.cli.bench.idle import idle_figures
@@ -43,6 +43,7 @@ REDIS = "redis"
 REDIS_BATCH = "redis, one WAIT for all"
 _MEMORY_KEY_BYTES = 39
 _MEMORY_TTL_S = 3600.0
+_MEMORY_POLICIES = ("lru", "lfu", "s3fifo")
 _NODE_MEMORY = "1GiB"
 _IDLE_KEYS = 30_000
 _IDLE_S = 30.0
@@ -55,11 +56,7 @@ def run(options: BenchOptions, output: Output) -> int:
             if options.hit_ratio:
                 return show(hit_ratio_answer(hit_ratio.measure(options.hit_ratio, _tell)), output)
             if options.memory:
-                figures = [
-                    memory.measure(options.entries, _MEMORY_KEY_BYTES, _value_bytes(options), ttl_s)
-                    for ttl_s in (0.0, _MEMORY_TTL_S)
-                ]
-                return show(memory_answer(figures), output)
+                return show(_measured_memory(options), output)
             if options.invalidate:
                 return show(invalidation_answer([invalidation.measure(each) for each in (0, options.entries)]), output)
             if options.exchange or options.rest or options.moves_data:
@@ -68,6 +65,21 @@ def run(options: BenchOptions, output: Output) -> int:
         except (StartFailed, ValueError) as error:
             print(f"dynacache bench: {error}", file=sys.stderr)
             return 1
+
+
+def _measured_memory(options: BenchOptions) -> Answer:
+    """What an entry costs under each policy that keeps data of its own, and in Redis if that is installed."""
+    value_bytes, lives = _value_bytes(options), (0.0, _MEMORY_TTL_S)
+    figures = []
+    for eviction in _MEMORY_POLICIES:
+        _tell(f"filling an engine with {options.entries:,} entries under {eviction}, without and with expiry")
+        figures += [memory.measure(options.entries, _MEMORY_KEY_BYTES, value_bytes, ttl_s, eviction) for ttl_s in lives]
+    if not redis_memory.is_there():
+        _tell("redis-server is not installed (Debian: apt-get install redis-server): left out")
+        return memory_answer(figures)
+    _tell(f"filling Redis with {options.entries:,} entries, without and with expiry")
+    redis = [redis_memory.measure(options.entries, _MEMORY_KEY_BYTES, value_bytes, ttl_s) for ttl_s in lives]
+    return memory_answer(figures, redis)
 
 
 def _measured_repair(options: BenchOptions) -> list[Answer]:
