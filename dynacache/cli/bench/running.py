@@ -19,6 +19,7 @@ import attrs
 
 from dynacache.cli.bench import exchange_cost, hit_ratio, invalidation, memory, redis_memory
 from dynacache.cli.bench.exchange_report import exchange_answer, rest_answer
+from dynacache.cli.bench.expiry import expire
 from dynacache.cli.bench.hit_ratio_report import hit_ratio_answer
 from dynacache.cli.bench.idle import idle_figures
 from dynacache.cli.bench.invalidation_report import invalidation_answer
@@ -27,6 +28,8 @@ from dynacache.cli.bench.launch import run_generator
 from dynacache.cli.bench.redis_servers import start_redis
 from dynacache.cli.bench.report import memory_answer, report_answer
 from dynacache.cli.bench.rounds import Case, run_rounds
+from dynacache.cli.bench.soak import soak
+from dynacache.cli.bench.soak_report import expiry_answer, soak_answer
 from dynacache.cli.bench.topology import topology_of
 from dynacache.cli.bench.trials import run_trials
 from dynacache.cli.bench_options import BenchOptions
@@ -34,6 +37,7 @@ from dynacache.cli.local_cluster import LocalCluster
 from dynacache.cli.output import Answer, Output, show
 from dynacache.cli.processes import ProcessGroup, StartFailed, terminate_as_exit
 from dynacache.cli.session import read_secret
+from dynacache.cli.sizes import parse_size
 from dynacache.types import Level
 
 __all__ = ["OURS", "REDIS", "REDIS_BATCH", "cases_of", "run"]
@@ -47,6 +51,7 @@ _MEMORY_POLICIES = ("lru", "lfu", "s3fifo")
 _NODE_MEMORY = "1GiB"
 _IDLE_KEYS = 30_000
 _IDLE_S = 30.0
+_SOAK_S = 600.0
 
 
 def run(options: BenchOptions, output: Output) -> int:
@@ -56,7 +61,9 @@ def run(options: BenchOptions, output: Output) -> int:
             if options.hit_ratio:
                 return show(hit_ratio_answer(hit_ratio.measure(options.hit_ratio, _tell)), output)
             if options.memory:
-                return show(_measured_memory(options), output)
+                return show(_measured_entries(options), output)
+            if options.soak_memory or options.expiry:
+                return max([show(answer, output) for answer in _measured_memory(options)])
             if options.invalidate:
                 return show(invalidation_answer([invalidation.measure(each) for each in (0, options.entries)]), output)
             if options.exchange or options.rest or options.moves_data:
@@ -67,7 +74,7 @@ def run(options: BenchOptions, output: Output) -> int:
             return 1
 
 
-def _measured_memory(options: BenchOptions) -> Answer:
+def _measured_entries(options: BenchOptions) -> Answer:
     """What an entry costs under each policy that keeps data of its own, and in Redis if that is installed."""
     value_bytes, lives = _value_bytes(options), (0.0, _MEMORY_TTL_S)
     figures = []
@@ -80,6 +87,17 @@ def _measured_memory(options: BenchOptions) -> Answer:
     _tell(f"filling Redis with {options.entries:,} entries, without and with expiry")
     redis = [redis_memory.measure(options.entries, _MEMORY_KEY_BYTES, value_bytes, ttl_s) for ttl_s in lives]
     return memory_answer(figures, redis)
+
+
+def _measured_memory(options: BenchOptions) -> list[Answer]:
+    """What the options ask for of one node's memory."""
+    answers = []
+    if options.expiry:
+        answers.append(expiry_answer(expire(options.entries, (), _tell)))
+    if options.soak_memory:
+        limit_bytes = parse_size(options.limit, "--limit")
+        answers.append(soak_answer(soak(limit_bytes, options.seconds or _SOAK_S, (), _tell)))
+    return answers
 
 
 def _measured_repair(options: BenchOptions) -> list[Answer]:
