@@ -21,6 +21,7 @@ from dynacache.errors import DynacacheError, OutOfMemory
 from dynacache.node import Node
 from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import TAKEN, Engine
+from dynacache.storage.eviction.policy import EvictionPolicy
 from dynacache.storage.listing import NEAR_MS
 from dynacache.storage.records import deleted_s, is_tombstone, read_times
 from dynacache.versioning import packed
@@ -245,9 +246,11 @@ def _leaving_class(observer: Observer) -> type[Engine]:
                 observer.changed("", key, None, StoreCause.EXPIRE)
             return left
 
-        def _evict(self, spared: bytes | None) -> bool:
+        def _evict(
+            self, spared: bytes | None, writer: EvictionPolicy | None = None, within: EvictionPolicy | None = None
+        ) -> bool:
             with observer.during(StoreCause.EVICT):
-                return Engine._evict(self, spared)
+                return Engine._evict(self, spared, writer, within)
 
         def _reap(self, now_ms: int, budget: int) -> int:
             with observer.during(StoreCause.REAP):
