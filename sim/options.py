@@ -198,7 +198,7 @@ def _workload(draws: Draws) -> dict[str, Any]:
     ttl = _stream(draws, "ttl_share").choice([0.0, 0.0, 0.2, 0.6])
     absence = _is_absence(draws)
     # What a full store promises is another matter where it refuses, or where expiry leaves tombstones: those get less.
-    much = _storage_limit_bytes(draws) == _SMALL_STORE_BYTES and _eviction(draws) == "lru" and not ttl
+    much = _storage_limit_bytes(draws) == _SMALL_STORE_BYTES and _eviction(draws) != "noeviction" and not ttl
     keys = [(12, 1), (40, 2), (200, 3)] if much else [(1, 1), (4, 1), (12, 1), (40, 1)]
     return {
         "keys": _stream(draws, "keys").weighted(keys),
@@ -311,7 +311,10 @@ def _ghost_share(draws: Draws) -> float:
 
 
 def _eviction(draws: Draws) -> str:
-    return _stream(draws, "eviction").weighted([("lru", 4), ("noeviction", 1)])
+    """Return a policy; whether it evicts at all is drawn as it always was, and which one apart from that."""
+    if _stream(draws, "eviction").weighted([(True, 4), (False, 1)]):
+        return _stream(draws, "policy").weighted([("s3fifo", 3), ("lru", 2), ("lfu", 1), ("ttl", 1), ("random", 1)])
+    return "noeviction"
 
 
 def _is_absence(draws: Draws) -> bool:
