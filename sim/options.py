@@ -87,6 +87,8 @@ class Options:
     conditional_share: float = 0.05
     touch_share: float = 0.0
     increment_share: float = 0.1
+    namespaces: int = 0
+    """Namespaces beside the default one; the keys are dealt out among them all."""
     tags: int = 0
     """Different tags there are."""
     tag_share: float = 0.0
@@ -224,6 +226,7 @@ def _invalidating(draws: Draws) -> dict[str, Any]:
     if not _stream(draws, "invalidating").chance(0.5):
         return {}
     return {
+        "namespaces": _stream(draws, "namespaces").choice([0, 0, 1, 2]),
         "tags": _stream(draws, "tags").choice([1, 3, 8]),
         "tag_share": _stream(draws, "tag_share").choice([0.2, 0.8]),
         "fill_share": _stream(draws, "fill_share").choice([0.0, 0.1, 0.3]),

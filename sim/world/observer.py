@@ -245,9 +245,9 @@ def _leaving_class(observer: Observer) -> type[Engine]:
                 observer.changed("", key, None, StoreCause.EXPIRE)
             return left
 
-        def _evict(self, spared: bytes | None) -> bool:
+        def _evict(self, *given: Any, **named: Any) -> bool:
             with observer.during(StoreCause.EVICT):
-                return Engine._evict(self, spared)
+                return Engine._evict(self, *given, **named)
 
         def _reap(self, now_ms: int, budget: int) -> int:
             with observer.during(StoreCause.REAP):
