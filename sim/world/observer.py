@@ -187,7 +187,8 @@ def _engine_class(observer: Observer) -> type[Engine]:
 
         def remove(self, partition: int, key: bytes) -> bool:
             removed = Engine.remove(self, partition, key)
-            observer.changed("", key, None, StoreCause.REMOVE)
+            ended = observer.cause is StoreCause.INVALIDATE  # the store itself removes what a merge finds to be over
+            observer.changed("", key, None, StoreCause.INVALIDATE if ended else StoreCause.CLEANSE)
             return removed
 
         def _insert(self, shard: int, key: bytes, record: bytes) -> None:
