@@ -16,7 +16,7 @@ from dynacache.errors import InvalidOption
 
 __all__ = ["EVICTION_POLICIES", "StorageSettings"]
 
-EVICTION_POLICIES = ("lru", "noeviction")
+EVICTION_POLICIES = ("s3fifo", "lru", "lfu", "ttl", "random", "noeviction")
 """Names of the policies this release knows."""
 
 
@@ -40,9 +40,11 @@ class StorageSettings:
     It is reached by evicting, never passed. Hints and the interpreter (some 50 MiB) have their own share on top. More
     holds more; the store never grows beyond it, so leave the machine room for the rest."""
 
-    eviction: str = attrs.field(default="lru")
-    """What goes when memory is full: ``lru`` the entry unused for longest (sampled), ``noeviction`` nothing, so that a
-    write that needs more room is refused."""
+    eviction: str = attrs.field(default="s3fifo")
+    """What goes when memory is full: ``s3fifo`` what was not used again soon after it came, later what was not used in
+    its turn; ``lru`` the entry unused for longest (sampled); ``lfu`` as ``s3fifo``, but for loads whose favourites
+    stay; ``ttl`` what expires soonest (of sixteen drawn); ``random`` any; ``noeviction`` nothing, so that a write that
+    needs more room is refused while reads and deletes go on. A namespace may have its own."""
 
     tombstone_share: float = attrs.field(default=0.125, validator=_share)
     """Part of the limit that tombstones may take. They are never evicted; a delete beyond it is refused and changes

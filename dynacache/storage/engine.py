@@ -12,12 +12,13 @@ Why hot calls repeat lines of each other: a call to a helper costs a fifth of a 
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
 from dynacache.storage.accounting import Usage
 from dynacache.storage.contributions import DELETED, key_hash
+from dynacache.storage.eviction.groups import GroupSettings
 from dynacache.storage.records import due_of, is_tombstone, read_times
 from dynacache.storage.replica import Replica
 from dynacache.storage.shape import PENDING_BYTES
@@ -66,8 +67,9 @@ class Engine(Replica):
             self.misses += 1
             return left
         self.hits += 1
-        policy = self._policy
-        policy.ticks[key_hash(key) & policy.mask] = policy.stamp
+        policy = self._policy if not self._grouped or key[0] else self._groups.policy_of(shard, key)
+        cells, slot = policy.cells, key_hash(key) & policy.mask
+        cells[slot] = policy.steps[cells[slot]]
         return record
 
     def peek(self, partition: int, key: bytes, namespace: int = 0) -> bytes | None:
@@ -293,10 +295,20 @@ class Engine(Replica):
         """Return when ``collect`` will have work; None if nothing is foreseen."""
         if self._used_bytes > self._limit_bytes and self._live.count:
             return self._now_ms
-        if self._trees.is_growing:
+        if self._trees.is_growing or (self._grouped and self._groups.is_moving):
             return self._now_ms
         instants = (self._wheel.next_due_ms(), self._reaper.next_ms, self._sweep_due_ms())
         return min((instant for instant in instants if instant is not None), default=None)
+
+    def evict_one(self) -> bool:
+        """Evict an entry though there is room; False if nothing may go. For measurements by number of entries."""
+        return self._evict(None)
+
+    def set_groups(self, groups: Iterable[GroupSettings], policy: str | None = None) -> None:
+        """Set which prefixes of keys have a policy or a share of the memory of their own, and everybody's policy if one
+        is given; ``collect`` moves what is held. Raises InvalidOption for an unknown policy, and nothing changes."""
+        name = policy or self._groups.policy_name
+        self._change_groups(lambda held: held.change(name, groups))
 
     def set_limit(self, limit_bytes: int) -> None:
         """Change the limit in force, as when resident memory does not follow the account; ``collect`` evicts down."""

@@ -7,15 +7,11 @@ Invariants: live records stand in one table a shard (a partition of a namespace)
 that eviction meets none; a key is in at most one. A step moves tables, wheel, ghosts, trees, policy and counts
 together: ``used_bytes`` is the sum of the shares, and a tree is the XOR of what is held and remembered. What goes by
 the clock goes in a second that follows from the record alone, on all replicas the same, and is not marked as changed.
-The leaf of a key in ``_pending`` still counts an older version of it; ``_settle_trees`` comes before any comparison.
 ``OutOfMemory`` is raised before a step has changed anything but what it evicted.
 
-Why leaves may wait: to hash two versions and move a leaf costs as much as the write itself, and what is written often
-is written again before anyone compares. Why a class of its own under the engine: the hot calls touch four structures,
+Why a class of its own under the engine: the hot calls touch four structures,
 and each call between objects costs as much as the dictionary does; as a base class the state is one attribute away.
 """
-
-from itertools import islice
 
 import attrs
 
@@ -32,8 +28,9 @@ from dynacache.storage.contributions import (
     digest,
     key_hash,
 )
+from dynacache.storage.eviction.policy import EvictionPolicy
+from dynacache.storage.leaves import Leaves
 from dynacache.storage.records import deleted_s, due_of, is_tombstone, read_times, value_bytes
-from dynacache.storage.shape import PENDING_BYTES, PENDING_LIMIT_COUNT, Shape
 from dynacache.types import KeyChange, MissReason
 from dynacache.versioning import packed
 
@@ -50,15 +47,15 @@ def _leaves_nothing(record: bytes) -> bool:
 
 
 @attrs.define(eq=False)
-class Holdings(Shape):
+class Holdings(Leaves):
     """The steps. Each leaves tables, wheel, ghosts, trees, policy and accounts agreeing."""
 
     # Live records.
 
     def _insert(self, shard: int, key: bytes, record: bytes) -> None:
         objects = object_bytes(len(key)) + object_bytes(len(record))
-        self._admit(record, objects + self._tables[shard].next_growth_bytes(), key)
-        hashed = key_hash(key)
+        self._admit(shard, record, objects, self._tables[shard].next_growth_bytes(), key)
+        hashed, returned = key_hash(key), 0
         trees = self._trees
         prefix = hashed >> trees.prefix_shift & PREFIX_MASK
         seed = hashed ^ self.hash_seed
@@ -69,7 +66,8 @@ class Holdings(Shape):
         if self._tombstones.count and key in self._tombstones.tables[shard].entries:
             difference ^= contribution(self._drop_tombstone(shard, key), seed)
         if self._ghosts.count:
-            difference ^= self._take_ghost(shard, key, prefix)
+            returned = self._take_ghost(shard, key, prefix)
+            difference ^= returned
         self._live_bytes += objects
         if not key[0]:
             tenant = self.census.tenant(key)
@@ -78,7 +76,8 @@ class Holdings(Shape):
         self._used_bytes += objects + self._live.insert(shard, key, record)
         if record[_EXPIRY] != _NEVER:
             self._used_bytes += self._wheel.add(shard, key, due_of(record))
-        self._policy.inserted(hashed)
+        policy = self._groups.policy_of(shard, key) if self._grouped else self._policy
+        self._used_bytes += policy.inserted(shard, key, hashed, objects, returned != 0)
         if difference:
             try:
                 trees.leaves[shard][prefix >> trees.drops[shard]] ^= difference
@@ -91,62 +90,18 @@ class Holdings(Shape):
     def _replace(self, shard: int, key: bytes, old: bytes, record: bytes) -> None:
         if len(record) != len(old):
             growth = object_bytes(len(record)) - object_bytes(len(old))
-            self._admit(record, growth, key)
-            self._live_bytes += growth
-            self._used_bytes += growth
-            if not key[0]:
-                self.census.tenant(key).size_bytes += growth
+            self._admit(shard, record, growth, 0, key)
+            self._resize(shard, key, growth)
         self._tables[shard].entries[key] = record
         if old[_EXPIRY] != _NEVER or record[_EXPIRY] != _NEVER:
             self._reschedule(shard, key, due_of(old), due_of(record))
         if shard >= self.partition_count or key not in self._pending:
             self._defer(shard, key, old, record)
-        policy = self._policy
-        policy.ticks[key_hash(key) & policy.mask] = policy.stamp
+        policy = self._policy if not self._grouped or key[0] else self._groups.policy_of(shard, key)
+        cells, slot = policy.cells, key_hash(key) & policy.mask
+        cells[slot] = policy.steps[cells[slot]]
         if self._used_bytes > self._limit_bytes:
             self._shrink(key)
-
-    def _defer(self, shard: int, key: bytes, old: bytes, record: bytes) -> None:
-        """Leave the leaf of a replaced record as it is until someone compares, so that a key that is written often is
-        hashed once; at once for what is not plain, and when enough keys wait already."""
-        head = old[1:4]
-        is_plain = head in PLAIN_HEADS
-        if is_plain and shard < self.partition_count and len(self._pending) < self._pending_limit:
-            self._pending[key] = shard, old[PLAIN_PREFIX]
-            self._used_bytes += PENDING_BYTES
-            return
-        hashed, trees = key_hash(key), self._trees
-        seed = hashed ^ self.hash_seed
-        if is_plain and record[1:4] == head:
-            difference = (digest(old[PLAIN_PREFIX], seed) ^ digest(record[PLAIN_PREFIX], seed)) & CONTRIBUTION_MASK
-        else:
-            difference = contribution(old, seed) ^ contribution(record, seed)
-        if difference:
-            prefix = hashed >> trees.prefix_shift & PREFIX_MASK
-            trees.leaves[shard][prefix >> trees.drops[shard]] ^= difference
-            trees.journal.append(shard << PREFIX_BITS | prefix)
-
-    def _settle_trees(self, count: int = PENDING_LIMIT_COUNT) -> bool:
-        """Bring up to ``count`` leaves up to date; True when none is left behind."""
-        pending, tables, trees = self._pending, self._tables, self._trees
-        for key in list(islice(pending, count)):
-            shard, prefix = pending.pop(key)
-            self._used_bytes -= PENDING_BYTES
-            hashed = key_hash(key)
-            seed = hashed ^ self.hash_seed
-            difference = digest(prefix, seed) & CONTRIBUTION_MASK ^ contribution(tables[shard].entries[key], seed)
-            if difference:
-                trees.toggle(shard, trees.prefix(hashed), difference)
-        return not pending
-
-    def _settle_leaf(self, shard: int, key: bytes, record: bytes) -> None:
-        """Bring the leaf of one record up to date before the record goes."""
-        pending = self._pending.get(key) if shard < self.partition_count else None
-        if pending is not None:
-            del self._pending[key]
-            self._used_bytes -= PENDING_BYTES
-            seed = key_hash(key) ^ self.hash_seed
-            self._toggle(shard, key, digest(pending[1], seed) & CONTRIBUTION_MASK ^ contribution(record, seed))
 
     def _reschedule(self, shard: int, key: bytes, before: int, after: int) -> None:
         """Move a key between buckets. The dictionary takes the key object given, so that wheel and store share one."""
@@ -170,7 +125,7 @@ class Holdings(Shape):
         self._used_bytes += self._live.remove(shard, key) - objects
         if scheduled and record[_EXPIRY] != _NEVER:
             self._used_bytes += self._wheel.remove(shard, key, due_of(record))
-        self._policy.removed()
+        self._used_bytes += self._policy_of(shard, key).removed(shard, key, key_hash(key), objects)
 
     def _forget(self, shard: int, key: bytes, record: bytes) -> None:
         """Drop a live record whose contribution goes with it, though its time has not come."""
@@ -204,6 +159,8 @@ class Holdings(Shape):
             difference ^= self._take_ghost(shard, key, self._trees.prefix(key_hash(key)))
         self._store_tombstone(shard, key, record)
         self._toggle(shard, key, difference)
+        if self._used_bytes > self._limit_bytes:
+            self._shrink(key)
 
     def _store_tombstone(self, shard: int, key: bytes, record: bytes) -> None:
         held = self._tombstones.tables[shard].entries.get(key)
@@ -292,10 +249,7 @@ class Holdings(Shape):
             return left
         self._settle_leaf(shard, key, record)
         growth = object_bytes(len(left)) - object_bytes(len(record))
-        self._live_bytes += growth
-        self._used_bytes += growth
-        if not key[0]:
-            self.census.tenant(key).size_bytes += growth
+        self._resize(shard, key, growth)
         self._tables[shard].entries[key] = left
         self._reschedule(shard, key, due_of(record) if scheduled else 0, due_of(left))
         return left
@@ -316,21 +270,43 @@ class Holdings(Shape):
 
     # Room.
 
-    def _admit(self, record: bytes, growth: int, key: bytes) -> None:
-        """Check the size of a record that takes ``growth`` more bytes, and make room for it."""
+    def _resize(self, shard: int, key: bytes, growth: int) -> None:
+        """Count by how much the objects of a live record grow."""
+        self._live_bytes += growth
+        self._used_bytes += growth
+        self._policy_of(shard, key).entry_bytes += growth
+        if not key[0]:
+            self.census.tenant(key).size_bytes += growth
+
+    def _admit(self, shard: int, record: bytes, growth: int, table_growth: int, key: bytes) -> None:
+        """Check the size of a record whose objects take ``growth`` more bytes, and make room for it."""
         largest = self.settings.largest_value_bytes
         if len(record) > largest and value_bytes(record) > largest:
             self.refused += 1
             raise InvalidRequest(f"the value has {value_bytes(record)} bytes, at most {largest} are accepted")
+        if self._grouped and growth > 0:
+            self._keep_share(shard, key, growth)
+        growth += table_growth
         if growth > 0 and self._used_bytes + growth > self._limit_bytes:
-            self._make_room(growth, key)
+            self._make_room(growth, key, self._policy_of(shard, key))
 
-    def _make_room(self, growth: int, spared: bytes) -> None:
+    def _keep_share(self, shard: int, key: bytes, growth: int) -> None:
+        """Evict within the group of a key until ``growth`` more bytes are within its share; raise OutOfMemory."""
+        limit = max(0, self._limit_bytes - self._used_bytes + self._live_bytes)
+        while (policy := self._groups.over_share(shard, key, growth, limit)) is not None:
+            if not self._evict(key, within=policy):
+                self.refused += 1
+                raise OutOfMemory(
+                    f"{growth} more bytes needed, {policy.entry_bytes} in use: the namespace would take more than its"
+                    " memory_share, and nothing of its own may be evicted for it"
+                )
+
+    def _make_room(self, growth: int, spared: bytes, writer: EvictionPolicy | None = None) -> None:
         """Evict until ``growth`` more bytes fit; raise OutOfMemory, before evicting if all of it would not do."""
         limit = self._limit_bytes
         if self._used_bytes - self._live_bytes + growth <= limit:
             while self._used_bytes + growth > limit:
-                if not self._evict(spared):
+                if not self._evict(spared, writer):
                     break
             else:
                 return
@@ -342,11 +318,14 @@ class Holdings(Shape):
         while self._used_bytes > self._limit_bytes and self._evict(spared):
             pass
 
-    def _evict(self, spared: bytes | None) -> bool:
-        """Drop the policy's victim and leave a ghost; False when nothing may go."""
-        before = self._live.size_bytes
-        victim = self._policy.victim(self._live, spared)
-        self._used_bytes += self._live.size_bytes - before
+    def _evict(
+        self, spared: bytes | None, writer: EvictionPolicy | None = None, within: EvictionPolicy | None = None
+    ) -> bool:
+        """Drop the victim of the policies, or of one of them, and leave a ghost; False when nothing may go."""
+        groups = self._groups
+        before = self._live.size_bytes + groups.size_bytes
+        victim = groups.victim(spared, writer) if within is None else groups.victim_of(within, spared)
+        self._used_bytes += self._live.size_bytes + groups.size_bytes - before
         if victim is None:
             return False
         shard, key = victim

@@ -129,8 +129,7 @@ class Invalidation(Holdings):
             return
         self._settle_leaf(shard, key, record)
         growth = object_bytes(len(left)) - object_bytes(len(record))
-        self._live_bytes += growth
-        self._used_bytes += growth
+        self._resize(shard, key, growth)
         self._tables[shard].entries[key] = left
         self._reschedule(shard, key, due_of(record), due_of(left))
 

@@ -326,6 +326,8 @@ class Replica(Invalidation):
                 if done >= budget:
                     return done
             self._next_ghosts_ms = now_ms + _GHOSTS_INTERVAL_MS
+        if self._grouped:
+            done += self._change_groups(lambda groups: groups.tend(budget - done))
         trees = self._trees
         if len(trees.journal) > JOURNAL_COUNT:
             trees.write_up()

@@ -11,6 +11,7 @@ touches four of them, and each call between objects costs as much as the diction
 
 from collections.abc import Callable
 from random import Random
+from typing import TypeVar
 
 import attrs
 from pyroaring import BitMap
@@ -20,7 +21,8 @@ from dynacache.errors import InvalidOption
 from dynacache.storage.census import Census
 from dynacache.storage.contributions import contribution, fingerprint, key_hash
 from dynacache.storage.epochs import Epochs
-from dynacache.storage.eviction import EvictionPolicy, LeastRecentlyUsed, NoEviction, tick_slots
+from dynacache.storage.eviction.groups import Groups
+from dynacache.storage.eviction.policy import EvictionPolicy
 from dynacache.storage.expiry import ExpiryWheel
 from dynacache.storage.ghosts import Ghost, Ghosts
 from dynacache.storage.gone import GoneKeys, slots_of
@@ -40,6 +42,9 @@ PENDING_BYTES = 320
 _BYTES_A_PENDING = 16_384
 
 _SHARD_BYTES = 2 * TABLE_BYTES + SHARD_TREE_BYTES + SHARD_REAPER_BYTES
+
+
+_R = TypeVar("_R")
 
 
 def _unconfirmed(partition: int, prefix: int) -> bool:
@@ -98,7 +103,13 @@ class Shape:
     _pending_limit: int = attrs.field(init=False)
     _ghosts: Ghosts = attrs.field(init=False)
     _gone_keys: GoneKeys = attrs.field(init=False)
+    _groups: Groups = attrs.field(init=False)
     _policy: EvictionPolicy = attrs.field(init=False)
+    """Everybody's: that of all keys but those of groups with settings of their own."""
+
+    _grouped: bool = attrs.field(init=False, default=False)
+    """There are such groups, or entries move between policies."""
+
     _reaper: Reaper = attrs.field(init=False)
     _limit_bytes: int = attrs.field(init=False)
     _tombstone_limit_bytes: int = attrs.field(init=False)
@@ -122,11 +133,11 @@ class Shape:
         self._trees = Trees(self.partition_count)
         ghosts_bytes = int(limit_bytes * settings.ghost_share)
         self._ghosts = Ghosts.of_share(self._trees, ghosts_bytes, self.partition_count, self._reaper.grace_s)
-        lru = settings.eviction == "lru"
-        self._policy = LeastRecentlyUsed(self.random, tick_slots(limit_bytes)) if lru else NoEviction()
-        self._pending_limit = min(PENDING_LIMIT_COUNT, limit_bytes // _BYTES_A_PENDING) if lru else 0
+        self._groups = Groups(self._live, self.random, limit_bytes, settings.eviction)
+        self._policy = self._groups.default
+        self._pending_limit = min(PENDING_LIMIT_COUNT, limit_bytes // _BYTES_A_PENDING) if self._groups.evicts else 0
         self._gone_keys = GoneKeys(slots_of(limit_bytes))
-        self._used_bytes = self._policy.size_bytes() + self._gone_keys.size_bytes
+        self._used_bytes = self._groups.size_bytes + self._gone_keys.size_bytes
         self._extend()
         if limit_bytes < 2 * self._used_bytes:
             raise InvalidOption(
@@ -153,7 +164,7 @@ class Shape:
         self._used_bytes += added + _SHARD_BYTES * self.partition_count
 
     def _base_bytes(self) -> int:
-        return self._policy.size_bytes() + self._gone_keys.size_bytes + _SHARD_BYTES * len(self._tables)
+        return self._groups.size_bytes + self._gone_keys.size_bytes + _SHARD_BYTES * len(self._tables)
 
     # Trees.
 
@@ -185,3 +196,18 @@ class Shape:
         before = self._ghosts.size_bytes
         self._ghosts.add(shard, ghost, self._now_ms // 1000)
         self._used_bytes += self._ghosts.size_bytes - before
+
+    # Groups.
+
+    def _policy_of(self, shard: int, key: bytes) -> EvictionPolicy:
+        """Return the policy that counts a key."""
+        return self._groups.policy_of(shard, key) if self._grouped else self._policy
+
+    def _change_groups(self, change: Callable[[Groups], _R]) -> _R:
+        """Make a change to the groups that may replace policies and move entries between them."""
+        groups = self._groups
+        before = groups.size_bytes + self._live.size_bytes
+        result = change(groups)
+        self._used_bytes += groups.size_bytes + self._live.size_bytes - before
+        self._policy, self._grouped = groups.default, groups.routed
+        return result

@@ -13,7 +13,7 @@ def test_the_defaults_are_those_of_the_brief() -> None:
     assert settings.limit_bytes == 256 * 1024 * 1024
     assert (settings.gc_grace_min_ms, settings.gc_grace_max_ms) == (3_600_000, 86_400_000)
     assert settings.largest_value_bytes == 16 * 1024 * 1024
-    assert settings.eviction == "lru"
+    assert settings.eviction == "s3fifo"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from dynacache.wire.messages import COMPARE, COMPARED, ENTRIES, RECORDS
 from tests.repair.exchange_world import Owner, World
 
 ROOMY = StorageSettings(limit_bytes=8 << 20)
-TIGHT = StorageSettings(limit_bytes=300_000)
+TIGHT = StorageSettings(limit_bytes=300_000, eviction="lru")
 
 
 def _exchange(world: World, name: str) -> Exchange:
@@ -290,7 +290,7 @@ def test_settled_differences_cost_nothing_under_writes_either() -> None:
         for key in resident:
             world.write(key, b"%060d" % step, "a")
         world.run(2)
-    assert world.total("entries_listed") - listed < 600
+    assert world.total("entries_listed") - listed < 1_000
 
 
 def test_what_was_settled_for_lack_of_room_is_repaired_when_there_is_room() -> None:

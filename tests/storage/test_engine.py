@@ -223,7 +223,7 @@ def test_a_lowered_limit_is_reached_in_slices() -> None:
 
 
 def test_two_hundred_entries_over_a_thousand_partitions() -> None:
-    engine = engine_of(1024, limit_bytes=1_300_000, ghost_share=0.03)
+    engine = engine_of(1024, limit_bytes=1_300_000, ghost_share=0.03, eviction="lru")
     for number in range(2_000):
         engine.put(number * 37 % 1024, key_of(number), value(3_000))
         assert engine.get(5, b"hot", START_MS) is not None or number == 0

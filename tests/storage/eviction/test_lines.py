@@ -1,0 +1,67 @@
+"""Queues keep their order and their account, whatever is taken, removed and swept."""
+
+from collections import Counter, deque
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynacache.storage.eviction.lines import KEY_BLOCK_BYTES, SHARD_BLOCK_BYTES, KeyLine, ShardLine
+
+
+def test_a_shard_line_is_first_in_first_out() -> None:
+    line = ShardLine()
+    growth = sum(line.append(number % 7) for number in range(1_000))
+    assert growth == line.size_bytes == line.recount_bytes() == 4 * SHARD_BLOCK_BYTES
+    assert [line.pop() for _ in range(1_000)] == [number % 7 for number in range(1_000)]
+    assert line.pop() is None
+    line.append(3)
+    assert (line.pop(), line.pop(), line.count) == (3, None, 0)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["append", "append", "pop", "removed"]), st.integers(0, 3)), max_size=1500))
+def test_a_shard_line_takes_as_many_numbers_of_a_shard_as_it_has_entries(steps: list[tuple[str, int]]) -> None:
+    line, entries = ShardLine(), Counter[int]()
+    for step, shard in steps * 3:
+        if step == "append":
+            line.append(shard)
+            entries[shard] += 1
+        elif step == "removed" and entries[shard]:
+            line.removed(shard)
+            entries[shard] -= 1
+        elif step == "pop":
+            taken = line.pop()
+            assert (taken is None) == (entries.total() == 0)
+            if taken is not None:
+                entries[taken] -= 1
+        assert line.size_bytes == line.recount_bytes()
+        assert line.count == entries.total() + line.stale
+        assert line.stale <= 65 + (line.count >> 3) + 256
+    rest = Counter[int]()
+    while (taken := line.pop()) is not None:
+        rest[taken] += 1
+    assert rest == +entries
+
+
+def test_removals_alone_leave_no_blocks_behind() -> None:
+    line = ShardLine()
+    for number in range(20_000):
+        line.append(number % 5)
+        line.removed(number % 5)
+    assert line.size_bytes <= 3 * SHARD_BLOCK_BYTES
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 5_000)), max_size=600))
+def test_a_key_line_is_first_in_first_out(steps: list[int | None]) -> None:
+    line, model = KeyLine(), deque[tuple[int, bytes, int]]()
+    for step in steps:
+        if step is None:
+            assert line.pop() == (model.popleft() if model else None)
+        else:
+            before = line.size_bytes
+            growth = line.append(step & 3, b"%d" % step, step)
+            assert line.size_bytes == before + growth
+            model.append((step & 3, b"%d" % step, step))
+        assert (line.count, line.held_bytes) == (len(model), sum(size for _, _, size in model))
+        assert line.size_bytes == line.recount_bytes()
+        assert line.size_bytes <= KEY_BLOCK_BYTES * (len(model) // 64 + 2)
+    assert [line.pop() for _ in range(len(model))] == list(model)
