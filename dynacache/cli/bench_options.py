@@ -48,11 +48,18 @@ class BenchOptions:
     rest: Annotated[bool, Parameter(negative=())] = False
     """Repair at rest: the processor time of idle nodes, the traffic between full ones that evict, and what 100,000
     entries that expire at once cause."""
+    soak_memory: Annotated[bool, Parameter(negative=())] = False
+    """Fill one node with values of mixed sizes to four times its --limit, then delete and rewrite for --seconds (600):
+    what the operating system sees of it, pauses, throughput against that below the limit."""
+    expiry: Annotated[bool, Parameter(negative=())] = False
+    """Let --entries entries expire within ten seconds on a node under load: how late they are freed, pauses, p99."""
+    limit: str = "512MiB"
+    """Memory of the node of --soak-memory."""
     invalidate: Annotated[bool, Parameter(negative=())] = False
     """Invalidate a tag with no entry and with --entries tagged entries: the time of the answer, and of the sweep that
     follows, with its longest slice."""
     entries: int = 1_000_000
-    """Entries for --memory, --exchange and --invalidate."""
+    """Entries for --memory, --exchange, --expiry and --invalidate."""
     against: Literal["redis"] | None = None
     """Measure Redis too: one master, two replicas, SET followed by WAIT 1; rounds alternate."""
     connections: int = 50

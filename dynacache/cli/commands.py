@@ -81,6 +81,7 @@ def set_command(
     json: Annotated[bool, Parameter(negative=())] = False,
     raw_file: str | None = None,
     ttl: _TtlOption = None,
+    sliding: Annotated[bool, Parameter(negative=())] = False,
     if_absent: Annotated[bool, Parameter(negative=())] = False,
     if_present: Annotated[bool, Parameter(negative=())] = False,
     tag: Annotated[tuple[str, ...], Parameter(negative=())] = (),
@@ -98,6 +99,8 @@ def set_command(
         VALUE is a JSON document: store what it says.
     raw_file
         Store the bytes of this file (- is standard input) instead of VALUE.
+    sliding
+        Let reads renew the time to live.
     if_absent
         Only if there is no value. Below level strong two nodes may both say yes to two callers at once.
     if_present
@@ -112,7 +115,15 @@ def set_command(
         connection,
         output,
         lambda client: data.set_value(
-            client, key, stored, ttl=ttl, only_if_absent=if_absent, only_if_present=if_present, level=level, tags=tag
+            client,
+            key,
+            stored,
+            ttl=ttl,
+            sliding=sliding,
+            only_if_absent=if_absent,
+            only_if_present=if_present,
+            level=level,
+            tags=tag,
         ),
     )
 

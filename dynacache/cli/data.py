@@ -74,6 +74,7 @@ def set_value(
     value: Any,
     *,
     ttl: float | None,
+    sliding: bool = False,
     only_if_absent: bool,
     only_if_present: bool,
     level: str | None,
@@ -84,6 +85,8 @@ def set_value(
         raise InvalidRequest("--if-absent and --if-present exclude each other")
     conditions = {"only_if_absent": only_if_absent, "only_if_present": only_if_present}
     options: dict[str, Any] = {**conditions, **({"tags": tags} if tags else {})}
+    if sliding:
+        options["sliding"] = True
     applied = bool(client.set(key, value, ttl=ttl, level=level, **options))
     if applied:
         return Answer({"key": key, "applied": True}, text="stored")

@@ -55,6 +55,7 @@ class CacheClient(Protocol):
         value: Any,
         *,
         ttl: float | None = None,
+        sliding: bool = False,
         only_if_absent: bool = False,
         only_if_present: bool = False,
         tags: Sequence[str] = (),

@@ -43,6 +43,7 @@ from dynacache.wire.messages import (
     FLAG_SIBLINGS,
     GET,
     INCREMENT,
+    PAYLOAD_SLIDING,
     PING,
     REPORT,
     SET,
@@ -181,6 +182,7 @@ class Requests(Invalidations):
         value: Any,
         *,
         ttl: float | None = None,
+        sliding: bool = False,
         only_if_absent: bool = False,
         only_if_present: bool = False,
         version: bytes | None = None,
@@ -194,7 +196,8 @@ class Requests(Invalidations):
         """Write a value, to live ``ttl`` seconds; return a `Written`, true when it was applied.
 
         Without ``ttl`` it lives as long as its namespace says, for ever where that says nothing; `math.inf` asks for
-        ever where the namespace has a default. The namespace's maximum, if it has one, cuts either.
+        ever where the namespace has a default. The namespace's maximum, if it has one, cuts either. With ``sliding`` a
+        read that finds less than seven eighths of that life left renews it, in the background.
 
         At most one condition: ``only_if_absent``, ``only_if_present``, or the ``version`` of an earlier answer. It is
         judged by the node that coordinates the write, on what it can see. At every level below "strong", two callers
@@ -214,6 +217,7 @@ class Requests(Invalidations):
         payload_flags, payload = encode_value(value)
         if self.namespace in self.compressions:
             payload_flags, payload = compress(payload_flags, payload)
+        payload_flags |= PAYLOAD_SLIDING if sliding else 0
         ttl_ms = 0 if ttl is None else ttl_ms_of(ttl)
         if only_if_absent or only_if_present or version is not None or previous:
             condition = condition_of(only_if_absent, only_if_present, version)

@@ -70,7 +70,7 @@ class CoordinationConfig:
     """Times a request may be forwarded; nodes that disagree about placement settle that instead of passing it on."""
 
     fill_lifetime_ms: int = 600_000
-    """Longest time from a miss to the fill with its token; a later one is refused. Must be less than deletes are
+    """Longest time from a miss to the fill with its token; a later one is refused. At most as long as deletes are
     remembered (``storage.gc_grace_min_ms``)."""
 
     tag_epochs_limit: int = 50_000

@@ -32,7 +32,7 @@ from dynacache.events import ConnectionId, Message
 from dynacache.placement.partitions import fingerprint, key_hash
 from dynacache.types import KeyChange, Level, WriteCondition
 from dynacache.versioning import packed
-from dynacache.versioning.attachments import join_tags
+from dynacache.versioning.attachments import attach_life, join_tags
 from dynacache.versioning.context import Context, covers_any, current, make_context, parse_context
 from dynacache.versioning.fill_tokens import FillToken
 from dynacache.wire.messages import (
@@ -228,6 +228,8 @@ class Conditional:
         flags, payload, time = request.payload_flags, request.payload, 0
         if request.tags:
             flags, payload = flags | packed.TAGGED, join_tags(request.tags) + payload
+        if flags & packed.SLIDING:
+            flags, payload = attach_life(flags, payload, request.ttl_ms)
         if prepared.fill is not None:
             flags, time = flags | packed.FILL, prepared.fill.time
         context = prepared.context

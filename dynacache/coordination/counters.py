@@ -52,6 +52,8 @@ class Counters:
     retried_operations: int = 0
     scans: int = 0
     reads_held: int = 0
+    slid: int = 0
+    slides_skipped: int = 0
 
     def snapshot(self) -> dict[str, int]:
         """Return every counter by name."""

@@ -45,7 +45,7 @@ def may_fill(
 ) -> bool:
     """Decide on what is known: ``record`` is what is held anywhere that answered, ``evicted`` the hybrid time of the
     newest version that some replica has evicted, 0 for none."""
-    if shared.now_ms - (fill.time >> 16) > shared.settings.fill_lifetime_ms:
+    if shared.now_ms - (fill.time >> 16) > shared.fill_lifetime_ms:
         return False
     if shared.store.ended_until(key, tags) >= fill.time:
         return False

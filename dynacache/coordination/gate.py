@@ -27,9 +27,9 @@ from dynacache.events import Close, ConnectionId, Message
 from dynacache.namespaces.settings import DEFAULTS, NEVER_MS
 from dynacache.placement.partitions import fingerprint, key_hash
 from dynacache.types import Level
-from dynacache.versioning.attachments import pack_tags
+from dynacache.versioning.attachments import attach_life, pack_tags
 from dynacache.versioning.context import Context, parse_context
-from dynacache.versioning.packed import COMPRESSED, RAW, TAGGED
+from dynacache.versioning.packed import COMPRESSED, RAW, SLIDING, TAGGED
 from dynacache.wire.messages import (
     COMMAND,
     DELETE,
@@ -50,7 +50,9 @@ __all__ = ["Gate"]
 
 _HIGHEST_LEVEL = int(Level.ALL)
 """Above it is `strong`, which is refused."""
-_PLAIN_FLAGS = frozenset((0, RAW, COMPRESSED, RAW | COMPRESSED))
+_PLAIN_FLAGS = frozenset(
+    raw | packed | slides for raw in (0, RAW) for packed in (0, COMPRESSED) for slides in (0, SLIDING)
+)
 """Payload flags that say nothing to a node."""
 
 
@@ -183,6 +185,8 @@ class Gate:
         if ttl_ms < 0 or not key[0] or shared.namespaces.default is not None:
             namespace = shared.namespaces.of(key)
             ttl_ms = namespace.lifetime_ms(ttl_ms)
+            if namespace.sliding:
+                payload_flags |= SLIDING
             if namespace.write_level and not (count > 5 and message[5]):
                 level = namespace.write_level
         partition = key_hash(key) >> shared.partition_shift
@@ -190,6 +194,8 @@ class Gate:
         if route.coordinates:
             if count > 12 and message[12]:
                 payload_flags, payload = payload_flags | TAGGED, pack_tags(message[12]) + payload
+            if payload_flags & SLIDING:
+                payload_flags, payload = attach_life(payload_flags, payload, ttl_ms)
             self.writer.set(
                 connection, rid, key, partition, route, payload_flags, payload, level, timeout_ms, ttl_ms, operation_id
             )
@@ -245,7 +251,9 @@ class Gate:
             settings.longest_timeout_ms,
         )
         if request.ttl_ms < 0 or (namespace.touches_writes and request.operation in (SET, TOUCH, INCREMENT)):
-            request = attrs.evolve(request, ttl_ms=namespace.lifetime_ms(request.ttl_ms))
+            flags = request.payload_flags | (SLIDING if namespace.sliding and request.operation == SET else 0)
+            ttl_ms = namespace.lifetime_ms(request.ttl_ms)
+            request = attrs.evolve(request, ttl_ms=ttl_ms, payload_flags=flags)
         return request
 
     def _read(self, connection: ConnectionId, request: Request, partition: int, route: Route) -> None:

@@ -22,7 +22,7 @@ from dynacache.events import ConnectionId
 from dynacache.types import Level
 from dynacache.versioning.attachments import ATTACHED, value_start
 from dynacache.versioning.context import Context
-from dynacache.versioning.packed import HEADER_BYTES, version_prefix
+from dynacache.versioning.packed import HEADER_BYTES, SLIDING, version_prefix
 from dynacache.versioning.packed import VALUE as KIND_VALUE
 from dynacache.wire.messages import PAYLOAD_FLAGS, VALUE
 
@@ -50,6 +50,8 @@ class Reader:
                 offset = HEADER_BYTES + 16 * record[3]
                 if record[2] & ATTACHED:
                     offset = value_start(record[2], record, offset)
+                    if record[2] & SLIDING:
+                        shared.sliding[key] = record
                 shared.turn_reply_bytes += len(record)
                 if level == Level.ONE or (len(route.readers) == 1 and len(route.owner_sets) == 1):
                     shared.counters.hits += 1

@@ -20,7 +20,7 @@ from dynacache.placement.partitions import fingerprint
 from dynacache.types import MissReason, NodeId
 from dynacache.versioning.context import make_context
 from dynacache.versioning.hybrid_clock import milliseconds
-from dynacache.versioning.kernel import EXPIRED
+from dynacache.versioning.kernel import EXPIRED, SLIDING
 from dynacache.wire.messages import (
     FLAG_METADATA,
     FLAG_NO_PAYLOAD,
@@ -58,6 +58,8 @@ def reply_to_read(operation: "ReadOperation", outcome: Concluded) -> None:
         shared.counters.hits += 1
         shared.counters.conflicts_seen += bool(view.siblings)
         payload = b"" if operation.flags & FLAG_NO_PAYLOAD else view.payload
+        if view.flags & SLIDING and not operation.flags & FLAG_NO_PAYLOAD and outcome.record is not None:
+            shared.sliding[operation.key] = outcome.record
         shared.turn_reply_bytes += len(payload)
         message = (VALUE, operation.rid, view.flags & PAYLOAD_FLAGS, payload)
     else:

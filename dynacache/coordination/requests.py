@@ -24,6 +24,7 @@ from dynacache.wire.messages import (
     KEY_LIMIT_BYTES,
     PAYLOAD_COMPRESSED,
     PAYLOAD_RAW,
+    PAYLOAD_SLIDING,
     SET,
     TOUCH,
     USER_KEY_LIMIT_BYTES,
@@ -145,10 +146,11 @@ def _tags(name: str, value: Any) -> None:
 
 
 def _payload_flags(name: str, value: Any) -> None:
-    known = PAYLOAD_RAW | PAYLOAD_COMPRESSED
+    known = PAYLOAD_RAW | PAYLOAD_SLIDING | PAYLOAD_COMPRESSED
     if type(value) is not int or value & ~known:
         raise InvalidRequest(
-            f"{name}: got {_shown(value)}, expected 0, or the sum of any of {PAYLOAD_RAW} and {PAYLOAD_COMPRESSED}"
+            f"{name}: got {_shown(value)}, expected 0, or the sum of any of {PAYLOAD_RAW},"
+            f" {PAYLOAD_SLIDING} and {PAYLOAD_COMPRESSED}"
         )
 
 

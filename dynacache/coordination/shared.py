@@ -89,8 +89,12 @@ class Shared:
     """This machine's own clock: what other nodes' clocks are held against."""
     turn_reply_bytes: int = 0
     """Bytes of values this turn has promised to clients; past the limit it promises no more."""
+    sliding: dict[bytes, bytes] = attrs.field(factory=dict)
+    """What this turn has read of values whose life a read renews: key and record."""
     clock_safe: bool = True
     """This machine's clock agrees with its peers'; otherwise the node serves nothing."""
+    fill_lifetime_ms: int = 600_000
+    """A fill whose miss is longer ago is refused; less than deletes are remembered."""
     misses: MissMemory = attrs.field(factory=MissMemory)
     happened: Callable[[int, bytes], None] | None = None
     """Told of each ``KeyChange`` that this node coordinates, with its key; None while nobody subscribes."""

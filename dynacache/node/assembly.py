@@ -51,6 +51,8 @@ def quarantine_of(node: "Node", now: Instant) -> Quarantine:
 def invalidator_of(node: "Node") -> Invalidator:
     """What dates and keeps epochs; one outlives every copy that may hold what it has ended. The gate serves it from now
     on, and what is ``observed``."""
+    coordination, storage = node.config.coordination, node.config.storage
+    node.shared.fill_lifetime_ms = min(coordination.fill_lifetime_ms, storage.gc_grace_min_ms)
     invalidator = Invalidator(node.shared, node.engine, retention_ms(node.config))
     node.gate.served |= {INVALIDATE: invalidator.serve, **node.observed.served()}
     return invalidator

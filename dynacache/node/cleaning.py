@@ -28,7 +28,7 @@ from dynacache.types import Instant
 
 __all__ = ["DRAIN_S", "SLICE_S", "STEP_BYTES", "SWEEP_SLICE_S", "Cleaning"]
 
-DRAIN_S = 0.8
+DRAIN_S = 0.6
 """Seconds over which what became due together is freed."""
 
 SLICE_S = 0.0025
@@ -60,6 +60,8 @@ class Cleaning:
     at_floor: bool = attrs.field(init=False, default=False)
     _rate: float = attrs.field(init=False, default=0.0)
     """Entries a second to be freed while there is a backlog."""
+    _looked_s: float = attrs.field(init=False, default=0.0)
+    """When the last slice was: one that comes late is the larger for it."""
     _goal_bytes: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -121,6 +123,7 @@ class Cleaning:
         return {
             "memory_limit_bytes": self.memory.limit_bytes,
             "memory_resident_bytes": governor.resident_bytes,
+            "memory_base_bytes": governor.base_bytes,
             "memory_buffer_bytes": self.buffer_bytes,
             "memory_store_limit_bytes": governor.store_limit_bytes,
             "memory_store_floor_bytes": governor.floor_bytes,
@@ -130,10 +133,12 @@ class Cleaning:
 
     def _next_count(self) -> int:
         """Return how many entries the next slice looks at, and keep the rate that follows from the backlog."""
-        largest = self.engine.settings.collect_count
+        largest, now_s = self.engine.settings.collect_count, self.shared.now_s
         backlog = self.engine.due_count(self.shared.now_ms)
+        since_s = now_s - self._looked_s if self._rate else SLICE_S
+        self._looked_s = now_s
         self._rate = max(self._rate, backlog / DRAIN_S) if backlog else 0.0
-        return min(largest, max(_LEAST_COUNT, int(self._rate * SLICE_S))) if backlog else largest
+        return min(largest, max(_LEAST_COUNT, int(self._rate * since_s))) if backlog else largest
 
     def _lower(self) -> bool:
         """Lower the limit by a step towards the goal; True while it has not got there."""

@@ -27,6 +27,7 @@ from dynacache.coordination.read_batch import Asker
 from dynacache.coordination.replica import Replica
 from dynacache.coordination.routes import Routes
 from dynacache.coordination.shared import Shared
+from dynacache.coordination.sliding import Slider
 from dynacache.coordination.write import Writer
 from dynacache.events import (
     Blocked,
@@ -188,6 +189,7 @@ class Node:
             else:
                 self._serve_client(connection, messages)
         self._act_on_time(now)
+        self.slider.flush()
         self.writer.flush()
         self.asker.flush()
         self.forwarder.flush()
@@ -345,6 +347,7 @@ class Node:
 
     def _add_repair_cores(self) -> None:
         port, config, engine = self.repair_port, self.config, self.engine
+        self.slider = Slider(self.shared, self.reader, self.writer)
         self.cleaning = Cleaning(self.shared, engine, config.memory, self.shared.now_s)
         self.transfer = transfer_of(self)
         self.members.place_learned = self.begin_warming

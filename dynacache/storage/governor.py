@@ -5,10 +5,10 @@ second, how much of the process is resident, and answers with the limit for the 
 give back what it holds for nothing.
 
 Invariants: the answer lies between the floor and the whole limit. While resident memory grows beyond the aim, it falls
-at once by the growth and half of the excess, from what the store really holds; while there is an excess that does not
-grow, by half of it every ``SETTLE_S``. It rises only while the store is full: by half of the gap while resident memory
-is a hundredth of the limit or more below the aim, and nearer than that by a four-hundredth every ``SETTLE_S``, to see
-whether the heap has found room.
+at once by the growth and half of the excess, from what the store really holds; while it stands still above the limit,
+by half of the excess every ``SETTLE_S``. Between aim and limit it may stand still. The answer rises only while the
+store is full: by half of the gap while resident memory is a hundredth of the limit or more below the aim, and nearer
+than that by a four-hundredth every ``SETTLE_S``, to see whether the heap has found room.
 
 Why growth and not the excess itself: what is evicted does not go back to the system, it becomes room within the heap
 that the next writes fill. A controller that lowers the limit by the whole excess at every look would empty the store
@@ -36,6 +36,8 @@ _LEAST_SHARE = 0.25
 _BAND_SHARE = 0.01
 _PROBE_SHARE = 0.0025
 _FULL_SHARE = 0.97
+_WASTE_SHARE = 0.5
+"""Part of what the store counts that may be resident beyond it before a trim is worth its pause."""
 
 
 def first_limit(settings: MemoryConfig, resident_bytes: int) -> int:
@@ -72,6 +74,8 @@ class Governor:
     store_limit_bytes: int = attrs.field(init=False)
     resident_bytes: int = attrs.field(init=False, default=0)
     """The last measurement."""
+    base_bytes: int = attrs.field(init=False, default=0)
+    """What was resident beside the store at the first measurement: the interpreter and what it has loaded."""
 
     _answered_bytes: int = attrs.field(init=False, default=0)
     """The resident memory up to which the limit has been lowered already."""
@@ -92,6 +96,8 @@ class Governor:
 
     def measured(self, resident_bytes: int, used_bytes: int, now_s: float) -> Verdict:
         """Take a measurement, with what the store's account says at that moment."""
+        if not self.resident_bytes:
+            self.base_bytes = resident_bytes - used_bytes
         self.resident_bytes = resident_bytes
         excess = resident_bytes - self.aim_bytes
         is_full = used_bytes >= self.store_limit_bytes * _FULL_SHARE
@@ -104,13 +110,15 @@ class Governor:
         floor_bytes = self.floor_bytes
         self.store_limit_bytes = max(floor_bytes, min(self.store_limit_bytes, self.settings.limit_bytes))
         at_floor = excess > 0 and self.store_limit_bytes == floor_bytes
-        return Verdict(self.store_limit_bytes, excess > 0, at_floor)
+        waste_bytes = resident_bytes - self.base_bytes - used_bytes
+        trim = excess > 0 and (waste_bytes > used_bytes * _WASTE_SHARE or resident_bytes > self.settings.limit_bytes)
+        return Verdict(self.store_limit_bytes, trim, at_floor)
 
     def _lower(self, resident_bytes: int, excess: int, held_bytes: int, is_full: bool, now_s: float) -> None:
         growth = resident_bytes - max(self._answered_bytes, self.aim_bytes)
         if growth > 0:
             self.store_limit_bytes = held_bytes - growth - excess // 2
-        elif is_full and now_s - self._moved_s >= SETTLE_S:
+        elif is_full and now_s - self._moved_s >= SETTLE_S and resident_bytes > self.settings.limit_bytes:
             self.store_limit_bytes = held_bytes - (excess + 1) // 2
         else:
             return

@@ -22,6 +22,7 @@ __all__ = [
     "SLIDING_BYTES",
     "TAGS_LIMIT",
     "TAG_LIMIT_BYTES",
+    "attach_life",
     "has_all_tags",
     "is_well_formed_attachment",
     "join_tags",
@@ -59,6 +60,14 @@ def value_start(flags: int, data: bytes, offset: int) -> int:
 def sliding_ms_of(flags: int, payload: bytes) -> int:
     """Return the time to live that each read renews, 0 if the life is fixed."""
     return int.from_bytes(payload[:SLIDING_BYTES], "big") if flags & SLIDING else 0
+
+
+def attach_life(flags: int, payload: bytes, ttl_ms: int) -> tuple[int, bytes]:
+    """Return flags and payload, as they are stored, of a value whose flags say SLIDING; without the flag if it lives
+    for ever (``ttl_ms`` 0)."""
+    if not ttl_ms:
+        return flags & ~SLIDING, payload
+    return flags, ttl_ms.to_bytes(SLIDING_BYTES, "big") + payload
 
 
 def tags_of(flags: int, data: bytes, offset: int = 0) -> tuple[bytes, ...]:

@@ -157,6 +157,7 @@ __all__ = [
     "PAYLOAD_FLAGS",
     "PAYLOAD_MSGPACK",
     "PAYLOAD_RAW",
+    "PAYLOAD_SLIDING",
     "PEER_MESSAGES",
     "PING",
     "PONG",
@@ -294,6 +295,8 @@ FLAG_ONE_PARTITION: Final = 32
 PAYLOAD_MSGPACK: Final = 0
 PAYLOAD_RAW: Final = 1
 """The payload is the application's bytes, untouched; the same bit as in a record's flags."""
+PAYLOAD_SLIDING: Final = 64
+"""Of SET alone: each read renews the time to live that was given."""
 PAYLOAD_COMPRESSED: Final = 128
 """The payload is a zstandard frame of what the other flags say; the same bit as in a record's flags."""
 PAYLOAD_FLAGS: Final = PAYLOAD_RAW | PAYLOAD_COMPRESSED

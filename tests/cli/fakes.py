@@ -83,6 +83,7 @@ class FakeClient:
         value: Any,
         *,
         ttl: float | None = None,
+        sliding: bool = False,
         only_if_absent: bool = False,
         only_if_present: bool = False,
         tags: Sequence[str] = (),

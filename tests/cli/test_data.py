@@ -72,7 +72,7 @@ def test_a_miss_has_exit_code_three_and_a_reason(client: FakeClient, reason: Mis
 
 
 def set_answer(client: FakeClient, key: str, **flags: bool) -> Answer:
-    options = {"only_if_absent": False, "only_if_present": False} | flags
+    options: dict[str, Any] = {"only_if_absent": False, "only_if_present": False} | flags
     return data.set_value(client, key, "v", ttl=None, level=None, **options)
 
 

@@ -71,7 +71,7 @@ def test_what_becomes_due_together_is_freed_within_a_second_and_never_at_once() 
     bench.run(DRAIN_S + 0.6)  # half a second: the longest rest of an idle node
     assert bench.engine.expired == COUNT
     assert max(bench.slices) <= max(64, COUNT / DRAIN_S * SLICE_S)
-    assert sum(count > 0 for count in bench.slices) >= 0.9 * DRAIN_S / SLICE_S
+    assert sum(count > 0 for count in bench.slices) >= 0.8 * DRAIN_S / SLICE_S
 
 
 def test_a_backlog_beyond_all_pace_is_freed_in_full_slices() -> None:

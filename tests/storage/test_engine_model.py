@@ -26,7 +26,10 @@ class AgainstModel(RuleBasedStateMachine):
     PARTITIONS = 4
     KEYS = 16
 
-    @initialize(eviction=st.sampled_from(["s3fifo", "lru", "lfu", "ttl", "random", "noeviction"]), ghost_share=st.sampled_from([0.02, 0.2]))
+    @initialize(
+        eviction=st.sampled_from(["s3fifo", "lru", "lfu", "ttl", "random", "noeviction"]),
+        ghost_share=st.sampled_from([0.02, 0.2]),
+    )
     def start(self, eviction: str, ghost_share: float) -> None:
         self.engine: Engine = engine_of(
             self.PARTITIONS,

@@ -103,10 +103,14 @@ def test_what_was_answered_is_not_answered_again_before_it_could_take_effect() -
     governor.measured(aim + 10 * MIB, used, 1.0)
     lowered = governor.store_limit_bytes
     assert lowered == used - 15 * MIB
-    governor.measured(aim + 10 * MIB, lowered, 1.0 + INTERVAL_S)
+    governor.measured(aim + 10 * MIB, lowered, 1.0 + 2 * SETTLE_S)
     assert governor.store_limit_bytes == lowered
-    governor.measured(aim + 10 * MIB, lowered, 1.0 + SETTLE_S)
-    assert governor.store_limit_bytes == lowered - 5 * MIB
+    governor.measured(LIMIT + MIB, lowered, 10.0)
+    lowered = governor.store_limit_bytes
+    governor.measured(LIMIT + MIB, lowered, 10.0 + INTERVAL_S)
+    assert governor.store_limit_bytes == lowered
+    governor.measured(LIMIT + MIB, lowered, 10.0 + SETTLE_S)
+    assert governor.store_limit_bytes == lowered - (LIMIT + MIB - aim + 1) // 2
 
 
 def test_growth_of_something_else_takes_room_from_a_store_that_is_not_full() -> None:
@@ -144,3 +148,14 @@ def test_the_floor_holds_when_something_else_fills_the_memory_and_is_told() -> N
     verdict = governor.measured(LIMIT // 2, governor.floor_bytes, 2.0)
     assert not verdict.at_floor
     assert not verdict.trim
+
+
+def test_a_trim_is_asked_for_only_where_much_is_resident_for_nothing() -> None:
+    governor = Governor(SETTINGS, first_limit(SETTINGS, BASE))
+    governor.measured(BASE, 0, 0.0)
+    assert governor.base_bytes == BASE
+    above = governor.aim_bytes + MIB
+    assert not governor.measured(above, above - BASE, 1.0).trim
+    assert governor.measured(above, int((above - BASE) / 1.6), 1.1).trim
+    assert governor.measured(LIMIT + MIB, LIMIT - BASE, 1.2).trim
+    assert not governor.measured(governor.aim_bytes - MIB, LIMIT // 2, 1.3).trim

@@ -19,6 +19,7 @@ import attrs
 
 from dynacache.cli.bench import exchange_cost, invalidation, memory
 from dynacache.cli.bench.exchange_report import exchange_answer, rest_answer
+from dynacache.cli.bench.expiry import expire
 from dynacache.cli.bench.idle import idle_figures
 from dynacache.cli.bench.invalidation_report import invalidation_answer
 from dynacache.cli.bench.job import Job
@@ -26,6 +27,8 @@ from dynacache.cli.bench.launch import run_generator
 from dynacache.cli.bench.redis_servers import start_redis
 from dynacache.cli.bench.report import memory_answer, report_answer
 from dynacache.cli.bench.rounds import Case, run_rounds
+from dynacache.cli.bench.soak import soak
+from dynacache.cli.bench.soak_report import expiry_answer, soak_answer
 from dynacache.cli.bench.topology import topology_of
 from dynacache.cli.bench.trials import run_trials
 from dynacache.cli.bench_options import BenchOptions
@@ -33,6 +36,7 @@ from dynacache.cli.local_cluster import LocalCluster
 from dynacache.cli.output import Answer, Output, show
 from dynacache.cli.processes import ProcessGroup, StartFailed, terminate_as_exit
 from dynacache.cli.session import read_secret
+from dynacache.cli.sizes import parse_size
 from dynacache.types import Level
 
 __all__ = ["OURS", "REDIS", "REDIS_BATCH", "cases_of", "run"]
@@ -45,6 +49,7 @@ _MEMORY_TTL_S = 3600.0
 _NODE_MEMORY = "1GiB"
 _IDLE_KEYS = 30_000
 _IDLE_S = 30.0
+_SOAK_S = 600.0
 
 
 def run(options: BenchOptions, output: Output) -> int:
@@ -57,6 +62,8 @@ def run(options: BenchOptions, output: Output) -> int:
                     for ttl_s in (0.0, _MEMORY_TTL_S)
                 ]
                 return show(memory_answer(figures), output)
+            if options.soak_memory or options.expiry:
+                return max([show(answer, output) for answer in _measured_memory(options)])
             if options.invalidate:
                 return show(invalidation_answer([invalidation.measure(each) for each in (0, options.entries)]), output)
             if options.exchange or options.rest or options.moves_data:
@@ -65,6 +72,17 @@ def run(options: BenchOptions, output: Output) -> int:
         except StartFailed as error:
             print(f"dynacache bench: {error}", file=sys.stderr)
             return 1
+
+
+def _measured_memory(options: BenchOptions) -> list[Answer]:
+    """What the options ask for of one node's memory."""
+    answers = []
+    if options.expiry:
+        answers.append(expiry_answer(expire(options.entries, (), _tell)))
+    if options.soak_memory:
+        limit_bytes = parse_size(options.limit, "--limit")
+        answers.append(soak_answer(soak(limit_bytes, options.seconds or _SOAK_S, (), _tell)))
+    return answers
 
 
 def _measured_repair(options: BenchOptions) -> list[Answer]:
