@@ -42,7 +42,7 @@ _SHARDS_A_SLICE = 32
 
 @attrs.define(eq=False)
 class Replica(Invalidation):
-    """The store as a replica among others. Partitions are those of the first namespace."""
+    """The store as a replica among others."""
 
     _next_ghosts_ms: int = attrs.field(init=False, default=0)
     _next_tended: int = attrs.field(init=False, default=0)
