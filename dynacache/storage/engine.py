@@ -19,6 +19,7 @@ import attrs
 from dynacache.storage.accounting import Usage
 from dynacache.storage.contributions import DELETED, key_hash
 from dynacache.storage.eviction.groups import GroupSettings
+from dynacache.storage.eviction.policy import READ_SAMPLE_SPAN
 from dynacache.storage.records import due_of, is_tombstone, read_times
 from dynacache.storage.replica import Replica
 from dynacache.storage.shape import PENDING_BYTES
@@ -65,10 +66,14 @@ class Engine(Replica):
         if self._unswept and (left := self._meet(partition, key, record)) is not record:
             self.misses += 1
             return left
-        self.hits += 1
+        self.hits = hits = self.hits + 1
         policy = self._policy if not self._grouped or key[0] else self._groups.policy_of(partition, key)
-        cells, slot = policy.cells, key_hash(key) & policy.mask
+        cells, hashed = policy.cells, key_hash(key)
+        slot = hashed & policy.mask
         cells[slot] = policy.steps[cells[slot]]
+        if hits >= self._next_sample:
+            policy.reads.append(hashed)
+            self._next_sample = hits + 1 + int(self.random.random() * READ_SAMPLE_SPAN)
         return record
 
     def peek(self, partition: int, key: bytes) -> bytes | None:
@@ -303,6 +308,19 @@ class Engine(Replica):
         is given; ``collect`` moves what is held. Raises InvalidOption for an unknown policy, and nothing changes."""
         name = policy or self._groups.policy_name
         self._change_groups(lambda held: held.change(name, groups))
+
+    def take_touched(self) -> list[tuple[bytes, set[int]]]:
+        """Return by the prefix of their group (empty for everybody's) the hashes of keys read since the last call, as
+        far as they were sampled."""
+        return [(prefix, hashes) for prefix, hashes in self._groups.take_reads() if hashes]
+
+    def touch(self, prefix: bytes, hashes: Iterable[int]) -> None:
+        """Count a use of keys by their hashes, read at another replica."""
+        policy = self._groups.policy_of_prefix(prefix)
+        cells, mask, steps = policy.cells, policy.mask, policy.steps
+        for hashed in hashes:
+            slot = hashed & mask
+            cells[slot] = steps[cells[slot]]
 
     def set_limit(self, limit_bytes: int) -> None:
         """Change the limit in force, as when resident memory does not follow the account; ``collect`` evicts down."""

@@ -79,6 +79,9 @@ class Shape:
     expired: int = attrs.field(init=False, default=0)
     reaped: int = attrs.field(init=False, default=0)
     reaped_early: int = attrs.field(init=False, default=0)
+    _next_sample: int = attrs.field(init=False, default=0)
+    """The count of hits at which a read is remembered."""
+
     witnessed: int = attrs.field(init=False, default=0)
     refused: int = attrs.field(init=False, default=0)
 
