@@ -187,7 +187,8 @@ def _engine_class(observer: Observer) -> type[Engine]:
 
         def remove(self, partition: int, key: bytes) -> bool:
             removed = Engine.remove(self, partition, key)
-            observer.changed("", key, None, StoreCause.CLEANSE)
+            ended = observer.cause is StoreCause.INVALIDATE  # the store itself removes what a merge finds to be over
+            observer.changed("", key, None, StoreCause.INVALIDATE if ended else StoreCause.CLEANSE)
             return removed
 
         def _insert(self, shard: int, key: bytes, record: bytes) -> None:
@@ -245,9 +246,9 @@ def _leaving_class(observer: Observer) -> type[Engine]:
                 observer.changed("", key, None, StoreCause.EXPIRE)
             return left
 
-        def _evict(self, spared: bytes | None) -> bool:
+        def _evict(self, *given: Any, **named: Any) -> bool:
             with observer.during(StoreCause.EVICT):
-                return Engine._evict(self, spared)
+                return Engine._evict(self, *given, **named)
 
         def _reap(self, now_ms: int, budget: int) -> int:
             with observer.during(StoreCause.REAP):
