@@ -18,6 +18,7 @@ from .history import OperationRecord, StoreEvent
 from .options import Options
 
 __all__ = [
+    "CatalogueEvent",
     "Evidence",
     "Gauge",
     "MachineEvent",
@@ -64,6 +65,8 @@ class Gauge:
     operation_ids: int = 0
     operation_id_limit: int = 0
     ghosts: int = 0
+    catalogue: int = 0
+    catalogue_limit: int = 0
     largest_entry_bytes: int = 0
     """The store may exceed its limit by one entry."""
     trees: int = 0
@@ -89,6 +92,7 @@ class NodeSnapshot:
     recounted_bytes: int = 0
     evicted: int = 0
     table_digest: int = 0
+    catalogue_digest: int = 0
     member_states: dict[str, int] = attrs.field(factory=dict)
     """What it thinks of each member (``membership.state.NodeState`` as int)."""
     counters: dict[str, int] = attrs.field(factory=dict)
@@ -96,6 +100,19 @@ class NodeSnapshot:
     """Keys for which the last that a replica was to merge found no room in its full store."""
     remembered: dict[bytes, int] = attrs.field(factory=dict)
     """Of keys that some store has evicted and this one does not hold: the time of what it knows to be evicted."""
+
+
+@attrs.frozen
+class CatalogueEvent:
+    """A node took an entry into its catalogue: settings of a namespace, or an epoch."""
+
+    sequence: int
+    at_s: float
+    node_id: str
+    incarnation: int
+    name: bytes
+    stamp: int
+    value: bytes
 
 
 @attrs.frozen
@@ -170,6 +187,7 @@ class Evidence:
     gauges: tuple[Gauge, ...] = ()
     membership: tuple[MembershipEvent, ...] = ()
     tables: tuple[TableEvent, ...] = ()
+    catalogue: tuple[CatalogueEvent, ...] = ()
     machines: tuple[MachineEvent, ...] = ()
     faults: tuple[Fault, ...] = ()
     """As applied, in order of time."""

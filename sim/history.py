@@ -35,6 +35,13 @@ class OperationKind(enum.StrEnum):
     DELETE_IF_VERSION = "delete_if_version"
     TOUCH = "touch"
     INCREMENT = "increment"
+    FILL = "fill"
+    """A read that misses, and later a set with the token that the miss gave; one that finds a value is a GET."""
+    INVALIDATE_TAG = "invalidate_tag"
+    INVALIDATE_PATTERN = "invalidate_pattern"
+    FLUSH = "flush"
+    INVALIDATE_VERSION = "invalidate_version"
+    SCAN = "scan"
 
 
 class Outcome(enum.StrEnum):
@@ -59,6 +66,8 @@ class StoreCause(enum.StrEnum):
     """A tombstone was dropped by age."""
     DISCARD = "discard"
     """A copy that was out of touch for too long dropped what is old; what is younger stays, knowing of nothing else."""
+    INVALIDATE = "invalidate"
+    """An epoch ended it; ``after`` is what that left of it."""
     REMOVE = "remove"
     LOST = "lost"
     """The node lost its memory: one event for each key it held."""
@@ -87,11 +96,13 @@ class OperationRecord:
     """One operation of one client.
 
     ``number`` is its place in the workload. ``arguments`` are as in the workload, plus: ``value`` written (bytes),
-    ``delta`` of an increment, ``ttl_s``, ``version`` demanded (the bytes of an earlier answer).
+    ``delta`` of an increment, ``ttl_s``, ``version`` demanded (the bytes of an earlier answer), ``tags`` of a write,
+    ``tag`` or ``pattern`` invalidated, ``namespace`` of what concerns no single key (then ``key`` is empty).
     ``level`` is the level in force (a ``dynacache.types.Level`` as int). ``result``: of reads the value (bytes, int for
     counters) or None for a miss; of writes whether it was applied; of increments the new value. ``metadata`` holds what
     else was told: ``version`` (context), ``miss_reason`` (int), ``expiry_ms``, ``updated_ms``, ``siblings`` (list of
-    values), ``previous``, ``receipt`` (map, see wire.messages), ``error`` (class name and text), ``attempts``.
+    values), ``previous``, ``receipt`` (map, see wire.messages), ``error`` (class name and text), ``attempts``; of fills
+    ``token_sequence``, when its token came. The result of a scan is its keys, qualified, in the order they came.
     """
 
     number: int
@@ -111,4 +122,4 @@ class OperationRecord:
     @property
     def writes(self) -> bool:
         """Whether it may change what is stored (a touch included)."""
-        return self.kind is not OperationKind.GET
+        return self.kind not in (OperationKind.GET, OperationKind.SCAN)

@@ -24,7 +24,7 @@ from .history import StoreCause, StoreEvent
 
 __all__ = ["Breach", "Change", "Ledger", "Mint", "Name", "covered", "dots_of", "is_counter", "is_spent"]
 
-_FORGETTING = (StoreCause.EXPIRE, StoreCause.DISCARD)
+_FORGETTING = (StoreCause.EXPIRE, StoreCause.DISCARD, StoreCause.INVALIDATE)
 """Causes for which a place may lawfully forget what it had seen."""
 
 Name = tuple[bytes, Dot]

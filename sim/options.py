@@ -87,6 +87,16 @@ class Options:
     conditional_share: float = 0.05
     touch_share: float = 0.0
     increment_share: float = 0.1
+    tags: int = 0
+    """Different tags there are."""
+    tag_share: float = 0.0
+    """Share of values with tags."""
+    fill_share: float = 0.0
+    """Share of writes that are slow fills."""
+    invalidate_share: float = 0.0
+    """Share of writes that invalidate: by tag, pattern, version, or all."""
+    scan_share: float = 0.0
+    """Share of writes, so to speak, that are scans."""
     storage_limit_bytes: int = 64 * 1024 * 1024
     eviction: str = "lru"
     ghost_share: float = 0.03
@@ -199,12 +209,26 @@ def _workload(draws: Draws) -> dict[str, Any]:
             [128, 4096, 4096] if much else [32, 128, 4096]
         ),
         "ttl_share": ttl,
+        **_invalidating(draws),
         "ttl_maximum_s": _stream(draws, "ttl_maximum_s").choice([3.0, 10.0, 30.0]),
         "read_share": _stream(draws, "read_share").choice([0.2, 0.5, 0.8]),
         "delete_share": _stream(draws, "delete_share").choice([0.0, 0.05, 0.2]),
         "conditional_share": _stream(draws, "conditional_share").choice([0.0, 0.05, 0.2]),
         "touch_share": _stream(draws, "touch_share").choice([0.0, 0.05]) if ttl else 0.0,
         "increment_share": _stream(draws, "increment_share").choice([0.0, 0.1, 0.3]),
+    }
+
+
+def _invalidating(draws: Draws) -> dict[str, Any]:
+    """Half of the runs invalidate: by tags that few or many values have, while slow fills are under way."""
+    if not _stream(draws, "invalidating").chance(0.5):
+        return {}
+    return {
+        "tags": _stream(draws, "tags").choice([1, 3, 8]),
+        "tag_share": _stream(draws, "tag_share").choice([0.2, 0.8]),
+        "fill_share": _stream(draws, "fill_share").choice([0.0, 0.1, 0.3]),
+        "invalidate_share": _stream(draws, "invalidate_share").choice([0.02, 0.08]),
+        "scan_share": _stream(draws, "scan_share").choice([0.0, 0.03]),
     }
 
 

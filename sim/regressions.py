@@ -26,6 +26,9 @@ __all__ = ["Regression", "dumps", "file_name", "loads"]
 
 _PARTS = ("invariant", "found", "fixed_by", "options", "operations", "faults")
 
+_BYTES = frozenset({"tag", "pattern", "prefix", "namespace"})
+"""Arguments of operations that are bytes, beside values."""
+
 
 @attrs.frozen
 class Regression:
@@ -100,6 +103,10 @@ def _operation_row(operation: Operation) -> list[Any]:
             arguments["value_bytes"] = len(value)
         else:
             arguments["value"] = value.decode("latin-1")
+    for name in _BYTES & set(arguments):
+        arguments[name] = arguments[name].decode("latin-1")
+    if "tags" in arguments:
+        arguments["tags"] = [tag.decode("latin-1") for tag in arguments["tags"]]
     key = operation.key.decode("latin-1")
     return [operation.number, operation.at_s, operation.client, operation.kind.value, key, arguments]
 
@@ -110,4 +117,8 @@ def _operation(number: int, at_s: float, client: int, kind: str, key: str, argum
         arguments["value"] = value_of(number, arguments.pop("value_bytes"))
     elif "value" in arguments:
         arguments["value"] = arguments["value"].encode("latin-1")
+    for name in _BYTES & set(arguments):
+        arguments[name] = arguments[name].encode("latin-1")
+    if "tags" in arguments:
+        arguments["tags"] = [tag.encode("latin-1") for tag in arguments["tags"]]
     return Operation(number, at_s, client, OperationKind(kind), key.encode("latin-1"), arguments)

@@ -30,7 +30,7 @@ from .faults.schedule import Fault
 from .history import OperationKind, OperationRecord
 from .options import Options
 from .options import draw as draw_options
-from .workload import Operation
+from .workload import THINK_LIMIT_S, Operation
 from .workload import draw as draw_workload
 from .world.world import World
 
@@ -131,7 +131,7 @@ def _live(world: World, scenario: Scenario) -> tuple[str, dict[str, Any]]:
     world.phase("safety")
     world.begin_safety(scenario.operations, scenario.faults)
     world.advance(options.duration_s)
-    world.advance_until(world.clients_rest, 2 * options.client_timeout_s)
+    world.advance_until(world.clients_rest, 2 * options.client_timeout_s + THINK_LIMIT_S)
     world.phase("drain")
     world.end_faults()
     settled = world.advance_until(lambda: world.founders_serve() and world.is_linked(), _SETTLE_LIMIT_S)
@@ -193,7 +193,7 @@ def _early(world: World, reason: str) -> str:
 
 def _read_all(world: World, operations: Sequence[Operation]) -> None:
     """Read every key of the workload once at level all."""
-    keys = sorted({operation.key for operation in operations})
+    keys = sorted({operation.key for operation in operations if operation.key})
     for position, key in enumerate(keys):
         number = _FINAL_NUMBER + position
         arguments = {"level": Level.ALL.value, "full": True}

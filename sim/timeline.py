@@ -74,7 +74,7 @@ def _arguments(arguments: dict[str, object]) -> str:
 
 def _operations(evidence: Evidence, key: bytes) -> Iterator[Line]:
     for operation in evidence.history:
-        if operation.key != key:
+        if operation.key not in (key, b""):
             continue
         level = Level(operation.level).name.lower() if operation.level else "default"
         given = operation.arguments.get("value", operation.arguments.get("delta", ""))

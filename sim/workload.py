@@ -19,7 +19,18 @@ from .draws import Draws, Stream
 from .history import OperationKind
 from .options import Options
 
-__all__ = ["Operation", "draw", "keys_of", "value_of"]
+__all__ = ["THINK_LIMIT_S", "Operation", "draw", "keys_of", "tags_of", "value_of"]
+
+
+THINK_LIMIT_S = 3.0
+"""So long a fill takes to load its value, at most."""
+
+_KEYLESS = frozenset({
+    OperationKind.INVALIDATE_TAG, OperationKind.INVALIDATE_PATTERN, OperationKind.FLUSH, OperationKind.SCAN,
+})  # fmt: skip
+_WITHOUT_VALUE = frozenset({
+    OperationKind.DELETE, OperationKind.DELETE_IF_VERSION, OperationKind.INVALIDATE_VERSION,
+})  # fmt: skip
 
 
 @attrs.frozen
@@ -27,8 +38,9 @@ class Operation:
     """One call to come; ``at_s`` counts from the begin of the safety phase.
 
     ``arguments``: ``level`` (int), ``value`` (bytes), ``ttl_s``, ``delta``, ``full`` (a read that asks for everything
-    there is to know), as the kind needs them. A write on condition of a version uses the one its client saw last, and
-    reads instead when it has seen none.
+    there is to know), ``tags`` (list of bytes) of a value, ``think_s`` between the two steps of a fill, ``tag`` or
+    ``pattern`` to invalidate, ``prefix`` of a scan, as the kind needs them. What concerns no single key has an empty
+    one. A write on condition of a version uses the one its client saw last, and reads instead when it has seen none.
     """
 
     number: int
@@ -45,6 +57,11 @@ def value_of(number: int, size: int) -> bytes:
     return head + b"." * max(0, size - len(head))
 
 
+def tags_of(options: Options) -> tuple[bytes, ...]:
+    """Return every tag a run may use."""
+    return tuple(b"t%d" % index for index in range(options.tags))
+
+
 def keys_of(options: Options) -> tuple[bytes, ...]:
     """Return every key a run may use, counters last."""
     plain = tuple(b"k%d" % index for index in range(options.keys))
@@ -55,15 +72,19 @@ def draw(options: Options, draws: Draws) -> tuple[Operation, ...]:
     """Return the workload of a run, in order of time."""
     count = int(options.operations_per_s * options.duration_s)
     step_s = 1.0 / options.operations_per_s
-    return tuple(_operation(options, draws.stream("operation", number), number, step_s) for number in range(count))
+    return tuple(_operation(options, draws, number, step_s) for number in range(count))
 
 
-def _operation(options: Options, stream: Stream, number: int, step_s: float) -> Operation:
+def _operation(options: Options, draws: Draws, number: int, step_s: float) -> Operation:
+    stream = draws.stream("operation", number)
     at_s = (number + stream.uniform()) * step_s
     client = stream.integer(0, options.clients - 1)
     kind = _kind(options, stream)
     level = _level(options, stream, reads=kind is OperationKind.GET)
     arguments: dict[str, Any] = {"level": level}
+    if kind in _KEYLESS:
+        arguments |= _about_many(options, kind, draws.stream("about", number))
+        return Operation(number, at_s, client, kind, b"", arguments)
     on_counter = kind is OperationKind.INCREMENT or (
         kind is OperationKind.GET and options.counters > 0 and stream.chance(options.increment_share)
     )
@@ -77,11 +98,31 @@ def _operation(options: Options, stream: Stream, number: int, step_s: float) -> 
         arguments["delta"] = stream.choice([1, 1, 1, 5, -2])
     elif kind is OperationKind.TOUCH:
         arguments["ttl_s"] = stream.uniform(options.ttl_minimum_s, options.ttl_maximum_s)
-    elif kind not in (OperationKind.DELETE, OperationKind.DELETE_IF_VERSION):
+    elif kind not in _WITHOUT_VALUE:
         arguments["value"] = value_of(number, stream.integer(options.value_bytes_minimum, options.value_bytes_maximum))
-        if stream.chance(options.ttl_share):
+        if kind is OperationKind.FILL:
+            arguments["think_s"] = round(draws.stream("think", number).uniform(0.0, THINK_LIMIT_S), 3)
+        elif stream.chance(options.ttl_share):
             arguments["ttl_s"] = stream.uniform(options.ttl_minimum_s, options.ttl_maximum_s)
+        tags = _tags(options, draws.stream("tags", number))
+        if tags:
+            arguments["tags"] = tags
     return Operation(number, at_s, client, kind, key, arguments)
+
+
+def _tags(options: Options, stream: Stream) -> list[bytes]:
+    if not stream.chance(options.tag_share):
+        return []
+    return sorted(stream.sample(tags_of(options), stream.weighted([(1, 3), (2, 1)])))
+
+
+def _about_many(options: Options, kind: OperationKind, stream: Stream) -> dict[str, Any]:
+    """Return the arguments of what concerns no single key."""
+    if kind is OperationKind.INVALIDATE_TAG:
+        return {"tag": stream.choice(tags_of(options))}
+    if kind is OperationKind.INVALIDATE_PATTERN:
+        return {"pattern": stream.choice([b"k?", b"k1*", b"*2", b"k0", b"*"])}
+    return {"prefix": stream.choice([b"", b"k", b"k1"])} if kind is OperationKind.SCAN else {}
 
 
 def _skewed(options: Options, stream: Stream) -> int:
@@ -105,6 +146,12 @@ def _kind(options: Options, stream: Stream) -> OperationKind:
             (OperationKind.SET_IF_VERSION, conditional),
             (OperationKind.GET_AND_SET, conditional),
             (OperationKind.DELETE_IF_VERSION, conditional),
+            (OperationKind.FILL, options.fill_share),
+            (OperationKind.INVALIDATE_TAG, options.invalidate_share * 0.6 if options.tags else 0.0),
+            (OperationKind.INVALIDATE_PATTERN, options.invalidate_share * 0.2),
+            (OperationKind.FLUSH, options.invalidate_share * 0.05),
+            (OperationKind.INVALIDATE_VERSION, options.invalidate_share * 0.15),
+            (OperationKind.SCAN, options.scan_share),
         ]
     )
 

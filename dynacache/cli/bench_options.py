@@ -58,6 +58,9 @@ class BenchOptions:
     invalidate: Annotated[bool, Parameter(negative=())] = False
     """Invalidate a tag with no entry and with --entries tagged entries: the time of the answer, and of the sweep that
     follows, with its longest slice."""
+    hit_ratio: Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)] = ()
+    """Play this trace through caches of 1, 5, 10 and 25 % of its keys under every eviction policy, beside exact LRU,
+    the optimum and what is installed of the extra ``bench``; repeat it for several."""
     entries: int = 1_000_000
     """Entries for --memory, --exchange, --expiry and --invalidate."""
     against: Literal["redis"] | None = None

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dynacache.wire.messages import USER_KEY_LIMIT_BYTES
 
-__all__ = ["read_trace"]
+__all__ = ["read_sized_trace", "read_trace"]
 
 
 def read_trace(path: Path, limit: int | None = None) -> Iterator[bytes]:
@@ -24,18 +24,23 @@ def read_trace(path: Path, limit: int | None = None) -> Iterator[bytes]:
 
     Raises ValueError for a file that cannot be read or a line without a usable key.
     """
+    return (key for key, _ in read_sized_trace(path, limit))
+
+
+def read_sized_trace(path: Path, limit: int | None = None) -> Iterator[tuple[bytes, int | None]]:
+    """Yield key and size of each request; None where the line has no number after the key. Raises as ``read_trace``."""
     try:
         with lzma.open(path, "rb") if path.suffix == ".xz" else path.open("rb") as lines:
             for number, line in enumerate(lines):
                 if limit is not None and number >= limit:
                     return
-                yield _key_of(line, path, number + 1)
+                yield _request_of(line, path, number + 1)
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise ValueError(f"cannot read the trace {path}: {error}") from error
 
 
-def _key_of(line: bytes, path: Path, number: int) -> bytes:
-    fields = line.split(None, 1)
+def _request_of(line: bytes, path: Path, number: int) -> tuple[bytes, int | None]:
+    fields = line.split(None, 2)
     if not fields or len(fields[0]) > USER_KEY_LIMIT_BYTES:
         raise ValueError(f"{path}, line {number}: expected a key of 1 to {USER_KEY_LIMIT_BYTES} bytes")
-    return fields[0]
+    return fields[0], int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else None

@@ -35,10 +35,10 @@ class StorageSettings:
     """Limits in bytes, grace in milliseconds, background work in entries."""
 
     limit_bytes: int = attrs.field(default=256 * 1024 * 1024, validator=_positive)
-    """Memory for everything the store keeps: records, keys, dictionaries, ghosts, tombstones, repair trees, expiry and
-    eviction data.
-    It is reached by evicting, never passed. Hints and the interpreter (some 50 MiB) have their own share on top. More
-    holds more; the store never grows beyond it, so leave the machine room for the rest."""
+    """Where ``memory.limit_bytes`` is 0: memory for everything the store keeps: records, keys, dictionaries, ghosts,
+    tombstones, repair trees, expiry and eviction data. It is reached by evicting, never passed. Hints and the
+    interpreter (some 50 MiB) have their own share on top. More holds more; the store never grows beyond it, so leave
+    the machine room for the rest."""
 
     eviction: str = attrs.field(default="s3fifo")
     """What goes when memory is full: ``s3fifo`` what was not used again soon after it came, later what was not used in

@@ -20,7 +20,7 @@ import attrs
 from dynacache.coordination.catalogue import Catalogue, Entry
 from dynacache.errors import InvalidRequest, Overloaded
 from dynacache.namespaces.names import DEFAULT, check_name, prefix, prefix_of
-from dynacache.namespaces.settings import DEFAULTS, NamespaceSettings
+from dynacache.namespaces.settings import DEFAULTS, GROUPS_LIMIT, NamespaceSettings
 from dynacache.wire.messages import USER_KEY_LIMIT_BYTES
 
 __all__ = ["NAMESPACES_LIMIT", "PREFIXES_LIMIT", "SETTINGS_KIND", "Namespaces"]
@@ -101,6 +101,9 @@ class Namespaces:
             raise InvalidRequest(
                 f"memory_share: got {settings.memory_share}, expected 0: the default namespace has what others leave"
             )
+        others = sum(each.is_group for other, each in self.by_name.items() if other not in (DEFAULT, name))
+        if name != DEFAULT and settings.is_group and others >= GROUPS_LIMIT:
+            raise Overloaded(f"{others} namespaces have a policy or a share of the memory of their own, the limit")
         if name not in self.by_name and len(self.by_name) >= NAMESPACES_LIMIT:
             raise Overloaded(f"{len(self.by_name)} namespaces have settings of their own, the limit")
         return (SETTINGS_KIND + name.encode(), self._next(name, seen, stamp), settings.to_value())

@@ -21,7 +21,10 @@ import msgpack
 
 from dynacache.errors import InvalidRequest
 
-__all__ = ["DEFAULTS", "NEVER_MS", "NamespaceSettings"]
+__all__ = ["DEFAULTS", "GROUPS_LIMIT", "NEVER_MS", "NamespaceSettings"]
+
+GROUPS_LIMIT: Final = 64
+"""Namespaces with a policy or a share of the memory of their own: what a store keeps apart (`storage.eviction`)."""
 
 NEVER_MS: Final = -1
 """As a write's time to live: it never ends, whatever the namespace's default is."""
@@ -108,6 +111,11 @@ class NamespaceSettings:
         object.__setattr__(self, "read_level", _LEVELS.index(self.default_read_level))
         object.__setattr__(self, "write_level", _LEVELS.index(self.default_write_level))
         object.__setattr__(self, "touches_writes", bool(self.default_ttl_ms or self.maximum_ttl_ms or self.sliding))
+
+    @property
+    def is_group(self) -> bool:
+        """Whether the store keeps its entries apart from others'."""
+        return bool(self.eviction or self.memory_share)
 
     @property
     def keeps_newest(self) -> bool:

@@ -28,6 +28,7 @@ from dynacache.coordination.replica import Replica
 from dynacache.coordination.routes import Routes
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.sliding import Slider
+from dynacache.coordination.touch_digests import TouchDigests
 from dynacache.coordination.write import Writer
 from dynacache.events import (
     Blocked,
@@ -357,7 +358,13 @@ class Node:
         self.ring = RingChange(
             port, self.members, config.cluster, engine, lambda: exchange.departing, self.closing.leave
         )
-        for name, core in (("transfer", self.transfer), ("exchange", exchange), ("ring", self.ring)):
+        touches = TouchDigests(self.shared, engine, lambda: self.members.placement)
+        for name, core in (
+            ("transfer", self.transfer),
+            ("exchange", exchange),
+            ("ring", self.ring),
+            ("touch", touches),
+        ):
             self.upkeep.add(name, core)
 
     def _wrap_forward_replies(self, effects: Effects) -> None:

@@ -21,6 +21,7 @@ from dynacache.errors import InvalidRequest
 from dynacache.namespaces.names import DEFAULT, check_name, prefix
 from dynacache.storage.census import Tenant
 from dynacache.storage.engine import Engine
+from dynacache.storage.eviction.groups import GroupSettings
 from dynacache.types import Level
 from dynacache.wire.epoch_names import FLUSH, epoch_name
 
@@ -53,6 +54,7 @@ class NamespaceOrders:
     retention_ms: int
     """How long it is remembered that a namespace was dropped: as long as epochs are."""
     _told: dict[str, str] = attrs.field(factory=dict)
+    _groups: tuple[str, tuple[GroupSettings, ...]] | None = None
     _next_retire_s: float = 0.0
 
     def __attrs_post_init__(self) -> None:
@@ -142,10 +144,26 @@ class NamespaceOrders:
     def _apply(self, name: str) -> None:
         namespaces = self.shared.namespaces
         self.engine.keeps_newest = namespaces.keeps_newest if namespaces.any_keeps_newest else None
+        self._group()
         told = namespaces.for_clients()
         if told != self._told:
             self._told = told
             self.members.topology_changed = True
+
+    def _group(self) -> None:
+        """Tell the store which namespaces have a policy or a share of their own. The default namespace's policy is that
+        of everybody who has none."""
+        by_name = self.shared.namespaces.by_name
+        default = by_name.get(DEFAULT)
+        policy = (default.eviction if default else "") or self.engine.settings.eviction
+        groups = tuple(
+            GroupSettings(prefix(name), settings.eviction, float(settings.memory_share))
+            for name, settings in sorted(by_name.items())
+            if name != DEFAULT and (settings.eviction or settings.memory_share)
+        )
+        if (policy, groups) != self._groups:
+            self._groups = policy, groups
+            self.engine.set_groups(groups, policy)
 
 
 def _name_of(tenant: Tenant) -> str:

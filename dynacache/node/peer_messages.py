@@ -47,6 +47,7 @@ from dynacache.wire.messages import (
     RECORDS,
     STALE_TABLE,
     TABLE,
+    TOUCHED,
     WRITE,
     WRITE_ACK,
 )
@@ -96,7 +97,7 @@ class PeerMessages:
             CLOCKED: self._clocked,
             **dict.fromkeys((FENCED, COMPARED, DIFFERENCES, PAGE, CATALOGUE_TAKEN, CATALOGUE_PAGE), self._reply),
             **dict.fromkeys((CATALOGUE, CATALOGUE_PULL), self._catalogue),
-            **dict.fromkeys((FENCE, COMPARE, ENTRIES, RECORDS, PULL), self._upkeep),
+            **dict.fromkeys((FENCE, COMPARE, ENTRIES, RECORDS, PULL, TOUCHED), self._upkeep),
         }
 
     def serve(self, connection: ConnectionId, peer: Peer, messages: list[Message], now: Instant) -> None:

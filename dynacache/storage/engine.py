@@ -19,6 +19,7 @@ import attrs
 from dynacache.storage.accounting import Usage
 from dynacache.storage.contributions import DELETED, key_hash
 from dynacache.storage.eviction.groups import GroupSettings
+from dynacache.storage.eviction.policy import READ_SAMPLE_SPAN
 from dynacache.storage.records import due_of, is_tombstone, read_times
 from dynacache.storage.replica import Replica
 from dynacache.storage.shape import PENDING_BYTES
@@ -44,7 +45,7 @@ _clean = packed.clean
 
 @attrs.define(eq=False)
 class Engine(Replica):
-    """The store of one node. ``partition`` counts from 0 below ``partition_count``, ``namespace`` from 0.
+    """The store of one node. ``partition`` counts from 0 below ``partition_count``.
 
     ``warming`` and ``stale`` (partitions that must not reap) and ``dirty`` (those that repair visits first) are the
     caller's to set. Raises InvalidOption if the limit does not hold the empty store twice over.
@@ -52,97 +53,97 @@ class Engine(Replica):
 
     # Hot calls. They repeat a line or two of each other rather than call a helper.
 
-    def get(self, partition: int, key: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
+    def get(self, partition: int, key: bytes, now_ms: int) -> bytes | None:
         """Return the record, live or tombstone, and mark it as used; None if there is none."""
-        shard = self._shard(partition, namespace) if namespace else partition
-        record = self._tables[shard].entries.get(key)
+        record = self._tables[partition].entries.get(key)
         if record is None:
             self.misses += 1
-            return self._tombstones.tables[shard].entries.get(key)
+            return self._tombstones.tables[partition].entries.get(key)
         (expire_ms,) = _unpack_expiry(record)
         if 0 < expire_ms <= now_ms:
             self.misses += 1
-            return self._meet_expired(shard, key, record, now_ms)
-        if self._unswept and (left := self._meet(shard, key, record)) is not record:
+            return self._meet_expired(partition, key, record, now_ms)
+        if self._unswept and (left := self._meet(partition, key, record)) is not record:
             self.misses += 1
             return left
-        self.hits += 1
-        policy = self._policy if not self._grouped or key[0] else self._groups.policy_of(shard, key)
-        cells, slot = policy.cells, key_hash(key) & policy.mask
+        self.hits = hits = self.hits + 1
+        policy = self._policy if not self._grouped or key[0] else self._groups.policy_of(partition, key)
+        cells, hashed = policy.cells, key_hash(key)
+        slot = hashed & policy.mask
         cells[slot] = policy.steps[cells[slot]]
+        if hits >= self._next_sample:
+            policy.reads.append(hashed)
+            self._next_sample = hits + 1 + int(self.random.random() * READ_SAMPLE_SPAN)
         return record
 
-    def peek(self, partition: int, key: bytes, namespace: int = 0) -> bytes | None:
+    def peek(self, partition: int, key: bytes) -> bytes | None:
         """Return the record as it is held, expired or not, without marking it as used."""
-        shard = self._shard(partition, namespace) if namespace else partition
-        record = self._tables[shard].entries.get(key)
-        return self._tombstones.tables[shard].entries.get(key) if record is None else record
+        record = self._tables[partition].entries.get(key)
+        return self._tombstones.tables[partition].entries.get(key) if record is None else record
 
-    def put(self, partition: int, key: bytes, record: bytes, namespace: int = 0) -> None:
+    def put(self, partition: int, key: bytes, record: bytes) -> None:
         """Store a record in place of whatever is held.
 
         Raises OutOfMemory if there is no room and nothing may be evicted for it, InvalidRequest if the value is too
         large; then the key is as it was.
         """
-        shard = self._shard(partition, namespace) if namespace else partition
         if self._judging and (left := self.epochs.left(key, record)) is not record:
-            left = self._put_dead(shard, key, left)
+            left = self._put_dead(partition, key, left)
             if left is None:
                 return
             record = left
         if record[1] == _MANY and self.keeps_newest is not None:
             record = self._reduced(key, record)
         if record[1] != _VALUE and is_tombstone(record):
-            return self._put_tombstone(shard, key, record)
-        old = self._tables[shard].entries.get(key)
+            return self._put_tombstone(partition, key, record)
+        old = self._tables[partition].entries.get(key)
         if old is None:
-            return self._insert(shard, key, record)
-        return self._replace(shard, key, old, record)
+            return self._insert(partition, key, record)
+        return self._replace(partition, key, old, record)
 
-    def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
+    def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int) -> bytes | None:
         """Merge a record from elsewhere into what is held; return what is held then.
 
         What has expired by ``now_ms``, on either side, counts as what it leaves: None if that is nothing at all. Raises
         as ``put``; then the key is as it was.
         """
-        shard = self._shard(partition, namespace) if namespace else partition
         self._now_ms = now_ms
         if self._judging:
             if self._unswept:
-                self._meet_held(shard, key)
+                self._meet_held(partition, key)
             if self.epochs.left(key, incoming) is not incoming:
-                held, left = self._merge_dead(shard, key, incoming, now_ms)
+                held, left = self._merge_dead(partition, key, incoming, now_ms)
                 if left is not None and left != held:
-                    self.put(partition, key, left, namespace)
+                    self.put(partition, key, left)
                 elif left is None and held is not None:
-                    self.remove(partition, key, namespace)
+                    self.remove(partition, key)
                 return left
-        held = self._tables[shard].entries.get(key)
+        held = self._tables[partition].entries.get(key)
         if held is not None:
             (expire_ms,) = _unpack_expiry(held)
             if 0 < expire_ms <= now_ms:
-                held = self._meet_expired(shard, key, held, now_ms)
+                held = self._meet_expired(partition, key, held, now_ms)
         if held is None:
-            held = self._tombstones.tables[shard].entries.get(key)
+            held = self._tombstones.tables[partition].entries.get(key)
         (expire_ms,) = _unpack_expiry(incoming)
         if 0 < expire_ms <= now_ms:
             left = _clean(incoming, now_ms)
             if left is None:
-                return None if held is None else self._merge_expired(shard, key, held, incoming, now_ms)
+                return None if held is None else self._merge_expired(partition, key, held, incoming, now_ms)
             incoming = left
         if held is None:
             if incoming[1] == _MANY and self.keeps_newest is not None:
                 incoming = self._reduced(key, incoming)
-            self.put(partition, key, incoming, namespace)
+            self.put(partition, key, incoming)
             return incoming
         merged = _merge(held, incoming)
         if merged[1] == _MANY and self.keeps_newest is not None:
             merged = self._reduced(key, merged)
         if merged is not held:
             if merged[1] == _VALUE and held[1] == _VALUE:
-                self._replace(shard, key, held, merged)
+                self._replace(partition, key, held, merged)
             else:
-                self.put(partition, key, merged, namespace)
+                self.put(partition, key, merged)
         return merged
 
     def merge_cold(self, partition: int, key: bytes, record: bytes, now_ms: int) -> int:
@@ -221,23 +222,23 @@ class Engine(Replica):
         self.expired += 1
         return None
 
-    def missing(self, partition: int, key: bytes, namespace: int = 0) -> int | None:
+    def missing(self, partition: int, key: bytes) -> int | None:
         """Return why a key is not held: None if it was never seen to be evicted or is known to be deleted, else the
         hybrid time of the version that was evicted, 0 if that is not remembered (this partition has forgotten some of
         its evictions)."""
-        shard = self._shard(partition, namespace) if namespace else partition
-        ghost = self._ghosts.find(shard, self._fingerprint(key), self._now_ms // 1000) if self._ghosts.count else None
+        ghost = (
+            self._ghosts.find(partition, self._fingerprint(key), self._now_ms // 1000) if self._ghosts.count else None
+        )
         if ghost is None:
-            return 0 if shard in self._ghosts.forgot else None
+            return 0 if partition in self._ghosts.forgot else None
         return None if ghost[2] & DELETED else ghost[1]
 
-    def superseded_before(self, partition: int, key: bytes, namespace: int = 0) -> int | None:
+    def superseded_before(self, partition: int, key: bytes) -> int | None:
         """Return the hybrid time of the version that this node remembers of a key it does not hold, evicted or deleted:
         what is older was superseded by it. None if nothing is remembered."""
         if not self._ghosts.count:
             return None
-        shard = self._shard(partition, namespace) if namespace else partition
-        ghost = self._ghosts.find(shard, self._fingerprint(key), self._now_ms // 1000)
+        ghost = self._ghosts.find(partition, self._fingerprint(key), self._now_ms // 1000)
         return None if ghost is None else ghost[1]
 
     def why_gone(self, partition: int, key: bytes) -> MissReason:
@@ -254,23 +255,21 @@ class Engine(Replica):
             self._sweep_shard(partition)
         return self._tables[partition].entries
 
-    def remove(self, partition: int, key: bytes, namespace: int = 0) -> bool:
+    def remove(self, partition: int, key: bytes) -> bool:
         """Drop the record without a trace, as for a partition that moved away; False if there was none."""
-        shard = self._shard(partition, namespace)
-        record = self._tables[shard].entries.get(key)
+        record = self._tables[partition].entries.get(key)
         if record is not None:
-            self._forget(shard, key, record)
-        elif key in self._tombstones.tables[shard].entries:
-            self._toggle(shard, key, self._contribution(key, self._drop_tombstone(shard, key)))
+            self._forget(partition, key, record)
+        elif key in self._tombstones.tables[partition].entries:
+            self._toggle(partition, key, self._contribution(key, self._drop_tombstone(partition, key)))
         else:
             return False
         return True
 
-    def items(self, partition: int, namespace: int = 0) -> list[tuple[bytes, bytes]]:
+    def items(self, partition: int) -> list[tuple[bytes, bytes]]:
         """Return every (key, record) of a partition, tombstones last: a copy, in the same order on every machine that
         saw the same calls."""
-        shard = self._shard(partition, namespace)
-        return [*self._tables[shard].entries.items(), *self._tombstones.tables[shard].entries.items()]
+        return [*self._tables[partition].entries.items(), *self._tombstones.tables[partition].entries.items()]
 
     def collect(self, now_ms: int, budget_count: int | None = None) -> int:
         """Do a slice of clean-up: expire what is due, reap tombstones, evict down to a lowered limit.
@@ -309,6 +308,19 @@ class Engine(Replica):
         is given; ``collect`` moves what is held. Raises InvalidOption for an unknown policy, and nothing changes."""
         name = policy or self._groups.policy_name
         self._change_groups(lambda held: held.change(name, groups))
+
+    def take_touched(self) -> list[tuple[bytes, set[int]]]:
+        """Return by the prefix of their group (empty for everybody's) the hashes of keys read since the last call, as
+        far as they were sampled."""
+        return [(prefix, hashes) for prefix, hashes in self._groups.take_reads() if hashes]
+
+    def touch(self, prefix: bytes, hashes: Iterable[int]) -> None:
+        """Count a use of keys by their hashes, read at another replica."""
+        policy = self._groups.policy_of_prefix(prefix)
+        cells, mask, steps = policy.cells, policy.mask, policy.steps
+        for hashed in hashes:
+            slot = hashed & mask
+            cells[slot] = steps[cells[slot]]
 
     def set_limit(self, limit_bytes: int) -> None:
         """Change the limit in force, as when resident memory does not follow the account; ``collect`` evicts down."""

@@ -101,8 +101,9 @@ class Governor:
         self.resident_bytes = resident_bytes
         excess = resident_bytes - self.aim_bytes
         is_full = used_bytes >= self.store_limit_bytes * _FULL_SHARE
+        stuck = False
         if excess > 0:
-            self._lower(resident_bytes, excess, min(self.store_limit_bytes, used_bytes), is_full, now_s)
+            stuck = self._lower(resident_bytes, excess, min(self.store_limit_bytes, used_bytes), is_full, now_s)
         else:
             self._answered_bytes = self.aim_bytes
             if is_full:
@@ -111,19 +112,23 @@ class Governor:
         self.store_limit_bytes = max(floor_bytes, min(self.store_limit_bytes, self.settings.limit_bytes))
         at_floor = excess > 0 and self.store_limit_bytes == floor_bytes
         waste_bytes = resident_bytes - self.base_bytes - used_bytes
-        trim = excess > 0 and (waste_bytes > used_bytes * _WASTE_SHARE or resident_bytes > self.settings.limit_bytes)
+        trim = excess > 0 and (stuck or waste_bytes > used_bytes * _WASTE_SHARE)
         return Verdict(self.store_limit_bytes, trim, at_floor)
 
-    def _lower(self, resident_bytes: int, excess: int, held_bytes: int, is_full: bool, now_s: float) -> None:
+    def _lower(self, resident_bytes: int, excess: int, held_bytes: int, is_full: bool, now_s: float) -> bool:
+        """Lower the limit if that is due; True if resident memory stands still above its limit."""
         growth = resident_bytes - max(self._answered_bytes, self.aim_bytes)
         if growth > 0:
             self.store_limit_bytes = held_bytes - growth - excess // 2
+            stuck = False
         elif is_full and now_s - self._moved_s >= SETTLE_S and resident_bytes > self.settings.limit_bytes:
             self.store_limit_bytes = held_bytes - (excess + 1) // 2
+            stuck = True
         else:
-            return
+            return False
         self._answered_bytes = resident_bytes
         self._moved_s = now_s
+        return stuck
 
     def _raise(self, gap_bytes: int, now_s: float) -> None:
         if gap_bytes > self.settings.limit_bytes * _BAND_SHARE:

@@ -3,7 +3,7 @@
 What: the steps from which the calls of an engine are made, over the state of ``shape``: insert, replace, drop, store a
 tombstone, reap, expire, evict. ``replica`` and ``engine`` add the calls that others make.
 
-Invariants: live records stand in one table a shard (a partition of a namespace), tombstones in another beside it, so
+Invariants: live records stand in one table a shard (a partition), tombstones in another beside it, so
 that eviction meets none; a key is in at most one. A step moves tables, wheel, ghosts, trees, policy and counts
 together: ``used_bytes`` is the sum of the shares, and a tree is the XOR of what is held and remembered. What goes by
 the clock goes in a second that follows from the record alone, on all replicas the same, and is not marked as changed.
@@ -95,7 +95,7 @@ class Holdings(Leaves):
         self._tables[shard].entries[key] = record
         if old[_EXPIRY] != _NEVER or record[_EXPIRY] != _NEVER:
             self._reschedule(shard, key, due_of(old), due_of(record))
-        if shard >= self.partition_count or key not in self._pending:
+        if key not in self._pending:
             self._defer(shard, key, old, record)
         policy = self._policy if not self._grouped or key[0] else self._groups.policy_of(shard, key)
         cells, slot = policy.cells, key_hash(key) & policy.mask
@@ -191,12 +191,8 @@ class Holdings(Leaves):
 
     def _is_confirmed(self, shard: int, key: bytes) -> bool:
         """Ask whether every owner holds a tombstone and its ghost has room here: without one the trees would differ
-        and the others bring the tombstone back. Other namespaces than the first have no exchange yet."""
-        return (
-            shard < self.partition_count
-            and self._ghosts.has_room_for_deleted(shard)
-            and self.confirmed(shard, self._trees.prefix(key_hash(key)))
-        )
+        and the others bring the tombstone back."""
+        return self._ghosts.has_room_for_deleted(shard) and self.confirmed(shard, self._trees.prefix(key_hash(key)))
 
     def _reap_one(self, shard: int, key: bytes, is_early: bool) -> None:
         """Drop a tombstone: early as a ghost, which keeps its contribution until its grace ends. What was confirmed

@@ -38,7 +38,7 @@ class Leaves(Shape):
         hashed once; at once for what is not plain, and when enough keys wait already."""
         head = old[1:4]
         is_plain = head in PLAIN_HEADS
-        if is_plain and shard < self.partition_count and len(self._pending) < self._pending_limit:
+        if is_plain and len(self._pending) < self._pending_limit:
             self._pending[key] = shard, old[PLAIN_PREFIX]
             self._used_bytes += PENDING_BYTES
             return
@@ -68,7 +68,7 @@ class Leaves(Shape):
 
     def _settle_leaf(self, shard: int, key: bytes, record: bytes) -> None:
         """Bring the leaf of one record up to date before the record goes."""
-        pending = self._pending.get(key) if shard < self.partition_count else None
+        pending = self._pending.get(key)
         if pending is not None:
             del self._pending[key]
             self._used_bytes -= PENDING_BYTES

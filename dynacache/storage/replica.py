@@ -33,7 +33,7 @@ ADMIT_SHARE = 0.85
 SWEEP_COUNT = 1_000
 """Entries, ghosts and tombstones that one call of ``sweep`` looks at before it says that there is more."""
 
-JOURNAL_COUNT = 65_536
+JOURNAL_COUNT = 8_192
 """Changes that may wait to be noted by leaf before clean-up notes them though nobody asked."""
 
 _GHOSTS_INTERVAL_MS = 10_000
@@ -42,7 +42,7 @@ _SHARDS_A_SLICE = 32
 
 @attrs.define(eq=False)
 class Replica(Invalidation):
-    """The store as a replica among others. Partitions are those of the first namespace."""
+    """The store as a replica among others."""
 
     _next_ghosts_ms: int = attrs.field(init=False, default=0)
     _next_tended: int = attrs.field(init=False, default=0)

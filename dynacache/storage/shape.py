@@ -2,8 +2,7 @@
 
 What: ``Shape`` makes the parts and adds shards to them; ``holdings`` adds the steps that move them together.
 
-Invariants: a shard is a partition of a namespace, ``namespace * partition_count + partition``; every part knows every
-shard. The limit holds the empty store twice over.
+Invariants: a shard is a partition; every part knows every shard. The limit holds the empty store twice over.
 
 Why apart from the steps: a file that is read to the end. The parts are attributes of one object because a hot call
 touches four of them, and each call between objects costs as much as the dictionary does.
@@ -80,6 +79,9 @@ class Shape:
     expired: int = attrs.field(init=False, default=0)
     reaped: int = attrs.field(init=False, default=0)
     reaped_early: int = attrs.field(init=False, default=0)
+    _next_sample: int = attrs.field(init=False, default=0)
+    """The count of hits at which a read is remembered."""
+
     witnessed: int = attrs.field(init=False, default=0)
     refused: int = attrs.field(init=False, default=0)
 
@@ -97,8 +99,7 @@ class Shape:
     _wheel: ExpiryWheel = attrs.field(init=False)
     _trees: Trees = attrs.field(init=False)
     _pending: dict[bytes, tuple[int, bytes]] = attrs.field(init=False, factory=dict)
-    """Keys of the first namespace whose leaf is behind: shard, and the version prefix of the plain record that the leaf
-    still counts."""
+    """Keys whose leaf is behind: shard, and the version prefix of the plain record that the leaf still counts."""
 
     _pending_limit: int = attrs.field(init=False)
     _ghosts: Ghosts = attrs.field(init=False)
@@ -146,12 +147,6 @@ class Shape:
             )
 
     # Shape.
-
-    def _shard(self, partition: int, namespace: int) -> int:
-        """Return the index of a partition's tables, making those of a new namespace."""
-        while len(self._tables) <= namespace * self.partition_count:
-            self._extend()
-        return namespace * self.partition_count + partition
 
     def _extend(self) -> None:
         before = self._live.size_bytes + self._tombstones.size_bytes

@@ -1,8 +1,8 @@
 """Dictionaries that know their own size, and one of them for every partition.
 
 What: ``Table`` is a plain ``dict`` with three numbers beside it: how many more insertions it takes before it grows,
-how many dead slots it carries, and what it occupies. ``TableSet`` is one table a shard, a shard being a partition of
-a namespace, and the list of shards that hold anything.
+how many dead slots it carries, and what it occupies. ``TableSet`` is one table a shard, a shard being a
+partition, and the list of shards that hold anything.
 
 Invariants: ``size_bytes`` is exact at all times. Dead slots stay below ``HOLES_FREE`` plus an eighth of the entries,
 so that the first entry is found at once and a table that is written and deleted from for ever stays dense. Order in a

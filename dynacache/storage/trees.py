@@ -210,10 +210,9 @@ class Trees:
         return fold(leaves, own - level)
 
     def take_changed(self) -> BitMap:
-        """Return which prefixes have changed since the last call, those of the first namespace."""
+        """Return which prefixes have changed since the last call."""
         self.write_up()
         changed, self.changed = self.changed, BitMap()
-        changed.remove_range(self.partition_count << PREFIX_BITS, 1 << _HASH_BITS)
         return changed
 
     def clear(self, shard: int) -> int:

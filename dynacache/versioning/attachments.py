@@ -112,6 +112,10 @@ def has_all_tags(flags: int, payload: bytes, other_flags: int, other: bytes, oth
         return True
     if not other_flags & TAGGED:
         return False
+    if not (flags | other_flags) & SLIDING:
+        end = value_start(TAGGED, payload, 0)
+        if payload[:end] == other[other_offset : other_offset + end]:
+            return True
     return set(tags_of(flags, payload)) <= set(tags_of(other_flags, other, other_offset))
 
 

@@ -92,6 +92,7 @@ CATALOGUE_PULL        request_id, clock, incarnation that the asker knows of the
                       which it has all, digest of the asker's catalogue
 CATALOGUE_PAGE        request_id, clock, incarnation, number up to which the asker then has all, newest number,
                       digest of the answerer's catalogue, [name, stamp, value, ...]
+TOUCHED               0, clock, digest, [prefix of a group of keys, hashes of keys read (bitmap), ...]; never answered
 ====================  ==================================================================================================
 
 ``state`` is a list: bytes of the roaring bitmap of the sender's partitions that are warming, the same of those that are
@@ -182,6 +183,7 @@ __all__ = [
     "TIME",
     "TOPOLOGY",
     "TOUCH",
+    "TOUCHED",
     "USER_KEY_LIMIT_BYTES",
     "VALUE",
     "VALUE_LIMIT_BYTES",
@@ -240,6 +242,8 @@ CATALOGUE_TAKEN: Final = 26
 CATALOGUE_PULL: Final = 27
 CATALOGUE_PAGE: Final = 28
 
+TOUCHED: Final = 29
+
 GET: Final = 32
 SET: Final = 33
 DELETE: Final = 34
@@ -274,7 +278,7 @@ PEER_MESSAGES: Final = frozenset(
     {
         *(WRITE, WRITE_ACK, READ, READ_REPLY, FORWARD, FORWARD_REPLY, STALE_TABLE, TABLE, MEMBERSHIP),
         *(FENCE, FENCED, COMPARE, COMPARED, ENTRIES, DIFFERENCES, RECORDS, PULL, PAGE),
-        *(CLOCK, CLOCKED, CATALOGUE, CATALOGUE_TAKEN, CATALOGUE_PULL, CATALOGUE_PAGE),
+        *(CLOCK, CLOCKED, CATALOGUE, CATALOGUE_TAKEN, CATALOGUE_PULL, CATALOGUE_PAGE, TOUCHED),
     }
 )
 

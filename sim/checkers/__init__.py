@@ -26,6 +26,7 @@ from . import (
     i11_repair_bytes,
     i14_dots,
     i15_accounting,
+    i16_scans,
 )
 
 __all__ = ["CHECKERS", "Checker", "check_all", "undecided"]
@@ -44,6 +45,7 @@ CHECKERS: Final[Mapping[str, Checker]] = {
     "I11": i11_repair_bytes.check,
     "I14": i14_dots.check,
     "I15": i15_accounting.check,
+    "I16": i16_scans.check,
 }
 """Invariant to its checker."""
 

@@ -18,6 +18,7 @@ import msgpack
 from dynacache.types import Level
 from dynacache.versioning import packed
 from dynacache.versioning.actors import Dot
+from dynacache.versioning.attachments import value_start
 from dynacache.versioning.kernel import COUNTER, EXPIRED, RAW, REGISTER, TOMBSTONE, Version
 from dynacache.versioning.layout import decode
 
@@ -25,6 +26,7 @@ from ..evidence import Evidence
 from ..history import OperationKind, OperationRecord, Outcome, StoreCause, StoreEvent
 from ..ledger import Ledger, Mint
 from ..options import write_quorum
+from .invalidations import Invalidations
 from .lost_hints import lost_hints
 from .memory_losses import MemoryLosses, was_told
 
@@ -32,11 +34,11 @@ __all__ = ["SETTERS", "Case", "value_of"]
 
 SETTERS = frozenset({
     OperationKind.SET, OperationKind.SET_IF_ABSENT, OperationKind.SET_IF_PRESENT, OperationKind.SET_IF_VERSION,
-    OperationKind.GET_AND_SET,
+    OperationKind.GET_AND_SET, OperationKind.FILL,
 })  # fmt: skip
 """Operations that write a value."""
 
-_DELETERS = frozenset({OperationKind.DELETE, OperationKind.DELETE_IF_VERSION})
+_DELETERS = frozenset({OperationKind.DELETE, OperationKind.DELETE_IF_VERSION, OperationKind.INVALIDATE_VERSION})
 
 
 @attrs.define(eq=False)
@@ -52,6 +54,9 @@ class Case:
     lost_hints: Mapping[bytes, frozenset[Dot]]
     """What went with hints whose loss was told."""
     losses: MemoryLosses
+    invalidations: Invalidations
+    fills: dict[bytes, int]
+    """When the fill that brought a value had its token."""
     _by_value: dict[tuple[bytes, bytes], list[Mint]] = attrs.field(factory=dict)
     _accounted: dict[bytes, dict[Dot, bool]] = attrs.field(factory=dict)
     _evicted_times: dict[bytes, frozenset[int]] | None = None
@@ -74,7 +79,13 @@ class Case:
             for _, key, record in snapshot.hints:
                 living.setdefault(key, {}).update(decode(record).dots)
         losses = MemoryLosses.of(ledger, evidence.store_events, write_quorum(evidence.options), evidence.tables)
-        case = cls(evidence, ledger, end_ms, living, lost_hints(evidence), losses)
+        fills = {
+            record.arguments["value"]: record.metadata["token_sequence"]
+            for record in evidence.history
+            if record.kind is OperationKind.FILL
+        }
+        given = (lost_hints(evidence), losses, Invalidations.of(evidence), fills)
+        case = cls(evidence, ledger, end_ms, living, *given)
         for mint in ledger.mints.values():
             value = value_of(mint.version)
             if value is not None:
@@ -130,6 +141,17 @@ class Case:
         lawful = dot in self.living.get(key, {}) or self.expired(key, dot) or self.evicted(key, dot)
         return () if lawful or self.ledger.left_by(key, dot, StoreCause.REAP) else losses
 
+    def invalidated(self, key: bytes, dot: Dot, version: Version | None = None) -> bool:
+        """Return whether some epoch that any node knew ends this version (as it was minted, or in this form)."""
+        if not self.invalidations.epochs:
+            return False
+        mint = self.ledger.mints.get((key, dot))
+        form = version if version is not None else mint.version if mint is not None else None
+        if form is None:
+            return False
+        tags = self.invalidations.tags_of(None if mint is None else value_of(mint.version))
+        return self.invalidations.ends(key, form.time, tags)
+
     def expired(self, key: bytes, dot: Dot) -> bool:
         """Return whether a version's longest life was over when the run ended."""
         return 0 < self.ledger.life_ms.get((key, dot), 0) <= self.end_ms
@@ -166,6 +188,8 @@ class Case:
         """Return whether a version lives, or went for a lawful reason other than being superseded."""
         if dot in self.living.get(key, {}) or self.expired(key, dot) or self.evicted(key, dot):
             return True
+        if self.invalidated(key, dot):
+            return True
         return self.ledger.left_by(key, dot, StoreCause.REAP) > 0 or self.unprotected(key, dot)
 
 
@@ -173,10 +197,11 @@ def value_of(version: Version) -> bytes | None:
     """Return the bytes that a version's reader gets; None where there are none."""
     if version.kind != REGISTER or version.flags & EXPIRED:
         return None
+    payload = version.payload[value_start(version.flags, version.payload, 0) :]
     if version.flags & RAW:
-        return version.payload
+        return payload
     try:
-        value = msgpack.unpackb(version.payload)
+        value = msgpack.unpackb(payload)
     except (ValueError, msgpack.UnpackException):
         return None
     return value if isinstance(value, bytes) else None

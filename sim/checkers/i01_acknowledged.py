@@ -24,6 +24,10 @@ from .case import SETTERS, Case
 
 __all__ = ["check"]
 
+_AHEAD_S = 2.0
+"""So long after an invalidation a write may still be stamped below its epoch: the skew that it lies ahead, and twice
+what clocks may differ by."""
+
 
 def check(evidence: Evidence) -> list[Violation]:
     """Return a violation for each acknowledged update that is gone without a reason."""
@@ -45,12 +49,21 @@ def _versions(case: Case) -> list[Violation]:
             continue
         if mints:
             text = f"{_named(operation)}: version {mints[-1].dot} is gone from every node for no lawful reason"
+        elif _ended_as_it_came(case, operation):
+            continue
         elif operation.kind in SETTERS:
             text = f"{_named(operation)}: no node ever stored it"
         else:
             continue  # what was deleted had been deleted by another, and the delete was a repeated one
         found.append(Violation("I1", key, text, (*sequences, *(mint.event.sequence for mint in mints))))
     return found
+
+
+def _ended_as_it_came(case: Case, operation: OperationRecord) -> bool:
+    """Return whether an epoch that was ahead of the clocks may have ended a write in the moment of its mint."""
+    tags = tuple(operation.arguments.get("tags") or ())
+    end_s = operation.return_s if operation.return_s is not None else case.evidence.end_s
+    return case.invalidations.known_between(operation.key, tags, operation.call_s - _AHEAD_S, end_s)
 
 
 def _counters(case: Case) -> list[Violation]:
@@ -75,7 +88,8 @@ def _counters(case: Case) -> list[Violation]:
 def _excused(case: Case, key: bytes) -> bool:
     """Return whether eviction, or more losses than the fault model has, may have taken part of a counter."""
     return key in case.lost_hints or any(
-        case.evicted(key, dot) or case.losses.exceeded_by(key, dot) for dot in case.ledger.dots(key)
+        case.evicted(key, dot) or case.losses.exceeded_by(key, dot) or case.invalidated(key, dot)
+        for dot in case.ledger.dots(key)
     )
 
 

@@ -23,6 +23,7 @@ from dynacache.versioning.layout import decode
 from ..evidence import Evidence, Violation
 from ..history import OperationKind, OperationRecord, Outcome, StoreCause
 from ..ledger import Mint, dots_of
+from . import i03_invalidations
 from .case import Case
 
 __all__ = ["check"]
@@ -39,7 +40,7 @@ def check(evidence: Evidence) -> list[Violation]:
         for breach in case.ledger.breaches
         if breach.invariant == "I3"
     ]
-    return [*found, *_alive_at_the_end(case), *_too_early(case), *_reads(case)]
+    return [*found, *_alive_at_the_end(case), *_too_early(case), *_reads(case), *i03_invalidations.check(evidence)]
 
 
 def _is_value(version: Version) -> bool:

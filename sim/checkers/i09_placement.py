@@ -22,11 +22,15 @@ from ..evidence import Evidence, TableEvent, Violation
 from ..history import OperationKind, OperationRecord, Outcome
 from ..ledger import Mint
 from .case import Case
+from .invalidations import INVALIDATORS
 
 __all__ = ["check"]
 
 _IN_BETWEEN = frozenset({
     int(MemberState.JOINING), int(MemberState.SETTLING), int(MemberState.LEAVING), int(MemberState.RETIRING),
+})  # fmt: skip
+_REMOVERS = frozenset({
+    OperationKind.DELETE, OperationKind.DELETE_IF_VERSION, OperationKind.INVALIDATE_VERSION,
 })  # fmt: skip
 _READ = frozenset({int(MemberState.NORMAL), int(MemberState.SETTLING), int(MemberState.LEAVING)})
 
@@ -166,5 +170,7 @@ def _missed(case: Case, read: OperationRecord, before: list[_Write]) -> list[Vio
 
 
 def _may_remove(operation: OperationRecord, key: bytes, until: int) -> bool:
-    removing = operation.kind in (OperationKind.DELETE, OperationKind.DELETE_IF_VERSION)
+    if operation.kind in INVALIDATORS:
+        return operation.call_sequence < until  # whichever keys it concerns
+    removing = operation.kind in _REMOVERS
     return operation.key == key and operation.call_sequence < until and removing

@@ -6,6 +6,8 @@ superseded it.
 
 Invariant kept by: ``versioning.actors``, ``versioning.packed.mint``, ``versioning.kernel.merge``.
 
+What an epoch has ended may be dropped by whatever comes next: it is over everywhere, and so is all that it superseded.
+
 Why both conditions: a clock that covers a dot nobody superseded loses that write for good, everywhere it is merged.
 """
 
@@ -13,7 +15,7 @@ from dynacache.versioning.actors import Dot
 
 from ..evidence import Evidence, Violation
 from ..history import OperationKind, StoreCause
-from ..ledger import Mint
+from ..ledger import Breach, Mint, dots_of
 from .case import Case
 
 __all__ = ["check"]
@@ -25,9 +27,18 @@ def check(evidence: Evidence) -> list[Violation]:
     found = [
         Violation("I14", breach.key, breach.text, (breach.sequence,))
         for breach in case.ledger.breaches
-        if breach.invariant == "I14"
+        if breach.invariant == "I14" and not _was_over(case, breach)
     ]
     return [*found, *_departures(case), *_overreaching(case)]
+
+
+def _was_over(case: Case, breach: Breach) -> bool:
+    """Return whether epochs had ended all that was held in the place that something was forgotten of."""
+    if not case.invalidations.epochs:
+        return False
+    event = next((event for event in case.evidence.store_events if event.sequence == breach.sequence), None)
+    dots = () if event is None else dots_of(event.before)
+    return bool(dots) and all(case.invalidated(breach.key, dot) for dot in dots)
 
 
 def _departures(case: Case) -> list[Violation]:
@@ -38,7 +49,7 @@ def _departures(case: Case) -> list[Violation]:
             event = change.event
             if event.cause not in (StoreCause.PUT, StoreCause.MERGE):
                 continue
-            if change.lawful and superseded:
+            if (change.lawful and superseded) or case.invalidated(key, dot):
                 continue
             reason = "what replaced it had superseded nothing" if change.lawful else "what replaced it had not seen it"
             text = f"{event.node_id} dropped {dot}: {reason}"

@@ -38,6 +38,7 @@ from dynacache.wire.messages import ERROR
 from ..draws import Draws
 from ..history import OperationKind, OperationRecord, Outcome
 from ..workload import Operation
+from .calls import first_call, following
 from .clocks import WallClock
 from .heap import Heap
 from .network import Address, End, Network
@@ -46,6 +47,9 @@ from .recorder import Recorder
 __all__ = ["SimClient"]
 
 _SILENCE_LIMIT_S = 10.0
+_OF_A_VERSION = frozenset({
+    OperationKind.SET_IF_VERSION, OperationKind.DELETE_IF_VERSION, OperationKind.INVALIDATE_VERSION,
+})  # fmt: skip
 
 
 @attrs.define(eq=False, repr=False)
@@ -69,6 +73,8 @@ class _Running:
     call_sequence: int
     call_s: float
     version: bytes | None
+    token_sequence: int = 0
+    """When a fill was given its token."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -109,9 +115,9 @@ class SimClient:
         """Begin one operation now."""
         version = self.versions.get(operation.key)
         kind = operation.kind
-        if version is None and kind in (OperationKind.SET_IF_VERSION, OperationKind.DELETE_IF_VERSION):
+        if version is None and kind in _OF_A_VERSION:
             kind = OperationKind.GET
-        call = self._call(operation, kind, version)
+        call = first_call(self.requests, operation, kind, version)
         now_s = self.heap.now_s
         call.deadline_s = now_s + self.timeout_s
         running = _Running(operation, kind, call, self.recorder.next_sequence(), now_s, version)
@@ -121,33 +127,6 @@ class SimClient:
     def unfinished(self) -> list[OperationRecord]:
         """Return records of what has not ended: its fate is unknown."""
         return [self._record(each, None, Outcome.UNKNOWN, None, {}) for each in self.running.values()]
-
-    def _call(self, operation: Operation, kind: OperationKind, version: bytes | None) -> Call[Any]:
-        requests, key, given = self.requests, operation.key, operation.arguments
-        level = given.get("level") or None
-        wire_level: Any = None if level is None else _LEVELS[level]
-        value, ttl = given.get("value"), given.get("ttl_s")
-        if kind is OperationKind.GET:
-            if given.get("full", True):
-                return requests.fetch(key, siblings=True, receipt=True, level=wire_level)
-            return requests.get(key, level=wire_level)
-        if kind is OperationKind.SET:
-            return requests.set(key, value, ttl=ttl, receipt=bool(operation.number & 1), level=wire_level)
-        if kind is OperationKind.SET_IF_ABSENT:
-            return requests.set(key, value, ttl=ttl, only_if_absent=True, receipt=True, level=wire_level)
-        if kind is OperationKind.SET_IF_PRESENT:
-            return requests.set(key, value, ttl=ttl, only_if_present=True, receipt=True, level=wire_level)
-        if kind is OperationKind.SET_IF_VERSION:
-            return requests.set(key, value, ttl=ttl, version=version, receipt=True, level=wire_level)
-        if kind is OperationKind.GET_AND_SET:
-            return requests.set(key, value, ttl=ttl, previous=True, receipt=True, level=wire_level)
-        if kind is OperationKind.DELETE:
-            return requests.delete(key, level=wire_level)
-        if kind is OperationKind.DELETE_IF_VERSION:
-            return requests.delete(key, version=version, receipt=True, level=wire_level)
-        if kind is OperationKind.TOUCH:
-            return requests.touch(key, given["ttl_s"], level=wire_level)
-        return requests.increment(key, given["delta"], level=wire_level)
 
     def _attempt(self, running: _Running) -> None:
         call, now_s = running.call, self.heap.now_s
@@ -182,7 +161,27 @@ class SimClient:
             self.recorder.coverage["write tried again under its operation id"] += 1
         self.heap.after(delay_s, self._attempt, running)
 
+    def _goes_on(self, running: _Running) -> bool:
+        """Begin the next call of an operation that has several; False after the last."""
+        reply, step = running.call.reply, None
+        if running.call.error is None and reply is not None and reply[0] != ERROR:
+            step = following(self.requests, running.operation, running.call)
+        if step is None:
+            return False
+        running.call, after_s = step
+        running.call.deadline_s = self.heap.now_s + after_s + self.timeout_s
+        if running.kind is OperationKind.FILL:
+            running.token_sequence = self.recorder.next_sequence()
+            self.recorder.coverage["a fill was given a token"] += 1
+        if after_s:
+            self.heap.after(after_s, self._attempt, running)
+        else:
+            self._attempt(running)
+        return True
+
     def _finish(self, running: _Running) -> None:
+        if self._goes_on(running):
+            return
         del self.running[running.operation.number]
         sequence = self.recorder.next_sequence()
         metadata: dict[str, Any] = {"attempts": running.call.attempts + 1}
@@ -202,11 +201,17 @@ class SimClient:
         self, running: _Running, sequence: int | None, outcome: Outcome, result: Any, metadata: dict[str, Any]
     ) -> OperationRecord:
         operation, kind = running.operation, running.kind
+        if kind is OperationKind.FILL and not running.token_sequence:
+            kind = OperationKind.GET  # it found something, or never came to the point of writing
         arguments = {name: value for name, value in operation.arguments.items() if name not in ("level", "full")}
-        if kind in (OperationKind.SET_IF_VERSION, OperationKind.DELETE_IF_VERSION):
+        if kind is OperationKind.GET:
+            arguments.clear()
+        if kind in _OF_A_VERSION:
             arguments["version"] = running.version
         reply = running.call.reply
         told = reply[-1] if outcome is Outcome.OK and reply is not None and type(reply[-1]) is dict else {}
+        if kind is OperationKind.FILL:
+            metadata["token_sequence"] = running.token_sequence
         if isinstance(result, Fetched):
             metadata["siblings"] = [sibling.value for sibling in result.siblings]
             metadata["miss_reason"] = None if result.miss_reason is None else int(result.miss_reason)
@@ -344,6 +349,3 @@ class SimClient:
         definite = type(failure) if isinstance(failure, ProtocolError) else UnavailableError
         for running in unsent:
             self._ended(running, definite(str(failure)))
-
-
-_LEVELS = {1: "one", 2: "quorum", 3: "strict_quorum", 4: "all", 5: "strong"}

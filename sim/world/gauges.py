@@ -10,6 +10,7 @@ Why a recount only now and then: it visits every entry.
 
 from collections.abc import Iterable
 
+from dynacache.coordination.catalogue import ENTRIES_LIMIT
 from dynacache.node import Node
 from dynacache.placement.partitions import key_hash
 from dynacache.storage.accounting import object_bytes
@@ -48,6 +49,8 @@ def gauge(machine: Machine, node: Node, at_s: float, *, recount: bool) -> Gauge:
         operation_ids=len(node.operations),
         operation_id_limit=config.coordination.operation_id_limit,
         ghosts=statistics.ghosts,
+        catalogue=len(node.shared.catalogue.entries),
+        catalogue_limit=2 * ENTRIES_LIMIT,
         trees=engine.partition_count,
         trees_right=sum(map(engine.check_trees, range(engine.partition_count))) if recount else None,
         largest_entry_bytes=_largest_bytes(engine) if statistics.usage.total_bytes > statistics.limit_bytes else 0,
@@ -105,6 +108,7 @@ def snapshot(machine: Machine, node: Node, left_out: Iterable[bytes] = ()) -> No
         recounted_bytes=engine.recount().total_bytes,
         evicted=engine.evicted,
         table_digest=members.table.digest,
+        catalogue_digest=node.shared.catalogue.digest,
         member_states=members.states(),
         counters=_counters(node),
         refused=refused(machine) | _witnessed(machine, node, left_out),

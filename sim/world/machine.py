@@ -384,8 +384,7 @@ class Machine:
             self.config, me.node_id, me.generation, process.birth, outcome.table, outcome.complete, random, instant
         )
         process.node = node if self.settings.healing else without_healing(node)
-        told = self.recorder
-        process.observer = observe(self.name, node, told.stamp, told.store_events.append, told.witnessed)
+        process.observer = observe(self.name, node, self.recorder)
         process.connections.inputs = process.connections.open_links()
         process.wake_s = now_s
         self.recorder.machine(self.name, "serving", me.generation, complete=outcome.complete)

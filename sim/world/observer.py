@@ -11,12 +11,13 @@ Why inside the store and not by comparing it after each turn: a turn may change 
 after every turn would cost more than the turn.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import attrs
 
-from dynacache.errors import OutOfMemory
+from dynacache.errors import DynacacheError, OutOfMemory
 from dynacache.node import Node
 from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import TAKEN, Engine
@@ -24,12 +25,11 @@ from dynacache.storage.listing import NEAR_MS
 from dynacache.storage.records import deleted_s, is_tombstone, read_times
 from dynacache.versioning import packed
 
+from ..evidence import CatalogueEvent
 from ..history import HINT, StoreCause, StoreEvent
+from .recorder import Recorder
 
-__all__ = ["Observer", "Stamp", "observe"]
-
-Stamp = Callable[[], tuple[int, float]]
-"""Takes the next sequence number; returns it and the virtual second."""
+__all__ = ["Observer", "observe"]
 
 
 @attrs.define(eq=False, repr=False)
@@ -38,14 +38,11 @@ class Observer:
 
     node_id: str
     node: Node
-    stamp: Stamp
-    emit: Callable[[StoreEvent], None]
+    recorder: Recorder
     cause: StoreCause = StoreCause.PUT
     held: dict[tuple[str, bytes], bytes] = attrs.field(factory=dict)
     refused: set[bytes] = attrs.field(factory=set)
     """Keys of which the store has refused a merge for want of room, and has not changed since."""
-    witnessed_by_all: dict[int, set[int]] = attrs.field(factory=dict)
-    """As ``Recorder.witnessed``."""
     witnessed: set[int] = attrs.field(factory=set)
     """The fingerprints among them that this store was asked to remember."""
 
@@ -78,7 +75,7 @@ class Observer:
         """Take note of what repair asked of a full store (seed 4225)."""
         for fingerprint, _, time, _, _ in versions:
             self.witnessed.add(fingerprint)
-            self.witnessed_by_all.setdefault(fingerprint, set()).add(time)
+            self.recorder.witnessed.setdefault(fingerprint, set()).add(time)
 
     @contextmanager
     def merging(self, key: bytes) -> Iterator[None]:
@@ -88,6 +85,20 @@ class Observer:
                 yield
         except OutOfMemory:
             self.refused.add(key)
+            raise
+
+    @contextmanager
+    def unless_refused(self, key: bytes) -> Iterator[None]:
+        """Take back what is told within when the store refuses it in the end."""
+        events, held = self.recorder.store_events, self.held.get(("", key))
+        told = len(events)
+        try:
+            yield
+        except DynacacheError:
+            del events[told:]
+            self.held.pop(("", key), None)
+            if held is not None:
+                self.held["", key] = held
             raise
 
     @contextmanager
@@ -106,24 +117,26 @@ class Observer:
         self.held.clear()
 
     def _tell(self, place: str, key: bytes, before: bytes | None, after: bytes | None, cause: StoreCause) -> None:
-        sequence, at_s = self.stamp()
+        sequence, at_s = self.recorder.stamp()
         shared = self.node.shared
-        self.emit(
+        self.recorder.store_events.append(
             StoreEvent(
                 sequence, at_s, self.node_id, shared.issuer.incarnation, key, before, after, cause, shared.now_ms, place
             )
         )
 
+    def catalogued(self, name: bytes, stamp: int, value: bytes) -> None:
+        """Tell that the node took an entry into its catalogue."""
+        sequence, at_s = self.recorder.stamp()
+        incarnation = self.node.shared.issuer.incarnation
+        event = CatalogueEvent(sequence, at_s, self.node_id, incarnation, name, stamp, value)
+        self.recorder.catalogue.append(event)
 
-def observe(
-    node_id: str,
-    node: Node,
-    stamp: Stamp,
-    emit: Callable[[StoreEvent], None],
-    witnessed: dict[int, set[int]] | None = None,
-) -> Observer:
+
+def observe(node_id: str, node: Node, recorder: Recorder) -> Observer:
     """Observe a node from its start on. Call ``lost`` of the result when the process ends."""
-    observer = Observer(node_id, node, stamp, emit, witnessed_by_all={} if witnessed is None else witnessed)
+    observer = Observer(node_id, node, recorder)
+    node.shared.catalogue.listeners.append(observer.catalogued)
     node.engine.__class__ = _engine_class(observer)
     node.hints.__class__ = _hints_class(observer)
     return observer
@@ -134,6 +147,18 @@ def _engine_class(observer: Observer) -> type[Engine]:
 
     class ObservedEngine(_leaving_class(observer)):  # type: ignore[misc]
         __slots__ = ()
+
+        def put(self, partition: int, key: bytes, record: bytes, namespace: int = 0) -> None:
+            if not self._judging or self.epochs.left(key, record) is record:
+                Engine.put(self, partition, key, record, namespace)
+                return
+            # What an epoch ends as it comes is stored for no moment, and has been minted all the same, if it was not
+            # refused: of what it leaves there may be too much.
+            with observer.unless_refused(key):
+                observer.changed("", key, record, observer.cause)
+                with observer.during(StoreCause.INVALIDATE):
+                    Engine.put(self, partition, key, record, namespace)
+            observer.changed("", key, self.peek(partition, key), StoreCause.INVALIDATE)
 
         def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
             with observer.merging(key):
@@ -180,8 +205,32 @@ def _engine_class(observer: Observer) -> type[Engine]:
     return ObservedEngine
 
 
+def _judged_class(observer: Observer) -> type[Engine]:
+    """Return an engine that tells what epochs end."""
+
+    class Judged(Engine):
+        __slots__ = ()
+
+        def _bury(self, shard: int, key: bytes, record: bytes, left: bytes | None) -> None:
+            with observer.during(StoreCause.INVALIDATE):
+                Engine._bury(self, shard, key, record, left)
+            observer.changed("", key, left, StoreCause.INVALIDATE)
+
+        def _meet_tombstone(self, shard: int, key: bytes) -> bool:
+            met = Engine._meet_tombstone(self, shard, key)
+            if met:
+                observer.changed("", key, self._tombstones.tables[shard].entries.get(key), StoreCause.INVALIDATE)
+            return met
+
+        def _merge_dead(self, *given: Any) -> Any:
+            observer.cause = StoreCause.INVALIDATE  # until the merge ends
+            return Engine._merge_dead(self, *given)
+
+    return Judged
+
+
 def _leaving_class(observer: Observer) -> type[Engine]:
-    class Leaving(Engine):
+    class Leaving(_judged_class(observer)):  # type: ignore[misc]
         __slots__ = ()
 
         def _expire(self, shard: int, key: bytes, record: bytes, now_ms: int, scheduled: bool = True) -> bytes | None:

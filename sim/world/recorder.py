@@ -20,7 +20,7 @@ import attrs
 
 from dynacache.events import Note
 
-from ..evidence import MachineEvent, MembershipEvent, TableEvent, Traffic
+from ..evidence import CatalogueEvent, MachineEvent, MembershipEvent, TableEvent, Traffic
 from ..history import StoreEvent
 from .heap import Heap
 
@@ -39,6 +39,7 @@ class Recorder:
     store_events: list[StoreEvent] = attrs.field(factory=list)
     membership: list[MembershipEvent] = attrs.field(factory=list)
     tables: list[TableEvent] = attrs.field(factory=list)
+    catalogue: list[CatalogueEvent] = attrs.field(factory=list)
     machines: list[MachineEvent] = attrs.field(factory=list)
     notes: list[tuple[float, str, str, dict[str, Any]]] = attrs.field(factory=list)
     traffic: list[Traffic] = attrs.field(factory=list)

@@ -4,8 +4,8 @@ What: ``unfinished`` names the first thing that is still to come, in words, or r
 owners of a partition whose trees differ although neither has settled a difference there.
 
 Invariant: looking changes nothing. A cluster of which ``unfinished`` says nothing has one member table, no change of
-it under way, no hint, no request, no partition that is filled, stale or departing, every clock trusted, and trees that
-are equal wherever they are not known to differ for good (a full store).
+it under way, no hint, no request, no partition that is filled, stale or departing, every clock trusted, one catalogue,
+every store swept, and trees that are equal wherever they are not known to differ for good (a full store).
 
 Why trees as well as records: a judge compares the records; what is forgotten, evicted or deleted shows in trees alone,
 and a tree that differs makes repair work for ever.
@@ -20,8 +20,9 @@ from dynacache.placement.partitions import key_hash
 from dynacache.placement.table import MemberState
 from dynacache.repair.ring_rules import TRANSITIONS
 from dynacache.storage.records import is_tombstone
+from dynacache.wire.epoch_names import EPOCH_PREFIX
 
-__all__ = ["differing", "settled_partitions", "unfinished"]
+__all__ = ["differing", "lasting_entries", "settled_partitions", "unfinished"]
 
 _CHANGING = TRANSITIONS | {MemberState.REMOVING}
 
@@ -40,6 +41,9 @@ def unfinished(nodes: Sequence[Node], refused: Mapping[str, Collection[bytes]], 
             return f"{node.node_id}: {left}"
     if len({node.members.table.digest for node in nodes}) > 1:
         return "there are different member tables"
+    now_ms = max(node.shared.now_ms for node in nodes)
+    if any(lasting_entries(node, now_ms) != lasting_entries(nodes[0], now_ms) for node in nodes):
+        return "the nodes' catalogues differ"
     return differing(nodes, full) if trees else ""
 
 
@@ -61,6 +65,8 @@ def _own(node: Node, waited_for: Mapping[str, tuple[bool, Collection[bytes]]], f
             return f"{count} {name}"
     if node.closing.is_ending:
         return "it is stopping"
+    if not engine.is_swept:
+        return "it has not been swept since the last invalidation"
     if not node.shared.clock_safe:
         return "its clock is in doubt"
     if ring["wants"]:
@@ -75,6 +81,13 @@ def _waits_for_room(key: bytes, record: bytes, admits: bool, refused: Collection
     """Return whether a hint waits until its target has room. One that has room again will be brought what it refused,
     when the pause before the hints has passed (seed 673); tombstones have a share of their own, which may be full."""
     return key in refused and (not admits or is_tombstone(record))
+
+
+def lasting_entries(node: Node, now_ms: int) -> dict[bytes, tuple[int, bytes]]:
+    """Return a node's catalogue without epochs whose time is over: each node forgets those when it comes to it."""
+    least = now_ms - node.invalidator.retention_ms
+    entries = node.shared.catalogue.entries
+    return {name: entry for name, entry in entries.items() if name[:1] != EPOCH_PREFIX or entry[0] >> 16 >= least}
 
 
 def differing(nodes: Iterable[Node], full: Collection[int] = ()) -> str:

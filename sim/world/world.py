@@ -250,7 +250,7 @@ class World:
         history = tuple(sorted(self.history, key=lambda record: record.call_sequence))
         nodes = {name: machine for name, machine in self.machines.items() if machine.node is not None}
         snapshots = more.pop("snapshots", None) or self.snapshots()
-        keys = sorted({record.key for record in history})
+        keys = sorted({record.key for record in history if record.key})
         placement = next((m.node.members.placement for m in nodes.values() if m.node is not None), None)
         partitions = {key: key_hash(key) >> placement.shift for key in keys} if placement else {}
         owners = {key: placement.owners(partition) for key, partition in partitions.items()} if placement else {}
@@ -263,6 +263,7 @@ class World:
             gauges=tuple(self.gauges),
             membership=tuple(recorder.membership),
             tables=tuple(recorder.tables),
+            catalogue=tuple(recorder.catalogue),
             machines=tuple(recorder.machines),
             faults=tuple(self.trouble.applied),
             traffic=tuple(recorder.traffic),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dynacache.cli.traces import read_trace
+from dynacache.cli.traces import read_sized_trace, read_trace
 
 EXCERPT = Path(__file__).parent.parent / "data" / "web07-excerpt.txt.xz"
 
@@ -41,3 +41,9 @@ def test_the_excerpt_is_a_trace() -> None:
     keys = list(read_trace(EXCERPT))
     assert len(keys) >= 1000
     assert 1 < len(set(keys)) < len(keys)
+
+
+def test_sizes_come_with_the_keys_where_there_are_any(tmp_path: Path) -> None:
+    path = tmp_path / "trace.txt"
+    path.write_text("a 512\nb\nc x 9\nd 0\n")
+    assert list(read_sized_trace(path)) == [(b"a", 512), (b"b", None), (b"c", None), (b"d", 0)]

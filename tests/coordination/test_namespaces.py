@@ -9,7 +9,8 @@ from dynacache.coordination.catalogue import Catalogue
 from dynacache.coordination.namespaces import Namespaces
 from dynacache.errors import InvalidRequest, Overloaded
 from dynacache.namespaces.names import qualify
-from dynacache.namespaces.settings import DEFAULTS
+from dynacache.namespaces.settings import DEFAULTS, GROUPS_LIMIT
+from dynacache.storage.eviction.groups import GROUP_LIMIT_COUNT
 
 
 def changed(namespaces: Namespaces, name: str, stamp: int = 1, **options: object) -> None:
@@ -116,3 +117,15 @@ def test_the_default_namespace_has_no_share_of_its_own() -> None:
     assert namespaces.change("web", {"memory_share": 0.5}, None, 1)
     with pytest.raises(InvalidRequest, match=r"memory_share: got 0\.5, expected 0: the default"):
         namespaces.change("", {"memory_share": 0.5}, None, 1)
+
+
+def test_the_number_of_groups_is_the_stores() -> None:
+    namespaces = Namespaces(Catalogue())
+    assert GROUPS_LIMIT == GROUP_LIMIT_COUNT
+    changed(namespaces, "", eviction="lru")
+    for number in range(GROUPS_LIMIT):
+        changed(namespaces, f"n{number}", eviction="lru")
+    with pytest.raises(Overloaded, match="64 namespaces have a policy or a share"):
+        namespaces.change("more", {"memory_share": 0.1}, None, 1)
+    changed(namespaces, "n0", stamp=2, memory_share=0.1)
+    changed(namespaces, "plain", sliding=True)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import msgpack
+from pyroaring import BitMap
 
 from dynacache.config import Config, MembershipConfig
 from dynacache.errors import DynacacheError
@@ -145,6 +146,7 @@ class World:
             [wire.CATALOGUE_TAKEN, 1, clock],
             [wire.CATALOGUE_PULL, 1, clock, 1, 0, 5],
             [wire.CATALOGUE_PAGE, 1, clock, 1, 1, 1, 5, [b"Ename", clock, b""]],
+            [wire.TOUCHED, 0, clock, digest, [b"", BitMap([1, 1 << 31]).serialize()]],
         ]
 
     def handle(self, received: Sequence[Received], inputs: Sequence[Input] = (), later_s: float = 0.001) -> Effects:

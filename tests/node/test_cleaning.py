@@ -128,6 +128,10 @@ def test_a_lowered_limit_is_reached_in_steps() -> None:
     assert all(before - after <= 2 * STEP_BYTES for before, after in itertools.pairwise(limits[1:]))
     assert bench.engine.used_bytes <= 8 * 2**20
     assert bench.engine.usage() == bench.engine.recount()
+    bench.run(1.5)
+    bench.cleaning.measured(MemoryMeasured(MEMORY.limit_bytes + 2**20))
+    bench.run(2.5)
+    bench.cleaning.measured(MemoryMeasured(MEMORY.limit_bytes + 2**20, 7))
     assert any(isinstance(each, TrimMemory) for each in bench.cleaning.shared.effects.others)
     assert bench.cleaning.statistics()["memory_buffer_bytes"] == 7
 

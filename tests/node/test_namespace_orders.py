@@ -282,3 +282,20 @@ def test_that_a_namespace_was_dropped_is_forgotten_in_time() -> None:
     cluster.run(60.0)
     assert all(node.shared.catalogue.entries == {} for node in cluster.nodes.values())
     assert all(node.shared.namespaces.dropped == set() for node in cluster.nodes.values())
+
+
+def test_a_policy_and_a_share_of_a_namespace_reach_every_store() -> None:
+    cluster = cluster_of()
+    assert not cluster.nodes["n2"].engine._grouped
+    set_up(cluster, eviction="lfu", memory_share=0.25)
+    cluster.run(1.0)
+    for node in cluster.nodes.values():
+        groups = {group.settings.prefix: group.settings for group in node.engine._groups.groups()}
+        assert groups[KEY[:5]].policy == "lfu"
+        assert groups[KEY[:5]].memory_share == 0.25
+        assert groups[b""].policy == "s3fifo"
+    set_up(cluster, name="", eviction="lru")
+    set_up(cluster, eviction="", memory_share=0.0)
+    cluster.run(3.0)
+    for node in cluster.nodes.values():
+        assert [group.settings.policy for group in node.engine._groups.groups()] == ["lru"]

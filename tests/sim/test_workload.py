@@ -2,10 +2,11 @@
 
 import attrs
 
+from sim.checkers.invalidations import INVALIDATORS
 from sim.draws import Draws
 from sim.history import OperationKind
 from sim.options import Options
-from sim.workload import draw, keys_of, value_of
+from sim.workload import draw, keys_of, tags_of, value_of
 
 OPTIONS = Options(
     seed=3,
@@ -15,6 +16,11 @@ OPTIONS = Options(
     touch_share=0.05,
     ttl_share=0.3,
     level_mix=0.2,
+    tags=3,
+    tag_share=0.5,
+    fill_share=0.1,
+    invalidate_share=0.3,
+    scan_share=0.1,
 )
 
 
@@ -28,14 +34,16 @@ def test_operations_lie_in_the_safety_phase_in_order() -> None:
 
 def test_every_kind_occurs_with_the_arguments_it_needs() -> None:
     operations = draw(OPTIONS, Draws(3))
+    about_many = (*INVALIDATORS, OperationKind.SCAN)
     assert {each.kind for each in operations} == set(OperationKind)
-    keys = set(keys_of(OPTIONS))
+    keys, tags = set(keys_of(OPTIONS)), set(tags_of(OPTIONS))
     for each in operations:
-        assert each.key in keys
+        assert each.key in keys or (not each.key and each.kind in about_many)
+        assert tags.issuperset(each.arguments.get("tags", []))
         assert 1 <= each.arguments["level"] <= 4
         has_value = each.kind in (
             *(OperationKind.SET, OperationKind.SET_IF_ABSENT, OperationKind.SET_IF_PRESENT),
-            *(OperationKind.SET_IF_VERSION, OperationKind.GET_AND_SET),
+            *(OperationKind.SET_IF_VERSION, OperationKind.GET_AND_SET, OperationKind.FILL),
         )
         assert has_value == ("value" in each.arguments)
         assert (each.kind is OperationKind.INCREMENT) == ("delta" in each.arguments)

@@ -21,22 +21,6 @@ def test_what_was_put_is_returned_by_get_peek_and_items() -> None:
     assert engine.items(2) == []
 
 
-def test_namespaces_are_apart() -> None:
-    engine = engine_of()
-    first, second = value(1, ttl_ms=1_000), value(2, ttl_ms=1_000)
-    engine.put(1, b"key", first)
-    engine.put(1, b"key", second, namespace=2)
-    assert engine.get(1, b"key", START_MS) is first
-    assert engine.get(1, b"key", START_MS, namespace=2) is second
-    assert engine.peek(1, b"key", namespace=1) is None
-    assert engine.missing(1, b"key", namespace=1) is None
-    assert engine.items(1, namespace=2) == [(b"key", second)]
-    assert engine.remove(1, b"key", namespace=2)
-    assert engine.peek(1, b"key") is first
-    assert engine.usage() == engine.recount()
-    assert engine.collect(START_MS + 2_000) == 1
-
-
 def test_an_entry_ends_to_the_millisecond_for_readers_and_is_freed_without_being_read() -> None:
     engine = engine_of()
     engine.put(0, b"read", value(ttl_ms=1_500))

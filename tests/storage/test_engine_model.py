@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from dynacache.config.storage import EVICTION_POLICIES
 from dynacache.errors import OutOfMemory
 from dynacache.storage.engine import Engine
 from dynacache.storage.records import deleted_ms, due_of, is_tombstone
@@ -26,7 +27,10 @@ class AgainstModel(RuleBasedStateMachine):
     PARTITIONS = 4
     KEYS = 16
 
-    @initialize(eviction=st.sampled_from(["s3fifo", "lru", "lfu", "ttl", "random", "noeviction"]), ghost_share=st.sampled_from([0.02, 0.2]))
+    @initialize(
+        eviction=st.sampled_from(EVICTION_POLICIES),
+        ghost_share=st.sampled_from([0.02, 0.2]),
+    )
     def start(self, eviction: str, ghost_share: float) -> None:
         self.engine: Engine = engine_of(
             self.PARTITIONS,

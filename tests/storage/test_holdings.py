@@ -159,18 +159,6 @@ def test_leaves_of_replaced_records_wait_for_a_comparison_but_not_more_than_have
     assert len(engine.take_changed()) == 20
 
 
-def test_a_key_that_waits_in_one_namespace_is_another_key_in_the_next() -> None:
-    engine = engine_of(4)
-    for namespace in range(2):
-        engine.put(1, b"key", value(), namespace)
-    for namespace in range(2):
-        engine.put(1, b"key", value(old=engine.peek(1, b"key", namespace)), namespace)
-    assert len(engine._pending) == 1
-    assert engine.remove(1, b"key", namespace=1)
-    assert engine._trees.root(4 + 1) == 0
-    assert engine.check_trees(1)
-
-
 def test_the_leaf_of_a_waiting_key_is_right_when_the_record_goes() -> None:
     for step in range(4):
         engine = engine_of(4)

@@ -13,16 +13,6 @@ def test_a_limit_that_does_not_hold_the_empty_store_twice_is_refused() -> None:
         engine_of(16, limit_bytes=2 * base - 1)
 
 
-def test_a_new_namespace_brings_its_shards_to_every_part() -> None:
-    engine = engine_of(4)
-    engine.put(2, b"key", value(), namespace=1)
-    shard = 4 + 2
-    assert len(engine._tables) == len(engine._trees.leaves) == 8
-    assert engine._trees.root(shard) != 0
-    assert engine.usage() == engine.recount()
-    assert not engine.take_changed(), "other namespaces are not compared yet"
-
-
 def test_leaves_are_paid_for_by_the_first_entry_of_a_shard() -> None:
     engine = engine_of(4)
     assert engine.usage().trees_bytes == 0

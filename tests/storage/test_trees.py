@@ -117,15 +117,6 @@ def test_what_changed_is_told_once_and_what_time_takes_is_not() -> None:
     assert trees.root(2) == 0
 
 
-def test_other_namespaces_change_without_being_told() -> None:
-    trees = trees_of()
-    trees.extend(4)
-    trees.toggle(6, 1, 5)
-    trees.toggle(3, 1, 5)
-    assert list(trees.take_changed()) == [3 << PREFIX_BITS | 1]
-    assert trees.root(6) == 5
-
-
 def test_clearing_a_shard_marks_all_of_it_and_ends_its_growth() -> None:
     trees = trees_of()
     trees.toggle(1, 5, 77)

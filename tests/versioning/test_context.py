@@ -12,6 +12,7 @@ from dynacache.versioning.context import (
     CONTEXT_VERSION,
     Context,
     covers,
+    covers_any,
     current,
     make_context,
     parse_context,
@@ -117,3 +118,13 @@ def test_siblings_are_current_only_together() -> None:
     merged = packed.merge(first, second)
     assert not current(context_of(first), merged)
     assert current(context_of(merged), merged)
+
+
+def test_covers_any_of_concurrent_versions() -> None:
+    first, second = (packed.write(None, ActorIssuer(number), number, 0, 0, b"\xc0", 1)[1] for number in (1, 2))
+    both = packed.merge(first, second)
+    seen = parse_context(make_context(first, 5), 5)
+    assert covers_any(seen, both)
+    assert not covers(seen, both)
+    assert covers_any(seen, first)
+    assert not covers_any(seen, second)

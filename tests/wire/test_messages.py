@@ -31,6 +31,7 @@ KINDS = {
     "CATALOGUE_TAKEN": 26,
     "CATALOGUE_PULL": 27,
     "CATALOGUE_PAGE": 28,
+    "TOUCHED": 29,
     "GET": 32,
     "SET": 33,
     "DELETE": 34,

@@ -30,7 +30,9 @@ from dynacache.storage.engine import Engine
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
 
-__all__ = ["MemoryFigures", "fill", "main", "measure"]
+__all__ = ["DEFAULT_EVICTION", "MemoryFigures", "fill", "main", "measure"]
+
+DEFAULT_EVICTION = StorageSettings().eviction
 
 _PARTITIONS = 1024
 _START_MS = 1_700_000_000_000
@@ -55,11 +57,14 @@ class MemoryFigures:
     longest_collection_ms: float
     longest_collection_cpu_ms: float
     evicted: int
+    eviction: str = DEFAULT_EVICTION
 
 
-def measure(entries: int, key_bytes: int, value_bytes: int, ttl_s: float) -> MemoryFigures:
+def measure(
+    entries: int, key_bytes: int, value_bytes: int, ttl_s: float, eviction: str = DEFAULT_EVICTION
+) -> MemoryFigures:
     """Fill an engine in a child process; raises StartFailed."""
-    arguments = [str(entries), str(key_bytes), str(value_bytes), str(ttl_s)]
+    arguments = [str(entries), str(key_bytes), str(value_bytes), str(ttl_s), eviction]
     ended = subprocess.run(
         [sys.executable, "-m", "dynacache.cli.bench.memory", *arguments], capture_output=True, text=True, check=False
     )
@@ -69,12 +74,14 @@ def measure(entries: int, key_bytes: int, value_bytes: int, ttl_s: float) -> Mem
     return MemoryFigures(**fields)
 
 
-def fill(entries: int, key_bytes: int, value_bytes: int, ttl_s: float) -> MemoryFigures:
+def fill(
+    entries: int, key_bytes: int, value_bytes: int, ttl_s: float, eviction: str = DEFAULT_EVICTION
+) -> MemoryFigures:
     """Fill an engine in this process and look at what that cost."""
     draws = random.Random(7)
     gc.collect()
     limit_bytes = 64 * 2**20 + entries * (_BUDGET_BYTES + key_bytes + value_bytes)
-    engine = Engine(StorageSettings(limit_bytes=limit_bytes), _PARTITIONS, draws)
+    engine = Engine(StorageSettings(limit_bytes=limit_bytes, eviction=eviction), _PARTITIONS, draws)
     calm()
     resident, accounted = resident_bytes() or 0, engine.usage().total_bytes
     insert_ms, insert_cpu_ms = _insert_all(engine, entries, key_bytes, value_bytes, ttl_s, draws)
@@ -93,6 +100,7 @@ def fill(entries: int, key_bytes: int, value_bytes: int, ttl_s: float) -> Memory
         longest_collection_ms=round(max(wall for wall, _ in collections), 3),
         longest_collection_cpu_ms=round(max(cpu for _, cpu in collections), 3),
         evicted=engine.evicted,
+        eviction=eviction,
     )
 
 
@@ -128,7 +136,7 @@ def _timed(work: Any) -> tuple[float, float]:
 def main(arguments: list[str]) -> int:
     """Fill as the arguments say and print the figures."""
     entries, key_bytes, value_bytes = (int(word) for word in arguments[:3])
-    print(json.dumps(attrs.asdict(fill(entries, key_bytes, value_bytes, float(arguments[3])))))
+    print(json.dumps(attrs.asdict(fill(entries, key_bytes, value_bytes, float(arguments[3]), *arguments[4:]))))
     return 0
 
 

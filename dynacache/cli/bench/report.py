@@ -15,6 +15,7 @@ import attrs
 
 from dynacache.cli.bench.job import Outcome
 from dynacache.cli.bench.memory import MemoryFigures
+from dynacache.cli.bench.redis_memory import RedisMemory
 from dynacache.cli.bench.rounds import Spread, Summary, ratio_of, summarise
 from dynacache.cli.output import Answer, Rows
 
@@ -106,11 +107,22 @@ def _title(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items() if value is not None)
 
 
-def memory_answer(figures: Sequence[MemoryFigures]) -> Answer:
-    """The report of fills without and with expiry."""
-    columns = ("entries", "expiry", "resident B/entry", "accounted B/entry", "longest insert", "longest collection")
+def memory_answer(figures: Sequence[MemoryFigures], redis: Sequence[RedisMemory] = ()) -> Answer:
+    """The report of fills without and with expiry, by policy, and of the same in Redis where it was measured."""
+    columns = (
+        "system",
+        "eviction",
+        "entries",
+        "expiry",
+        "resident B/entry",
+        "accounted B/entry",
+        "longest insert",
+        "longest collection",
+    )
     rows = tuple(
         (
+            _OURS,
+            each.eviction,
             f"{each.entries:,}",
             f"{each.ttl_s:g} s" if each.ttl_s else "never",
             f"{each.resident_overhead_bytes:.1f}",
@@ -120,5 +132,19 @@ def memory_answer(figures: Sequence[MemoryFigures]) -> Answer:
         )
         for each in figures
     )
+    rows += tuple(
+        (
+            f"redis {each.version}",
+            each.eviction,
+            f"{each.entries:,}",
+            f"{each.ttl_s:g} s" if each.ttl_s else "never",
+            f"{each.resident_overhead_bytes:.1f}",
+            f"{each.accounted_overhead_bytes:.1f}",
+            "-",
+            "-",
+        )
+        for each in redis
+    )
     title = f"bytes above payload; keys of {figures[0].key_bytes}, values of {figures[0].value_bytes} bytes"
-    return Answer({"fills": [attrs.asdict(each) for each in figures]}, tables=(Rows(title, columns, rows),))
+    record = {"fills": [attrs.asdict(each) for each in figures], "redis": [attrs.asdict(each) for each in redis]}
+    return Answer(record, tables=(Rows(title, columns, rows),))

@@ -17,9 +17,10 @@ from typing import Any
 
 import attrs
 
-from dynacache.cli.bench import exchange_cost, invalidation, memory
+from dynacache.cli.bench import exchange_cost, hit_ratio, invalidation, memory, redis_memory
 from dynacache.cli.bench.exchange_report import exchange_answer, rest_answer
 from dynacache.cli.bench.expiry import expire
+from dynacache.cli.bench.hit_ratio_report import hit_ratio_answer
 from dynacache.cli.bench.idle import idle_figures
 from dynacache.cli.bench.invalidation_report import invalidation_answer
 from dynacache.cli.bench.job import Job
@@ -46,6 +47,7 @@ REDIS = "redis"
 REDIS_BATCH = "redis, one WAIT for all"
 _MEMORY_KEY_BYTES = 39
 _MEMORY_TTL_S = 3600.0
+_MEMORY_POLICIES = ("lru", "lfu", "s3fifo")
 _NODE_MEMORY = "1GiB"
 _IDLE_KEYS = 30_000
 _IDLE_S = 30.0
@@ -56,12 +58,10 @@ def run(options: BenchOptions, output: Output) -> int:
     """Run the bench; return the exit code."""
     with terminate_as_exit():
         try:
+            if options.hit_ratio:
+                return show(hit_ratio_answer(hit_ratio.measure(options.hit_ratio, _tell)), output)
             if options.memory:
-                figures = [
-                    memory.measure(options.entries, _MEMORY_KEY_BYTES, _value_bytes(options), ttl_s)
-                    for ttl_s in (0.0, _MEMORY_TTL_S)
-                ]
-                return show(memory_answer(figures), output)
+                return show(_measured_entries(options), output)
             if options.soak_memory or options.expiry:
                 return max([show(answer, output) for answer in _measured_memory(options)])
             if options.invalidate:
@@ -69,9 +69,24 @@ def run(options: BenchOptions, output: Output) -> int:
             if options.exchange or options.rest or options.moves_data:
                 return max([show(answer, output) for answer in _measured_repair(options)])
             return _run_load(options, output)
-        except StartFailed as error:
+        except (StartFailed, ValueError) as error:
             print(f"dynacache bench: {error}", file=sys.stderr)
             return 1
+
+
+def _measured_entries(options: BenchOptions) -> Answer:
+    """What an entry costs under each policy that keeps data of its own, and in Redis if that is installed."""
+    value_bytes, lives = _value_bytes(options), (0.0, _MEMORY_TTL_S)
+    figures = []
+    for eviction in _MEMORY_POLICIES:
+        _tell(f"filling an engine with {options.entries:,} entries under {eviction}, without and with expiry")
+        figures += [memory.measure(options.entries, _MEMORY_KEY_BYTES, value_bytes, ttl_s, eviction) for ttl_s in lives]
+    if not redis_memory.is_there():
+        _tell("redis-server is not installed (Debian: apt-get install redis-server): left out")
+        return memory_answer(figures)
+    _tell(f"filling Redis with {options.entries:,} entries, without and with expiry")
+    redis = [redis_memory.measure(options.entries, _MEMORY_KEY_BYTES, value_bytes, ttl_s) for ttl_s in lives]
+    return memory_answer(figures, redis)
 
 
 def _measured_memory(options: BenchOptions) -> list[Answer]:

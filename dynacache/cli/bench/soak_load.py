@@ -197,8 +197,8 @@ class Load:
     def _run_open(self, selector: selectors.BaseSelector, began_s: float) -> None:
         interval_s, until_s, position = 1 / self.phase.rate, began_s + self.phase.seconds, 0
         heard_s = began_s
-        while (now_s := time.perf_counter()) < until_s or any(lane.waiting for lane in self.lanes):
-            due_s = began_s + position * interval_s
+        while (due_s := began_s + position * interval_s) < until_s or any(lane.waiting for lane in self.lanes):
+            now_s = time.perf_counter()
             if due_s <= now_s and due_s < until_s:
                 self._send(self.lanes[position % len(self.lanes)], 1, due_s)
                 position += 1

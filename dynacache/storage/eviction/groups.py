@@ -243,6 +243,18 @@ class Groups:
             return group.policy
         return None
 
+    def take_reads(self) -> list[tuple[bytes, set[int]]]:
+        """Return and forget the hashes of keys that were sampled when read, by the prefix of their group."""
+        found = []
+        for group in self.groups():
+            found.append((group.settings.prefix, set(group.policy.reads)))
+            group.policy.reads.clear()
+        return found
+
+    def policy_of_prefix(self, prefix: bytes) -> EvictionPolicy:
+        """Return the policy of a group, everybody's where there is none."""
+        return self._now.named.get(prefix, self._now.default).policy
+
     @property
     def is_moving(self) -> bool:
         """Whether entries are still with the policies of before."""

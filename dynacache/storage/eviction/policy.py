@@ -13,18 +13,37 @@ traces, with sixteen half a point, so the array is generous while it is small (`
 cells an entry beyond. It doubles by copying itself: both halves of a slot begin with what the slot knew.
 """
 
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 import attrs
 
-__all__ = ["LEAST_CELLS", "MOST_CELLS", "Cells", "EvictionPolicy", "NoEviction", "Owner", "cell_limit", "first_cells"]
+__all__ = [
+    "LEAST_CELLS",
+    "MOST_CELLS",
+    "READS_LIMIT",
+    "READ_SAMPLE_SPAN",
+    "Cells",
+    "EvictionPolicy",
+    "NoEviction",
+    "Owner",
+    "cell_limit",
+    "first_cells",
+]
 
 LEAST_CELLS = 1 << 17
 """Cells of a policy before it grows, where the limit has room for them."""
 
 MOST_CELLS = 1 << 24
 """Cells beyond which a policy does not grow: to copy more would be a pause."""
+
+READ_SAMPLE_SPAN = 15
+"""The next read that is remembered for other replicas (``coordination.touch_digests``) is one of so many, by chance:
+one in eight on average."""
+
+READS_LIMIT = 32_768
+"""Reads remembered, the latest; the memory is that of a few hundred kilobytes while there are so many."""
 
 _CELLS_AN_ENTRY = 4
 _BYTES_A_FIRST_CELL = 16
@@ -43,6 +62,9 @@ class EvictionPolicy(Protocol):
     cells: bytearray
     mask: int
     steps: bytes
+    reads: "deque[int]"
+    """Hashes of some keys that were read."""
+
     count: int
     entry_bytes: int
     evicts: bool
@@ -93,6 +115,7 @@ class Cells:
     cells: bytearray = attrs.field(init=False, repr=False)
     mask: int = attrs.field(init=False)
     steps: bytes = attrs.field(init=False, default=bytes(range(256)), repr=False)
+    reads: "deque[int]" = attrs.field(init=False, factory=lambda: deque(maxlen=READS_LIMIT), repr=False)
     count: int = attrs.field(init=False, default=0)
     entry_bytes: int = attrs.field(init=False, default=0)
     evicts: bool = attrs.field(init=False, default=True)

@@ -10,9 +10,10 @@ from dynacache.cli.processes import StartFailed
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-@pytest.mark.parametrize("ttl_s", [0.0, 3600.0])
-def test_a_small_fill(ttl_s: float) -> None:
-    figures = measure(50_000, 39, 64, ttl_s)
+@pytest.mark.parametrize(("ttl_s", "eviction"), [(0.0, "lru"), (0.0, "lfu"), (3600.0, "s3fifo")])
+def test_a_small_fill(ttl_s: float, eviction: str) -> None:
+    figures = measure(50_000, 39, 64, ttl_s, eviction)
+    assert figures.eviction == eviction
     assert isinstance(figures, MemoryFigures)
     assert (figures.entries, figures.evicted, figures.ttl_s) == (50_000, 0, ttl_s)
     assert 80 < figures.accounted_overhead_bytes < 400

@@ -1,6 +1,5 @@
 """What the observer sees: whatever a store or the hints come to hold or let go, once, with its cause and its place."""
 
-from itertools import count
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -8,15 +7,19 @@ from typing import Any, cast
 import pytest
 
 from dynacache.config import HintConfig, StorageSettings
+from dynacache.coordination.catalogue import Catalogue
 from dynacache.errors import OutOfMemory
 from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import Engine
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
+from dynacache.wire.epoch_names import FLUSH
 from sim.history import HINT, StoreCause, StoreEvent
 from sim.ledger import Ledger
 from sim.run import run
+from sim.world.heap import Heap
 from sim.world.observer import observe
+from sim.world.recorder import Recorder
 
 KEY = b"k"
 NOW_MS = 1_700_000_000_000
@@ -26,12 +29,11 @@ LIMIT_BYTES = 1 << 28
 def watched() -> tuple[Any, list[StoreEvent], Any]:
     """A store and hints of a node that has nothing else."""
     engine = Engine(StorageSettings(limit_bytes=LIMIT_BYTES), 16, Random(1))
-    shared = SimpleNamespace(issuer=ActorIssuer(7), now_ms=NOW_MS)
+    shared = SimpleNamespace(issuer=ActorIssuer(7), now_ms=NOW_MS, catalogue=Catalogue())
     node = SimpleNamespace(engine=engine, hints=HintStore(HintConfig()), shared=shared)
-    events: list[StoreEvent] = []
-    numbers = count(1)
-    observer = observe("a", cast(Any, node), lambda: (next(numbers), 0.0), events.append)
-    return node, events, observer
+    recorder = Recorder(Heap())
+    observer = observe("a", cast(Any, node), recorder)
+    return node, recorder.store_events, observer
 
 
 def record(
@@ -232,6 +234,40 @@ def test_what_a_full_store_refuses_to_merge_is_noted_until_the_key_changes() -> 
     assert not observer.refused
 
 
+def test_what_an_epoch_ends_is_told_as_such() -> None:
+    node, events, observer = watched()
+    local, _ = record(node.shared.issuer)
+    node.engine.put(1, KEY, local)
+    node.engine.epochs.raise_to(FLUSH, b"", b"", (NOW_MS + 1) << 16)
+    node.engine.epochs_changed()
+    assert node.engine.get(1, KEY, NOW_MS) is not local
+    node.engine.put(1, KEY, record(node.shared.issuer)[0])
+    node.engine.merge(1, KEY, record(ActorIssuer(8))[1], NOW_MS)
+    assert {event.cause for event in events[1:]} == {StoreCause.INVALIDATE, StoreCause.PUT}
+    assert events[-1].after == node.engine.peek(1, KEY) == observer.held.get(("", KEY))
+    assert Ledger.of(events).breaches == []
+
+
+def test_what_comes_into_the_catalogue_is_told() -> None:
+    node, _, observer = watched()
+    node.shared.catalogue.merge(b"Nx", 5, b"v")
+    node.shared.catalogue.merge(b"Nx", 4, b"w")
+    assert [(event.name, event.stamp, event.node_id) for event in observer.recorder.catalogue] == [(b"Nx", 5, "a")]
+
+
+def test_what_is_refused_as_an_epoch_ends_it_was_never_there() -> None:
+    _, events, observer = watched()
+
+    def refused() -> None:
+        with observer.unless_refused(KEY):
+            observer.changed("", KEY, b"record", StoreCause.PUT)
+            raise OutOfMemory("no room")
+
+    with pytest.raises(OutOfMemory):
+        refused()
+    assert (events, observer.held) == ([], {})
+
+
 @pytest.mark.parametrize(("short_ms", "cause"), [(1_000, StoreCause.REAP), (4_000, StoreCause.REMOVE)])
 def test_a_partition_that_is_dropped_takes_what_was_to_be_reaped_lawfully(short_ms: int, cause: StoreCause) -> None:
     node, events, _ = watched()
@@ -255,4 +291,4 @@ def test_what_repair_asks_of_a_full_store_is_told() -> None:
     assert observer.witnessed == {version[0]}
     node.engine.merge_cold(3, b"other", record(ActorIssuer(8))[1], NOW_MS)
     assert observer.witnessed == {version[0], node.engine.fingerprint(3, b"other")}
-    assert set(observer.witnessed_by_all) == observer.witnessed
+    assert set(observer.recorder.witnessed) == observer.witnessed

@@ -5,6 +5,7 @@ import pytest
 from dynacache.node import Node
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
+from dynacache.wire.epoch_names import FLUSH, epoch_name
 from sim.options import Options
 from sim.world.rest import differing, settled_partitions
 from sim.world.world import World
@@ -71,3 +72,18 @@ def test_owners_that_differ_are_named_until_they_have_compared(world: World) -> 
     assert "differ in partition 5" in world.unfinished()
     assert not world.unfinished(trees=False)
     assert settled_partitions(node) == set()
+
+
+def test_catalogues_must_be_equal_but_for_what_is_over_and_stores_swept(world: World) -> None:
+    node = nodes_of(world)[1]
+    now = node.shared.clock.last
+    node.shared.catalogue.merge(b"Nx", now, b"v")
+    assert world.unfinished() == "the nodes' catalogues differ"
+    node.shared.catalogue.drop(b"Nx")
+    node.engine.epochs.raise_to(FLUSH, b"", b"", now)
+    node.engine.epochs_changed()
+    assert world.unfinished() == "n2: it has not been swept since the last invalidation"
+    node.engine.collect(node.shared.now_ms)
+    over = (now >> 16) - node.invalidator.retention_ms - 1
+    node.shared.catalogue.entries[epoch_name(FLUSH, b"")] = (over << 16, b"")
+    assert world.unfinished() == ""
