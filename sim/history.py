@@ -69,6 +69,8 @@ class StoreCause(enum.StrEnum):
     INVALIDATE = "invalidate"
     """An epoch ended it; ``after`` is what that left of it."""
     REMOVE = "remove"
+    CLEANSE = "cleanse"
+    """Removed by a node whose clock had run ahead, since it was dated in the future: as if it had been lost there."""
     LOST = "lost"
     """The node lost its memory: one event for each key it held."""
 

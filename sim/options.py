@@ -87,6 +87,8 @@ class Options:
     conditional_share: float = 0.05
     touch_share: float = 0.0
     increment_share: float = 0.1
+    namespaces: int = 0
+    """Namespaces beside the default one; the keys are dealt out among them all."""
     tags: int = 0
     """Different tags there are."""
     tag_share: float = 0.0
@@ -198,7 +200,7 @@ def _workload(draws: Draws) -> dict[str, Any]:
     ttl = _stream(draws, "ttl_share").choice([0.0, 0.0, 0.2, 0.6])
     absence = _is_absence(draws)
     # What a full store promises is another matter where it refuses, or where expiry leaves tombstones: those get less.
-    much = _storage_limit_bytes(draws) == _SMALL_STORE_BYTES and _eviction(draws) == "lru" and not ttl
+    much = _storage_limit_bytes(draws) == _SMALL_STORE_BYTES and _eviction(draws) != "noeviction" and not ttl
     keys = [(12, 1), (40, 2), (200, 3)] if much else [(1, 1), (4, 1), (12, 1), (40, 1)]
     return {
         "keys": _stream(draws, "keys").weighted(keys),
@@ -224,6 +226,7 @@ def _invalidating(draws: Draws) -> dict[str, Any]:
     if not _stream(draws, "invalidating").chance(0.5):
         return {}
     return {
+        "namespaces": _stream(draws, "namespaces").choice([0, 0, 1, 2]),
         "tags": _stream(draws, "tags").choice([1, 3, 8]),
         "tag_share": _stream(draws, "tag_share").choice([0.2, 0.8]),
         "fill_share": _stream(draws, "fill_share").choice([0.0, 0.1, 0.3]),
@@ -311,7 +314,10 @@ def _ghost_share(draws: Draws) -> float:
 
 
 def _eviction(draws: Draws) -> str:
-    return _stream(draws, "eviction").weighted([("lru", 4), ("noeviction", 1)])
+    """Return a policy; whether it evicts at all is drawn as it always was, and which one apart from that."""
+    if _stream(draws, "eviction").weighted([(True, 4), (False, 1)]):
+        return _stream(draws, "policy").weighted([("s3fifo", 3), ("lru", 2), ("lfu", 1), ("ttl", 1), ("random", 1)])
+    return "noeviction"
 
 
 def _is_absence(draws: Draws) -> bool:

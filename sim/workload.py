@@ -13,13 +13,14 @@ from typing import Any
 
 import attrs
 
+from dynacache.namespaces.names import DEFAULT, qualify
 from dynacache.types import Level
 
 from .draws import Draws, Stream
 from .history import OperationKind
 from .options import Options
 
-__all__ = ["THINK_LIMIT_S", "Operation", "draw", "keys_of", "tags_of", "value_of"]
+__all__ = ["THINK_LIMIT_S", "Operation", "draw", "keys_of", "namespaces_of", "plain_key", "tags_of", "value_of"]
 
 
 THINK_LIMIT_S = 3.0
@@ -57,6 +58,16 @@ def value_of(number: int, size: int) -> bytes:
     return head + b"." * max(0, size - len(head))
 
 
+def namespaces_of(options: Options) -> tuple[str, ...]:
+    """Return every namespace a run uses, the default one first."""
+    return (DEFAULT, *(f"s{index}" for index in range(1, options.namespaces + 1)))
+
+
+def plain_key(options: Options, index: int) -> bytes:
+    """Return a key that is no counter, qualified by the namespace that it is dealt to."""
+    return qualify(namespaces_of(options)[index % (options.namespaces + 1)], b"k%d" % index)
+
+
 def tags_of(options: Options) -> tuple[bytes, ...]:
     """Return every tag a run may use."""
     return tuple(b"t%d" % index for index in range(options.tags))
@@ -64,7 +75,7 @@ def tags_of(options: Options) -> tuple[bytes, ...]:
 
 def keys_of(options: Options) -> tuple[bytes, ...]:
     """Return every key a run may use, counters last."""
-    plain = tuple(b"k%d" % index for index in range(options.keys))
+    plain = tuple(plain_key(options, index) for index in range(options.keys))
     return plain + tuple(b"c%d" % index for index in range(options.counters))
 
 
@@ -91,7 +102,8 @@ def _operation(options: Options, draws: Draws, number: int, step_s: float) -> Op
     if on_counter and options.counters:
         key = b"c%d" % stream.integer(0, options.counters - 1)
     else:
-        key = b"k%d" % (stream.integer(0, options.keys - 1) if stream.chance(0.5) else _skewed(options, stream))
+        index = stream.integer(0, options.keys - 1) if stream.chance(0.5) else _skewed(options, stream)
+        key = plain_key(options, index)
     if kind is OperationKind.GET:
         arguments["full"] = stream.chance(0.5)
     elif kind is OperationKind.INCREMENT:
@@ -117,12 +129,16 @@ def _tags(options: Options, stream: Stream) -> list[bytes]:
 
 
 def _about_many(options: Options, kind: OperationKind, stream: Stream) -> dict[str, Any]:
-    """Return the arguments of what concerns no single key."""
+    """Return the arguments of what concerns no single key; the prefix of a scan is qualified."""
+    name = stream.choice(namespaces_of(options))
+    if kind is OperationKind.SCAN:
+        return {"prefix": qualify(name, stream.choice([b"", b"k", b"k1"]))}
+    about: dict[str, Any] = {"namespace": name.encode()} if name else {}
     if kind is OperationKind.INVALIDATE_TAG:
-        return {"tag": stream.choice(tags_of(options))}
-    if kind is OperationKind.INVALIDATE_PATTERN:
-        return {"pattern": stream.choice([b"k?", b"k1*", b"*2", b"k0", b"*"])}
-    return {"prefix": stream.choice([b"", b"k", b"k1"])} if kind is OperationKind.SCAN else {}
+        about["tag"] = stream.choice(tags_of(options))
+    elif kind is OperationKind.INVALIDATE_PATTERN:
+        about["pattern"] = stream.choice([b"k?", b"k1*", b"*2", b"k0", b"*"])
+    return about
 
 
 def _skewed(options: Options, stream: Stream) -> int:

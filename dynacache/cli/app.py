@@ -115,7 +115,7 @@ def serve(
     weight
         Share of the keys relative to other nodes.
     memory
-        Limit for entries: bytes, or a size such as 512MiB.
+        Limit for the resident memory of the whole process, as the system counts it: bytes, or a size such as 512MiB.
     secret
         Cluster secret. Others on this machine can read it in the list of processes: prefer --secret-file.
     secret_file

@@ -25,6 +25,7 @@ __all__ = ["explain"]
 
 _COLUMNS = ("node", "role", "copy", "clock", "written", "expires", "partition here", "compared", "hints for it")
 _INCARNATION_CHARACTERS = 6
+_NEVER_WRITTEN = "never written"
 
 
 def explain(client: CacheClient, key: str, view: str | None = None, namespace: str = "") -> Answer:
@@ -101,7 +102,8 @@ def _role(node: str, answered: Answered, owners: list[str], order: list[str]) ->
 
 def _knows_something(report: Mapping[str, Any]) -> bool:
     copy = report.get("copy") or {}
-    return bool(copy.get("held") or copy.get("evicted") or copy.get("deleted_before_ms") or report.get("hints"))
+    traces = (copy.get("held"), copy.get("evicted"), copy.get("deleted_before_ms"), _gone(copy), report.get("hints"))
+    return any(traces)
 
 
 def _cells(answered: Answered, names: Mapping[str, str], hints: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -139,7 +141,7 @@ def _copy(copy: Mapping[str, Any], at_ms: int) -> str:
             return "evicted" + (f" (a version of {shown_instant(version)})" if version else " perhaps: not remembered")
         if copy.get("deleted_before_ms"):
             return f"none (deleted, before {shown_instant(copy['deleted_before_ms'])})"
-        return "none"
+        return f"none ({_gone(copy)})" if _gone(copy) else "none"
     if record.get("tombstone_age_ms") is not None:
         return f"tombstone, {shown_span(record['tombstone_age_ms'])} old"
     versions = record.get("versions") or []
@@ -150,6 +152,12 @@ def _copy(copy: Mapping[str, Any], at_ms: int) -> str:
     if len(kinds) > 1 and "counter" not in kinds:
         return f"{len(kinds)} concurrent versions, {size} bytes"
     return f"{kinds[0] if kinds else 'value'}, {size} bytes"
+
+
+def _gone(copy: Mapping[str, Any]) -> str:
+    """Why a key that left no trace in the store is gone, as far as its node remembers; empty if it does not."""
+    reason = str(copy.get("gone") or "").replace("_", " ")
+    return "" if reason == _NEVER_WRITTEN else reason
 
 
 def _clock(context: Mapping[str, int], names: Mapping[str, str]) -> str:
@@ -227,4 +235,8 @@ def _verdict(owners: list[str], told: Mapping[str, Mapping[str, Any]]) -> str:
         return f"now: evicted for want of memory on {', '.join(evicted)}{tail}"
     if any(copy.get("deleted_before_ms") for copy in copies.values()):
         return f"now: deleted, its tombstone was reaped{tail}"
-    return f"now: never written, as far as the owners remember{tail}"
+    gone = {node: _gone(copy) for node, copy in copies.items() if _gone(copy)}
+    if gone:
+        reasons = " or ".join(dict.fromkeys(gone.values()))
+        return f"now: {reasons} and gone, as {', '.join(gone)} remember{'s' * (len(gone) == 1)}{tail}"
+    return f"now: {_NEVER_WRITTEN}, as far as the owners remember{tail}"

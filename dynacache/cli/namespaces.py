@@ -13,6 +13,8 @@ like it.
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from dynacache.cli.asking import Answered, ask_all, survey
 from dynacache.cli.output import EXIT_NOT_FOUND, Answer, Rows
 from dynacache.cli.session import CacheClient
@@ -30,6 +32,14 @@ _LEVELS = {"one": 1, "quorum": 2, "strict_quorum": 3, "all": 4}
 _COLUMNS = ("namespace", "entries", "bytes", "settings")
 _SPANS = ("default_ttl_ms", "maximum_ttl_ms")
 _DEFAULTS = DEFAULTS.to_map()
+_UNSET = {
+    "default_read_level": "as the node",
+    "default_write_level": "as the node",
+    "eviction": "as the rest",
+    "compression": "none",
+    "replication_factor": "as the cluster",
+}
+"""What an empty setting means."""
 
 
 def name_of(text: str) -> str:
@@ -77,7 +87,10 @@ def show(client: CacheClient, text: str, view: str | None = None) -> Answer:
     settings = Rows(
         f"settings of {text}, version {known['version']}",
         ("setting", "is", "default"),
-        tuple((key, _shown(key, value), _shown(key, _DEFAULTS.get(key))) for key, value in known["settings"].items()),
+        tuple(
+            (_label(key), _shown(key, value), _shown(key, _DEFAULTS.get(key)))
+            for key, value in known["settings"].items()
+        ),
     )
     held = Rows(
         "held",
@@ -104,8 +117,9 @@ def change(client: CacheClient, text: str, options: Mapping[str, Any], version: 
 
 
 def drop(client: CacheClient, text: str, version: int | None, level: str) -> Answer:
-    """Set a namespace back to the defaults."""
-    return _ordered(client, "namespace_drop", {"name": name_of(text)}, version, level)
+    """Set a namespace back to the defaults, and invalidate what it holds."""
+    answer = _ordered(client, "namespace_drop", {"name": name_of(text)}, version, level)
+    return attrs.evolve(answer, text=f"{answer.text}; what it held is invalidated")
 
 
 def _ordered(client: CacheClient, command: str, arguments: dict[str, Any], version: int | None, level: str) -> Answer:
@@ -144,7 +158,12 @@ def _behind(row: Mapping[str, Any]) -> str:
 
 def _shown_settings(settings: Mapping[str, Any]) -> str:
     changed = {key: value for key, value in settings.items() if value != _DEFAULTS.get(key)}
-    return ", ".join(f"{key.removesuffix('_ms')} {_shown(key, value)}" for key, value in changed.items()) or "defaults"
+    return ", ".join(f"{_label(key)} {_shown(key, value)}" for key, value in changed.items()) or "defaults"
+
+
+def _label(key: str) -> str:
+    """A setting as tables name it: spans are shown with their unit, so the name goes without."""
+    return key.removesuffix("_ms")
 
 
 def _shown(key: str, value: Any) -> object:
@@ -152,7 +171,7 @@ def _shown(key: str, value: Any) -> object:
         return f"{value / 1000:g} s" if value else "none"
     if key == "memory_share":
         return f"{100 * value:.0f} %" if value else "none"
-    return cell("as the node" if value in ("", 0) and not isinstance(value, bool) else value)
+    return cell(_UNSET.get(key, "none") if value in ("", 0) and not isinstance(value, bool) else value)
 
 
 def _silent(answers: Mapping[str, Answered]) -> tuple[str, ...]:

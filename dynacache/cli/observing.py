@@ -20,6 +20,7 @@ from dynacache.cli.asking import Answered, ask_all, survey
 from dynacache.cli.output import Answer, Output, Rows, jsonable
 from dynacache.cli.session import CacheClient
 from dynacache.cli.shown import counted, shown_instant
+from dynacache.errors import InvalidRequest
 from dynacache.namespaces.names import namespace_of
 
 __all__ = ["hot", "misses", "scan", "watch"]
@@ -32,6 +33,7 @@ def scan(
     client: CacheClient, prefix: str, pattern: str | None, level: str | None, limit: int, output: Output
 ) -> Answer:
     """Print the keys, as they come."""
+    _require("limit", limit, 0)
     found: list[bytes] = []
     count = 0
     for key in client.scan(_encoded(prefix), pattern=None if pattern is None else _encoded(pattern), level=level):
@@ -49,6 +51,7 @@ def watch(
     client: CacheClient, prefix: str, changes: Sequence[str], limit: int, seconds: float | None, output: Output
 ) -> Answer:
     """Print what happens to keys, as it happens, until there was enough."""
+    _require("limit", limit, 0)
     told = lost = 0
     until_s = float("inf") if seconds is None else time.monotonic() + seconds
     with client.subscribe(_encoded(prefix), changes=list(changes) or None) as events:
@@ -79,6 +82,7 @@ def _line(item: Any, is_event: bool, output: Output) -> str:
 
 def hot(client: CacheClient, count: int, view: str | None = None) -> Answer:
     """Show the keys that are read most in the whole cluster."""
+    _require("count", count, 1)
     answers = ask_all(client, survey(client, view).present, "hot")
     sums: _KeyCounts = {}
     for answered in answers.values():
@@ -100,11 +104,13 @@ def hot(client: CacheClient, count: int, view: str | None = None) -> Answer:
     )
     title = "Reads a second, from a sample of one in sixteen; newer reads weigh more"
     table = Rows(title, ("key", "reads/s at most", "at least", "asked at nodes"), rows)
-    return Answer(record, tables=(table,), remarks=_remarks(answers))
+    quiet = () if rows else ("no read was in the sample lately",)
+    return Answer(record, tables=(table,), remarks=(*quiet, *_remarks(answers)))
 
 
 def misses(client: CacheClient, count: int, view: str | None = None) -> Answer:
     """Show how many reads found nothing, by reason and by the prefix of the key."""
+    _require("count", count, 1)
     answers = ask_all(client, survey(client, view).present, "misses")
     totals: Counter[str] = Counter()
     other: Counter[str] = Counter()
@@ -138,6 +144,11 @@ def misses(client: CacheClient, count: int, view: str | None = None) -> Answer:
     columns = ("prefix", "misses", *(each.replace("_", " ") for each in reasons))
     table = Rows("Misses since the members started", columns, tuple(rows))
     return Answer(record, tables=(table,), remarks=_remarks(answers))
+
+
+def _require(option: str, value: int, least: int) -> None:
+    if value < least:
+        raise InvalidRequest(f"--{option}: got {value}, expected a whole number from {least} on")
 
 
 def _hottest(entry: tuple[bytes, list[float]]) -> tuple[float, bytes]:

@@ -89,7 +89,8 @@ def hot(*, count: int = 20, connection: Connection = DEFAULT_CONNECTION, output:
 
 
 def misses(*, count: int = 20, connection: Connection = DEFAULT_CONNECTION, output: OutputOption = "table") -> int:
-    """Show how many reads found nothing, by reason and by the part of the key before the first colon.
+    """Show how many reads found nothing, by reason and by the part of the key before the first delimiter (a colon,
+    unless the nodes are configured otherwise).
 
     Parameters
     ----------

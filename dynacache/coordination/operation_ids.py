@@ -36,6 +36,10 @@ class OperationIds:
         """Tell whether the operation is known to have been applied to ``key`` here."""
         return (self._young.get(operation_id) or self._old.get(operation_id)) == key
 
+    def forget(self) -> None:
+        """Forget every operation: a retry is then done anew."""
+        self._young, self._old = {}, {}
+
     def tick(self, now_s: float) -> None:
         """Turn the generations when the older one has lived its time."""
         if now_s - self._turned_at_s >= self.lifetime_s:

@@ -202,6 +202,16 @@ class Writer:
             del self._groups[group_key]
             group.start()
 
+    def give_up(self) -> None:
+        """End every write under way, its fate unknown, and forget which operations were done: what this node has minted
+        lately is about to be removed."""
+        pending = self.shared.pending
+        for request_id, request in list(pending.items()):
+            if isinstance(request, WriteGroup):
+                del pending[request_id]
+                request.overdue()
+        self.operations.forget()
+
     def flush(self) -> None:
         """Start the groups that this turn filled."""
         if self._groups:

@@ -45,6 +45,7 @@ def quarantine_of(node: "Node", now: Instant) -> Quarantine:
         node.gate.distrust_clock,
         node.begin_warming,
         node.catalogue_sync.forget_after,
+        node.writer.give_up,
     )
 
 

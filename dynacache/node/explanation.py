@@ -101,6 +101,7 @@ def _copy(node: "Node", partition: int, key: bytes) -> dict[str, Any]:
         "evicted": evicted is not None,
         "evicted_version_ms": (evicted or 0) >> 16,
         "deleted_before_ms": before >> 16 if before is not None and evicted is None else 0,
+        "gone": node.engine.why_gone(partition, key).name.lower(),
     }
 
 

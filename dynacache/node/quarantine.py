@@ -9,6 +9,8 @@ noticed before it has dated anything, and the node goes on as it was. A clock th
 hybrid clock was beyond the allowed skew, has left traces: versions dated in the future, that would win until that time
 has come, and entries that expired or were reaped too early. Then, before the node serves again,
 
+0. every write under way ends, its fate unknown, and a retry is done anew: it must not be acknowledged for a version
+   that goes now, nor be sent on under the present clock;
 1. every record, hint and entry of the catalogue with a version or an expiry dated later than the present (plus the
    skew) is removed: nobody else has merged it, since messages with such a clock are refused, so at most writes
    acknowledged by this node alone (level one) end, and a counted hint among them is told as lost;
@@ -65,7 +67,7 @@ class Quarantine:
 
     ``closed`` is called with True when the node must stop serving clients and with False when it may again;
     ``begin_warming`` has the whole memory filled anew; ``forget_after`` drops what the catalogue holds that is dated
-    beyond a hybrid timestamp.
+    beyond a hybrid timestamp; ``give_up_writes`` ends what was minted and is not acknowledged.
     """
 
     shared: Shared
@@ -75,6 +77,7 @@ class Quarantine:
     closed: Callable[[bool], None]
     begin_warming: Callable[[str], None]
     forget_after: Callable[[int], None]
+    give_up_writes: Callable[[], None]
     times: int = 0
     """How often the node has quarantined itself."""
     _ran_ahead: bool = False
@@ -154,6 +157,7 @@ class Quarantine:
             self._tell_skewed(now, linked)
         if trust is Trust.SAFE and self._ran_ahead and self._cleansed is None:
             self._cleansed = 0
+            self.give_up_writes()
         self._set(trust is Trust.SAFE and self._cleansed is None)
 
     def _tell_skewed(self, now: Instant, linked: list[NodeId]) -> None:

@@ -275,7 +275,8 @@ class Ghosts:
             is_left = self._at(held.ghost(place), now_s) is not None
             return is_left, held.contributions[place] & DELETED, held.times[place]
 
-        order = sorted(range(len(held.times)), key=age)
+        plain = not held.deleted and held.earliest_s > now_s
+        order = sorted(range(len(held.times)), key=held.times.__getitem__ if plain else age)
         dropped = max(1, len(order) // 4)
         for place in order[:dropped]:
             self._forget(shard, held.ghost(place), now_s)

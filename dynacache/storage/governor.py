@@ -6,9 +6,10 @@ give back what it holds for nothing.
 
 Invariants: the answer lies between the floor and the whole limit. While resident memory grows beyond the aim, it falls
 at once by the growth and half of the excess, from what the store really holds; while it stands still above the limit,
-by half of the excess every ``SETTLE_S``. Between aim and limit it may stand still. The answer rises only while the
-store is full: by half of the gap while resident memory is a hundredth of the limit or more below the aim, and nearer
-than that by a four-hundredth every ``SETTLE_S``, to see whether the heap has found room.
+by half of the excess every ``SETTLE_S``. The answer rises only while the store is full: by half of the gap while
+resident memory is a hundredth of the limit or more below the aim, and above that, up to the limit, by a four-hundredth
+every ``SETTLE_S`` without growth, to see whether the heap has found room: what was given up for growth must have a way
+back, as a heap hardly ever shrinks.
 
 Why growth and not the excess itself: what is evicted does not go back to the system, it becomes room within the heap
 that the next writes fill. A controller that lowers the limit by the whole excess at every look would empty the store
@@ -121,9 +122,12 @@ class Governor:
         if growth > 0:
             self.store_limit_bytes = held_bytes - growth - excess // 2
             stuck = False
-        elif is_full and now_s - self._moved_s >= SETTLE_S and resident_bytes > self.settings.limit_bytes:
-            self.store_limit_bytes = held_bytes - (excess + 1) // 2
-            stuck = True
+        elif is_full and now_s - self._moved_s >= SETTLE_S:
+            stuck = resident_bytes > self.settings.limit_bytes
+            if stuck:
+                self.store_limit_bytes = held_bytes - (excess + 1) // 2
+            else:
+                self.store_limit_bytes += int(self.settings.limit_bytes * _PROBE_SHARE)
         else:
             return False
         self._answered_bytes = resident_bytes

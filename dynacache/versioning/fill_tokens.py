@@ -51,6 +51,8 @@ def parse_fill_token(token: object, fingerprint: int) -> FillToken:
     if token[0] != FILL_TOKEN_VERSION:
         raise InvalidContext(f"fill: got a token of format {token[0]}, expected format {FILL_TOKEN_VERSION}")
     head = token[1 : _HEAD.size]
+    if head != fingerprint.to_bytes(8, "big"):
+        raise InvalidContext("fill: got the token of a miss of another key")
     end = _HEAD.size + _TIME.size
     (time,) = _TIME.unpack_from(token, _HEAD.size)
     context = parse_context(b"\x01" + head + token[end:], fingerprint)

@@ -19,6 +19,7 @@ from dynacache.versioning.packed import HEADER
 from ..evidence import Evidence, TableEvent, Violation
 from ..history import OperationKind, OperationRecord, Outcome, StoreEvent
 from .case import Case
+from .invalidations import namespace_of
 
 __all__ = ["check"]
 
@@ -44,13 +45,18 @@ def _judge(case: Case, scan: OperationRecord, changes: dict[bytes, dict[str, lis
     for key in sorted(returned - set(changes)):
         yield Violation("I16", key, f"operation {scan.number} (scan) returned a key that nobody wrote", (begin, end))
     for key in sorted(set(changes) - returned):
-        if not key.startswith(scan.arguments["prefix"]) or key not in case.evidence.partitions:
+        if not _asked_for(scan.arguments["prefix"], key) or key not in case.evidence.partitions:
             continue
         partition = case.evidence.partitions[key]
         owners = sorted({owner for table in tables for owner in table.owners[partition]})
         if owners and all(_held(case, changes[key].get(owner, []), begin, end) for owner in owners):
             text = f"operation {scan.number} (scan) left out a key that {', '.join(owners)} held throughout"
             yield Violation("I16", key, text, (begin, end))
+
+
+def _asked_for(prefix: bytes, key: bytes) -> bool:
+    """Return whether a key has a prefix; none at all is that of the default namespace."""
+    return key.startswith(prefix) if prefix else namespace_of(key)[0] == b""
 
 
 def _tables(evidence: Evidence, begin: int, end: int) -> list[TableEvent]:

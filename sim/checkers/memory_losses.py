@@ -8,6 +8,9 @@ lawfully gone, so many losses suffice as there are owners.
 Invariant: a version that fewer than W processes lost since W stores held it is never exceeded, however many memories
 the run lost. So the excuse is for single writes, never for a run.
 
+A node whose clock had run ahead with nobody to contradict it removes what it wrote then, and with it what that had
+superseded there: it counts as a process that lost that key (seed 904).
+
 Why successors count: a process that holds what superseded a version has what was remembered of it.
 
 A loss beyond the fault model is excused, and it has to be told: who fills its memory again cannot find enough complete
@@ -26,6 +29,8 @@ from ..history import StoreCause, StoreEvent
 from ..ledger import Ledger, dots_of
 
 __all__ = ["MemoryLosses", "was_told"]
+
+_LOSSES = (StoreCause.LOST, StoreCause.CLEANSE)
 
 
 @attrs.define(eq=False)
@@ -49,7 +54,7 @@ class MemoryLosses:
         losses = cls(ledger, needed)
         for table in tables:
             losses.tables.setdefault(table.node_id, []).append(table)
-        lost = {event.key for event in events if event.cause is StoreCause.LOST}
+        lost = {event.key for event in events if event.cause in _LOSSES}
         for event in events:
             if event.key in lost:
                 losses._events.setdefault(event.key, []).append(event)
@@ -71,7 +76,7 @@ class MemoryLosses:
         for event in self._events[key]:
             held = not covering.isdisjoint(dots_of(event.before))
             holds = not covering.isdisjoint(dots_of(event.after))
-            if held and event.cause is StoreCause.LOST:
+            if held and event.cause in _LOSSES:
                 losses.setdefault((event.node_id, event.incarnation), event)
                 if len(losses) >= self._allowed(event):
                     return tuple(losses.values())

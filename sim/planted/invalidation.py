@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from dynacache.coordination import conditional
+from dynacache.coordination import conditional, scan
 from dynacache.coordination.fills import parse_fill
 from dynacache.coordination.invalidate import Invalidator
 from dynacache.node.catalogue_change import Levels
@@ -193,6 +193,19 @@ def _reader_apart() -> Scenario:
     return script.scenario(7.0)
 
 
+def _behind_the_page(original: Callable[..., bytes]) -> Callable[..., bytes]:
+    return lambda partition, after: original(partition, after + bytes([255]) if after else after)
+
+
+def _scanned() -> Scenario:
+    """Keys of one partition, more than a page, are scanned."""
+    script = Script.of(partition_count=16, **_TAGGED)
+    for number in range(60):
+        script.set(0.5 + number / 100, key=b"k%d" % number, level=_ALL)
+    script.at(2.0, OperationKind.SCAN, key=b"", prefix=b"k")
+    return script.scenario(4.0)
+
+
 BUGS = (
     Bug(
         "the sweep forgets partitions", "I3",
@@ -241,6 +254,11 @@ BUGS = (
         "a quorum read ignores what others know", "I3",
         "a coordinator does not pull what an answerer's catalogue has and its own has not",
         (Patch(CatalogueSync, "is_behind", _never),), _reader_apart,
+    ),
+    Bug(
+        "a scan goes on behind its page", "I16",
+        "the cursor of a page stands behind all keys that begin with its last one",
+        (Patch(scan, "pack_cursor", _behind_the_page),), _scanned,
     ),
     Bug(
         "catalogues are never compared", "I2",

@@ -49,13 +49,11 @@ def _deleted_meanwhile() -> Scenario:
 
 
 def _restart_expiry(original: Callable[..., Any]) -> Callable[..., Any]:
-    def merge(
-        self: Engine, partition: int, key: bytes, incoming: bytes, now_ms: int, namespace: int = 0
-    ) -> bytes | None:
+    def merge(self: Engine, partition: int, key: bytes, incoming: bytes, now_ms: int) -> bytes | None:
         expire_ms = packed.HEADER.unpack_from(incoming)[6]
         if expire_ms > now_ms and incoming[1] == packed.VALUE:
             incoming = packed.touch(incoming, expire_ms + _LATER_MS)
-        result: bytes | None = original(self, partition, key, incoming, now_ms, namespace)
+        result: bytes | None = original(self, partition, key, incoming, now_ms)
         return result
 
     return merge
@@ -82,11 +80,11 @@ def _many_hints() -> Scenario:
 
 
 def _admit_all(original: Callable[..., None]) -> Callable[..., None]:
-    return lambda self, growth, spared: None
+    return lambda self, growth, spared, writer=None: None
 
 
 def _evict_nothing(original: Callable[..., bool]) -> Callable[..., bool]:
-    return lambda self, spared: False
+    return lambda self, spared, writer=None, within=None: False
 
 
 def _more_than_fits() -> Scenario:

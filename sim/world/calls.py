@@ -15,6 +15,7 @@ from dynacache.client.calls import Call
 from dynacache.client.requests import Requests
 from dynacache.client.results import read_applied
 from dynacache.errors import ProtocolError
+from dynacache.namespaces.names import split
 from dynacache.types import WriteCondition
 from dynacache.wire.epoch_names import FLUSH, PATTERN, TAG
 from dynacache.wire.messages import INVALIDATE, MISS, SCAN, SCANNED, SET
@@ -42,7 +43,8 @@ _SCAN_TIMEOUT = 6
 
 def first_call(requests: Requests, operation: Operation, kind: OperationKind, version: bytes | None) -> Call[Any]:
     """Return the call with which an operation begins, as this kind."""
-    key, given = operation.key, operation.arguments
+    given = operation.arguments
+    requests, key = _named(requests, operation.key)
     level: Any = LEVELS[given["level"]] if given.get("level") else None
     if kind is OperationKind.GET:
         if given.get("full", True):
@@ -72,7 +74,8 @@ def first_call(requests: Requests, operation: Operation, kind: OperationKind, ve
 def _write(
     requests: Requests, operation: Operation, kind: OperationKind, version: bytes | None, level: Any
 ) -> Call[Any]:
-    key, given = operation.key, operation.arguments
+    given = operation.arguments
+    key = split(operation.key)[1]
     value, ttl = given.get("value"), given.get("ttl_s")
     if kind is OperationKind.SET:
         call: Call[Any] = requests.set(key, value, ttl=ttl, receipt=bool(operation.number & 1), level=level)
@@ -86,6 +89,14 @@ def _write(
         call = requests.set(key, value, ttl=ttl, previous=True, receipt=True, level=level)
     _attach(call, given.get("tags"))
     return call
+
+
+def _named(requests: Requests, qualified: bytes) -> tuple[Requests, bytes]:
+    """Return what builds calls in the namespace of a key, and the key as an application would name it."""
+    if not qualified:
+        return requests, qualified
+    name, key = split(qualified)
+    return (requests.of_namespace(name) if name else requests), key
 
 
 def _attach(call: Call[Any], tags: Any, token: bytes | None = None) -> None:
@@ -115,7 +126,8 @@ def following(requests: Requests, operation: Operation, call: Call[Any]) -> tupl
         if token is not None:
             given = operation.arguments
             level: Any = LEVELS[given["level"]]
-            filling = requests.set(operation.key, given["value"], receipt=True, level=level)
+            requests, key = _named(requests, operation.key)
+            filling = requests.set(key, given["value"], receipt=True, level=level)
             _attach(filling, given.get("tags"), token)
             return filling, given["think_s"]
     return None

@@ -148,21 +148,21 @@ def _engine_class(observer: Observer) -> type[Engine]:
     class ObservedEngine(_leaving_class(observer)):  # type: ignore[misc]
         __slots__ = ()
 
-        def put(self, partition: int, key: bytes, record: bytes, namespace: int = 0) -> None:
+        def put(self, partition: int, key: bytes, record: bytes) -> None:
             if not self._judging or self.epochs.left(key, record) is record:
-                Engine.put(self, partition, key, record, namespace)
+                Engine.put(self, partition, key, record)
                 return
             # What an epoch ends as it comes is stored for no moment, and has been minted all the same, if it was not
             # refused: of what it leaves there may be too much.
             with observer.unless_refused(key):
                 observer.changed("", key, record, observer.cause)
                 with observer.during(StoreCause.INVALIDATE):
-                    Engine.put(self, partition, key, record, namespace)
+                    Engine.put(self, partition, key, record)
             observer.changed("", key, self.peek(partition, key), StoreCause.INVALIDATE)
 
-        def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int, namespace: int = 0) -> bytes | None:
+        def merge(self, partition: int, key: bytes, incoming: bytes, now_ms: int) -> bytes | None:
             with observer.merging(key):
-                return Engine.merge(self, partition, key, incoming, now_ms, namespace)
+                return Engine.merge(self, partition, key, incoming, now_ms)
 
         def merge_cold(self, partition: int, key: bytes, record: bytes, now_ms: int) -> int:
             # The store calls its own merge for what it takes; what it has no room for is remembered at most.
@@ -185,9 +185,10 @@ def _engine_class(observer: Observer) -> type[Engine]:
             with observer.merging(key):
                 return Engine.merge_newer(self, partition, key, incoming, now_ms)
 
-        def remove(self, partition: int, key: bytes, namespace: int = 0) -> bool:
-            removed = Engine.remove(self, partition, key, namespace)
-            observer.changed("", key, None, StoreCause.REMOVE)
+        def remove(self, partition: int, key: bytes) -> bool:
+            removed = Engine.remove(self, partition, key)
+            ended = observer.cause is StoreCause.INVALIDATE  # the store itself removes what a merge finds to be over
+            observer.changed("", key, None, StoreCause.INVALIDATE if ended else StoreCause.CLEANSE)
             return removed
 
         def _insert(self, shard: int, key: bytes, record: bytes) -> None:
@@ -245,9 +246,9 @@ def _leaving_class(observer: Observer) -> type[Engine]:
                 observer.changed("", key, None, StoreCause.EXPIRE)
             return left
 
-        def _evict(self, spared: bytes | None) -> bool:
+        def _evict(self, *given: Any, **named: Any) -> bool:
             with observer.during(StoreCause.EVICT):
-                return Engine._evict(self, spared)
+                return Engine._evict(self, *given, **named)
 
         def _reap(self, now_ms: int, budget: int) -> int:
             with observer.during(StoreCause.REAP):

@@ -77,6 +77,16 @@ def test_an_eviction(cores: CoreClient) -> None:
     assert "now: evicted for want of memory" in answer.record["verdict"]
 
 
+def test_what_went_without_a_trace_is_told(cores: CoreClient) -> None:
+    write(cores, ttl_ms=1_000)
+    cores.pause(4.0)
+    for node in cores.cluster.nodes.values():
+        node.engine.collect(node.shared.now_ms)
+    answer = explain(cores, "key")
+    assert {each[2] for each in answer.tables[0].rows} == {"none (expired)"}
+    assert answer.record["verdict"].startswith("now: expired and gone, as n")
+
+
 def test_a_key_that_nobody_knows(cores: CoreClient) -> None:
     assert "never written" in explain(cores, "nothing").record["verdict"]
 

@@ -23,7 +23,9 @@ def test_what_is_set_at_any_member_is_listed_and_shown(cores: CoreClient) -> Non
     assert listed.record["silent"] == {}
     shown = namespaces.show(cores, "web")
     assert (shown.exit_code, shown.record["settings"]["default_ttl_ms"]) == (0, 90_000)
-    assert ("default_ttl_ms", "90 s", "none") in shown.tables[0].rows
+    assert ("default_ttl", "90 s", "none") in shown.tables[0].rows
+    assert ("compression", "none", "none") in shown.tables[0].rows
+    assert ("replication_factor", "as the cluster", "as the cluster") in shown.tables[0].rows
     assert [row[0] for row in shown.tables[1].rows] == ["n1", "n2", "n3"]
     shop = namespaces.show(cores, "shop")
     assert (shop.exit_code, shop.record["entries"]) == (0, 3)
@@ -35,6 +37,7 @@ def test_a_version_that_is_not_in_force_is_refused(cores: CoreClient) -> None:
         namespaces.change(cores, ".", {"key_events": True}, version - 1, "quorum")
     dropped = namespaces.drop(cores, ".", version, "quorum")
     assert dropped.text.startswith(".: defaults (version ")
+    assert dropped.text.endswith("; what it held is invalidated")
 
 
 def test_who_is_behind_or_silent_is_named(cores: CoreClient) -> None:

@@ -77,6 +77,10 @@ def test_misses_of_all_members_are_added_up(command: Command, cores: CoreClient)
     assert document["other"]["never_written"] == 4
 
 
+def test_hot_says_so_when_nothing_was_sampled(command: Command, cores: CoreClient) -> None:
+    assert "no read was in the sample lately" in command("hot").out
+
+
 @pytest.mark.parametrize("name", ["hot", "misses"])
 def test_a_member_that_does_not_answer_is_named(command: Command, cores: CoreClient, name: str) -> None:
     cores.cluster.kill("n3")

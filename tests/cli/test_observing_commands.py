@@ -30,6 +30,10 @@ def test_the_namespace_is_an_option_of_those_about_keys(command: Command, fake_c
         ("scan", "--limit", "many"),
         ("watch", "--change", "sets"),
         ("hot", "--count", "x"),
+        ("scan", "--limit", "-1"),
+        ("watch", "--limit", "-1"),
+        ("hot", "--count", "0"),
+        ("misses", "--count", "-1"),
     ],
 )
 def test_mistakes_are_one_sentence(command: Command, fake_client: FakeClient, arguments: tuple[str, ...]) -> None:

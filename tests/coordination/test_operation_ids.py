@@ -29,3 +29,14 @@ def test_the_limit_holds() -> None:
         assert len(ids) <= 100
     assert ids.recall(b"999", b"key")
     assert ids.recall(b"950", b"key"), "half of the limit is remembered whatever comes"
+
+
+def test_all_can_be_forgotten() -> None:
+    ids = OperationIds(100, 60.0)
+    ids.remember(b"old", b"key")
+    ids.tick(60.0)
+    ids.remember(b"young", b"key")
+    ids.forget()
+    assert len(ids) == 0
+    assert not ids.recall(b"old", b"key")
+    assert not ids.recall(b"young", b"key")

@@ -1,5 +1,7 @@
 """A node with a wrong clock serves nobody, stays a member, and comes back clean."""
 
+from typing import Any
+
 import pytest
 
 from dynacache.errors import ClockUnsafe
@@ -109,6 +111,8 @@ def test_a_clock_that_jumped_ahead_and_back_while_nobody_answered_is_found_out()
     cluster.wall_offset_ms["n3"] = 46_000
     cluster.run(2.0)
     assert cluster.ask("n3", [SET, b"key", RAW, b"dated", Level.ONE, 0, 15_000], 0.0)[0] == DONE
+    tried: list[Any] = [SET, b"tried", RAW, b"dated", Level.QUORUM, 30_000, 0, 0, 0, None, b"operation"]
+    assert cluster.ask("n3", [*tried], 0.5) is None
     cluster.wall_offset_ms["n3"] = 0
     cluster.run(2.0)
     node = cluster.nodes["n3"]
@@ -121,6 +125,9 @@ def test_a_clock_that_jumped_ahead_and_back_while_nobody_answered_is_found_out()
     assert node.shared.clock_safe
     assert not node.engine.warming, "it was filled anew"
     assert cluster.ask("n3", [SET, b"key", RAW, b"later", Level.ALL])[0] == DONE, "others take what it writes"
+    assert cluster.record("n1", b"tried") is None, "it was given up before the clock was right again (seed 904)"
+    assert cluster.ask("n3", [*tried])[0] == DONE
+    assert cluster.record("n1", b"tried") is not None, "a retry is done anew"
 
 
 def test_after_a_suspension_time_goes_on_where_the_others_are() -> None:

@@ -103,7 +103,7 @@ def test_what_was_answered_is_not_answered_again_before_it_could_take_effect() -
     governor.measured(aim + 10 * MIB, used, 1.0)
     lowered = governor.store_limit_bytes
     assert lowered == used - 15 * MIB
-    governor.measured(aim + 10 * MIB, lowered, 1.0 + 2 * SETTLE_S)
+    governor.measured(aim + 10 * MIB, lowered, 1.0 + SETTLE_S / 2)
     assert governor.store_limit_bytes == lowered
     governor.measured(LIMIT + MIB, lowered, 10.0)
     lowered = governor.store_limit_bytes
@@ -160,3 +160,13 @@ def test_a_trim_is_asked_for_only_where_much_is_resident_for_nothing() -> None:
     assert not governor.measured(LIMIT + MIB, LIMIT - BASE, 1.2).trim
     assert governor.measured(LIMIT + MIB, LIMIT - BASE, 1.3 + SETTLE_S).trim
     assert not governor.measured(governor.aim_bytes - MIB, LIMIT // 2, 4.0).trim
+
+
+def test_what_was_given_up_for_growth_comes_back_where_the_heap_has_room() -> None:
+    governor = Governor(SETTINGS, first_limit(SETTINGS, BASE))
+    above = governor.aim_bytes + 10 * MIB
+    governor.measured(above, governor.first_bytes, 0.0)
+    lowered = governor.store_limit_bytes
+    for step in range(1, 11):
+        governor.measured(above, governor.store_limit_bytes, step * SETTLE_S)
+    assert governor.store_limit_bytes == lowered + 10 * int(LIMIT * 0.0025)

@@ -20,7 +20,7 @@ def test_a_token_gives_back_time_and_context(records: list[bytes], fingerprint: 
         fill = parse_fill_token(token, fingerprint)
         assert fill.time == time
         assert fill.context == parse_context(make_context(record, fingerprint), fingerprint)
-        with pytest.raises(InvalidContext, match="another key"):
+        with pytest.raises(InvalidContext, match="fill: got the token of a miss of another key"):
             parse_fill_token(token, fingerprint ^ 1)
         with pytest.raises(InvalidContext):
             parse_context(token, fingerprint)

@@ -11,12 +11,12 @@ requests in the same order.
 Why on schedule (open loop): a closed loop would ask less while the node is busy, and so hide what it is to show.
 """
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 
 import attrs
 
+from dynacache.cli.bench.repeated import Repeated
 from dynacache.cli.bench.soak import run_phase
 from dynacache.cli.bench.soak_load import Found, Phase
 from dynacache.cli.local_cluster import LocalCluster
@@ -37,7 +37,6 @@ _FILL_RATE = 8_000
 """Entries a second that a fill reaches on the slowest machine we know; the expiries begin when it is surely over."""
 
 _REST_S = 2.0
-_LOOK_S = 0.1
 _MEMORY_LEAST = 256 * 2**20
 
 
@@ -76,31 +75,20 @@ def lateness_of(looks: Sequence[tuple[float, int]], ends_at: float, within_s: fl
 
 
 @attrs.define(eq=False)
-class _Looks:
-    """Asks the node for its entries in a thread, until told to stop."""
+class _Looks(Repeated):
+    """Asks the node for its entries."""
 
     cluster: LocalCluster
     extra: int
     """Entries that do not expire."""
     found: list[tuple[float, int]] = attrs.field(factory=list)
-    _stop: threading.Event = attrs.field(factory=threading.Event)
-    _thread: threading.Thread = attrs.field(init=False)
 
-    def __enter__(self) -> "_Looks":
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(_LOOK_S):
-            before_s = time.time()
-            entries = self.cluster.report(0, "node").get("entries")
-            if entries is not None:
-                self.found.append((before_s, entries - self.extra))
+    def look(self) -> None:
+        """Ask once."""
+        before_s = time.time()
+        entries = self.cluster.report(0, "node").get("entries")
+        if entries is not None:
+            self.found.append((before_s, entries - self.extra))
 
 
 def expire(entries: int, settings: tuple[str, ...], tell: Callable[[str], None]) -> ExpiryFigures:

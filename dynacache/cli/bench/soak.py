@@ -14,7 +14,6 @@ import json
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 import attrs
 
 from dynacache.cli.bench.cpu import resident_bytes
+from dynacache.cli.bench.repeated import Repeated
 from dynacache.cli.bench.soak_load import Found, Phase
 from dynacache.cli.local_cluster import LocalCluster
 from dynacache.cli.processes import ProcessGroup, StartFailed, child_environment
@@ -33,7 +33,6 @@ MEAN_ENTRY_BYTES = 2_750
 
 _HALF_SHARE = 0.5
 _OVER = 4
-_SAMPLE_S = 0.1
 _SETTLE_S = 2.0
 _PHASE_SHARE = 0.05
 _LEAST_PHASE_S = 5.0
@@ -77,29 +76,18 @@ class SoakFigures:
 
 
 @attrs.define(eq=False)
-class Watch:
-    """Reads a process's resident memory in a thread."""
+class Watch(Repeated):
+    """Reads a process's resident memory."""
 
     pid: int
     samples: list[tuple[float, int]] = attrs.field(factory=list)
     """(monotonic second, bytes)."""
-    _stop: threading.Event = attrs.field(factory=threading.Event)
-    _thread: threading.Thread = attrs.field(init=False)
 
-    def __enter__(self) -> "Watch":
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(_SAMPLE_S):
-            counted = resident_bytes(self.pid)
-            if counted is not None:
-                self.samples.append((time.monotonic(), counted))
+    def look(self) -> None:
+        """Read it once."""
+        counted = resident_bytes(self.pid)
+        if counted is not None:
+            self.samples.append((time.monotonic(), counted))
 
     def between(self, began_s: float, ended_s: float, limit_bytes: int) -> Memory:
         """Sum up what was seen in a stretch of time."""

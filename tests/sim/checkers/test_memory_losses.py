@@ -7,6 +7,7 @@ from sim.checkers.case import Case
 from sim.checkers.i01_acknowledged import check
 from sim.checkers.memory_losses import MemoryLosses
 from sim.evidence import Evidence, TableEvent
+from sim.history import StoreCause
 from sim.ledger import Ledger
 from tests.sim.story import KEY, Story
 
@@ -39,6 +40,20 @@ def test_the_last_owner_left_needs_to_lose_its_memory_but_once() -> None:
     assert exceeded(story, tables=[pair, lonely]) == [["a"]]
     assert exceeded(story, tables=[lonely, pair]) == [[]]
     assert exceeded(story, tables=[pair, late]) == [[]]
+
+
+def test_what_a_node_with_a_wrong_clock_removes_is_lost_there() -> None:
+    """Seed 904."""
+    story = Story()
+    story.set("a", b"1", "b")
+    story.restart("a")
+    story.drop("b", StoreCause.REMOVE)
+    assert exceeded(story) == [[]], "for no reason"
+    again = Story()
+    again.set("a", b"1", "b")
+    again.restart("a")
+    again.drop("b", StoreCause.CLEANSE)
+    assert exceeded(again) == [["a", "b"]]
 
 
 def test_what_enough_stores_hold_again_is_safe_again() -> None:

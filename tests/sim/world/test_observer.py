@@ -71,7 +71,7 @@ def test_expiry_eviction_and_removal_have_their_cause() -> None:
     node.engine.put(1, KEY, record(node.shared.issuer)[0])
     node.engine.remove(1, KEY)
     gone = [cause for _, cause, held in causes(events) if not held]
-    assert gone == [StoreCause.EXPIRE, StoreCause.EVICT, StoreCause.REMOVE]
+    assert gone == [StoreCause.EXPIRE, StoreCause.EVICT, StoreCause.CLEANSE]
 
 
 def test_hints_have_their_place() -> None:
