@@ -25,13 +25,12 @@ from dynacache.client.routing import Endpoint
 from dynacache.client.values import Key
 from dynacache.errors import DynacacheError, InvalidRequest, ProtocolError, UnavailableError
 from dynacache.types import Level
-from dynacache.wire.cursors import pack_cursor, unpack_cursor
+from dynacache.wire.cursors import PAGE_LIMIT_COUNT, pack_cursor, unpack_cursor
 from dynacache.wire.messages import FLAG_ONE_PARTITION, SCAN, SCANNED, USER_KEY_LIMIT_BYTES
 from dynacache.wire.patterns import compile_pattern, literal_prefix
 
 __all__ = [
     "AHEAD_COUNT",
-    "PAGE_LIMIT_COUNT",
     "ScanPage",
     "ScanWalk",
     "Selection",
@@ -42,7 +41,6 @@ __all__ = [
     "selection",
 ]
 
-PAGE_LIMIT_COUNT: Final = 4_096
 AHEAD_COUNT: Final = 32
 """Partitions asked for at once above level one."""
 

@@ -14,23 +14,21 @@ is invalid then, never too little. A pattern beyond ``pattern_epochs_limit`` of 
 nodes took apart is kept up to ``_PATTERNS_TWICE`` times that, and then the oldest become a flush. Brief R14.1 to R14.4.
 """
 
-from typing import Final, Protocol
+from typing import Protocol
 
 import attrs
 
 from dynacache.coordination.shared import Shared
 from dynacache.errors import DynacacheError, InvalidRequest, Overloaded
 from dynacache.events import ConnectionId, Message
+from dynacache.namespaces.names import check_name
 from dynacache.types import Level
 from dynacache.versioning.attachments import TAG_LIMIT_BYTES
 from dynacache.wire.epoch_names import ALL_TAGS, EPOCH_PREFIX, FLUSH, PATTERN, TAG, epoch_name, parse_epoch_name
 from dynacache.wire.messages import DONE
 from dynacache.wire.patterns import PATTERN_LIMIT_BYTES, compile_pattern
 
-__all__ = ["NAMESPACE_LIMIT_BYTES", "EpochsPort", "Invalidator", "JudgedStore"]
-
-NAMESPACE_LIMIT_BYTES: Final = 64
-"""Longest name of a namespace."""
+__all__ = ["EpochsPort", "Invalidator", "JudgedStore"]
 
 _PATTERNS_TWICE = 4
 _FIELDS_LIMIT = 8
@@ -168,8 +166,9 @@ class Invalidator:
             raise InvalidRequest(f"invalidate: kind: got {kind!r:.80}, expected {TAG}, {PATTERN} or {FLUSH}")
         longest = {FLUSH: 0, TAG: TAG_LIMIT_BYTES, PATTERN: PATTERN_LIMIT_BYTES}[kind]
         namespace, argument = namespace or b"", argument or b""
-        if type(namespace) is not bytes or len(namespace) > NAMESPACE_LIMIT_BYTES:
-            raise InvalidRequest(f"namespace: got {namespace!r:.80}, expected at most {NAMESPACE_LIMIT_BYTES} bytes")
+        if type(namespace) is not bytes:
+            raise InvalidRequest(f"namespace: got {namespace!r:.80}, expected the bytes of a name")
+        check_name(namespace.decode("utf-8", "backslashreplace"))
         if type(argument) is not bytes or not min(1, longest) <= len(argument) <= longest:
             what = "pattern" if kind == PATTERN else "tag"
             raise InvalidRequest(f"{what}: got {argument!r:.80}, expected {min(1, longest)} to {longest} bytes")

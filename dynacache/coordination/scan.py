@@ -28,17 +28,14 @@ from dynacache.errors import InvalidRequest, NotEnoughReplicas
 from dynacache.events import ConnectionId, Message
 from dynacache.namespaces.names import check_prefix
 from dynacache.versioning.packed import HEADER, VALUE
-from dynacache.wire.cursors import pack_cursor, unpack_cursor
+from dynacache.wire.cursors import PAGE_LIMIT_COUNT, pack_cursor, unpack_cursor
 from dynacache.wire.messages import FLAG_ONE_PARTITION, KEY_LIMIT_BYTES, SCANNED
 from dynacache.wire.patterns import compile_pattern
 
-__all__ = ["LOOKED_LIMIT_COUNT", "PAGE_COUNT", "PAGE_LIMIT_BYTES", "PAGE_LIMIT_COUNT", "Scanner"]
+__all__ = ["LOOKED_LIMIT_COUNT", "PAGE_COUNT", "PAGE_LIMIT_BYTES", "Scanner"]
 
 PAGE_COUNT = 1_000
 """Keys of a page when the client names no number."""
-
-PAGE_LIMIT_COUNT = 4_096
-"""Keys of a page at most."""
 
 PAGE_LIMIT_BYTES = 1024 * 1024
 """Bytes of keys in a page after which it ends."""

@@ -16,11 +16,14 @@ from typing import Final
 from dynacache.errors import InvalidRequest
 from dynacache.wire.messages import KEY_LIMIT_BYTES
 
-__all__ = ["CURSOR_LIMIT_BYTES", "pack_cursor", "unpack_cursor"]
+__all__ = ["CURSOR_LIMIT_BYTES", "PAGE_LIMIT_COUNT", "pack_cursor", "unpack_cursor"]
 
 _FORM: Final = 1
 _HEAD: Final = struct.Struct(">BI")
 CURSOR_LIMIT_BYTES: Final = _HEAD.size + KEY_LIMIT_BYTES
+
+PAGE_LIMIT_COUNT: Final = 4_096
+"""Keys of one page of a scan at most."""
 
 
 def pack_cursor(partition: int, after: bytes = b"") -> bytes:

@@ -331,6 +331,7 @@ def test_what_a_wrong_clock_has_dated_is_forgotten_with_the_catalogue() -> None:
         [TAG, b"", b"x" * 129],
         [TAG, "text", b"t"],
         [TAG, b"n" * 65, b"t"],
+        [TAG, b"No name", b"t"],
         [PATTERN, b"", b"x" * 1_025],
         [FLUSH, b"", b"something"],
         [TAG, b"", b"t", 5],

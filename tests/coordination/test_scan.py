@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dynacache.config import Config
-from dynacache.coordination.scan import PAGE_COUNT, PAGE_LIMIT_BYTES, PAGE_LIMIT_COUNT, _Page
+from dynacache.coordination.scan import PAGE_COUNT, PAGE_LIMIT_BYTES, _Page
 from dynacache.errors import InvalidRequest, NotEnoughReplicas
 from dynacache.placement.partitions import key_hash
 from dynacache.types import Level
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
-from dynacache.wire.cursors import CURSOR_LIMIT_BYTES, pack_cursor
+from dynacache.wire.cursors import CURSOR_LIMIT_BYTES, PAGE_LIMIT_COUNT, pack_cursor
 from dynacache.wire.epoch_names import TAG
 from dynacache.wire.messages import DELETE, ERROR, FLAG_ONE_PARTITION, INCREMENT, INVALIDATE, SCAN, SCANNED, SET
 from dynacache.wire.patterns import compile_pattern

@@ -33,8 +33,8 @@ _LOAD_FIRST = 1_000_000_000
 _LOAD_BYTES = 100
 _VALUE_BYTES = 64
 _ENTRY_BYTES = 400
-_FILL_RATE = 8_000
-"""Entries a second that a fill reaches on the slowest machine we know; the expiries begin when it is surely over."""
+_FILL_SHARE = 0.5
+"""Of the rate at which the other keys were written; the expiries begin when a fill at that pace would be over."""
 
 _REST_S = 2.0
 _MEMORY_LEAST = 256 * 2**20
@@ -109,9 +109,9 @@ def _expire(cluster: LocalCluster, entries: int, tell: Callable[[str], None]) ->
     load = attrs.evolve(
         base, first_key=_LOAD_FIRST, key_count=_LOAD_KEYS, value_bytes=_LOAD_BYTES, set_share=0.2, delete_share=0.0
     )
-    run_phase(attrs.evolve(load, fill=True))
+    others = run_phase(attrs.evolve(load, fill=True, depth=32))
     load = attrs.evolve(load, rate=_RATE, seconds=WITHIN_S)
-    fill_s = entries / _FILL_RATE
+    fill_s = entries / (others.rate * _FILL_SHARE)
     ends_at = time.time() + fill_s + _REST_S + WITHIN_S + 2 * _REST_S
     tell(f"{entries:,} entries, which expire within {WITHIN_S:.0f} s")
     filled = run_phase(

@@ -1,7 +1,6 @@
 """What the soak makes of its samples."""
 
 import os
-import time
 
 import pytest
 
@@ -16,12 +15,12 @@ def test_samples_are_summed_up_as_parts_of_the_limit() -> None:
     assert watch.between(5.0, 6.0, 100) == Memory(0.0, 0.0, 0.0, 0)
 
 
-def test_a_process_is_watched_until_it_is_over() -> None:
-    with Watch(os.getpid()) as watch:
-        time.sleep(0.35)
-    count = len(watch.samples)
-    assert count >= 2
-    assert all(counted > 10 * 2**20 for _, counted in watch.samples)
+def test_a_look_is_a_sample_and_none_of_a_process_that_is_not_there() -> None:
+    watch, nobody = Watch(os.getpid()), Watch(2**22 + 1)
+    watch.look()
+    nobody.look()
+    assert [counted > 10 * 2**20 for _, counted in watch.samples] == [True]
+    assert nobody.samples == []
 
 
 def test_throughput_above_the_limit_is_told_as_a_part_of_that_below() -> None:
