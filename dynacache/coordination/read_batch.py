@@ -22,6 +22,7 @@ from dynacache.coordination.shared import Shared
 from dynacache.coordination.timeline import timeout_class_ms
 from dynacache.events import ConnectionId, Message
 from dynacache.types import Level
+from dynacache.versioning import packed
 from dynacache.wire.messages import GROUP_LIMIT_KEYS, MISS, PAYLOAD_FLAGS, READ, VALUE
 
 __all__ = ["HEDGES_LIMIT", "Asker", "FastItem", "ReadBatch"]
@@ -86,7 +87,11 @@ class ReadBatch:
         self.shared.pending.pop(self.request_id, None)
         if not held:
             return
-        # What this node's own copy has of the key may be invalid by now: it answers afresh.
+        # What this node's own copy has of the key may be invalid by now, or another one: it answers afresh, and "the
+        # same" still means what the peer was asked about.
+        for position, item in enumerate(held):
+            if answers[position] is True and not isinstance(item, ReadOperation) and item[3] is not None:
+                answers[position] = packed.strip_local(item[3])
         operations: list[FastItem | ReadOperation] = [self._operation(item, afresh=True) for item in held]
         if reached:
             self._take(operations, answers)

@@ -41,8 +41,7 @@ COMPARE_S: Final = 3.0
 PAGE_LIMIT_BYTES: Final = 256 * 1024
 _PULL_TIMEOUT_MS = 1_000
 _FULL_EVERY = 4
-_NOT_ALL = -1
-"""Stands for the number before a push that does not carry everything since some number."""
+_ALL_BYTES = 1 << 62
 
 
 @attrs.define(eq=False)
@@ -122,12 +121,14 @@ class CatalogueSync:
             check_entry(*entry)
         catalogue.require_room(sum(name not in catalogue.entries for name, _, _ in entries))
         before = catalogue.sequence
-        taken = sum(catalogue.merge(*entry) for entry in entries)
-        if catalogue.sequence != before + taken:
-            before = _NOT_ALL  # a listener has changed something of its own: this push leaves a gap
+        for entry in entries:
+            catalogue.merge(*entry)
+        # With what listeners made of it: an entry that was folded away at once is not known to who lacks the fold.
+        _, made = catalogue.after(before, _ALL_BYTES)
         linked = self._linked()
         waiting = {} if level == Level.ONE else {connection: node_id for node_id, connection in linked}
-        held = [(name, *catalogue.entries[name]) for name, _, _ in entries if name in catalogue.entries]
+        names = dict.fromkeys(name for name, _, _ in (*entries, *made))
+        held = [(name, *catalogue.entries[name]) for name in names if name in catalogue.entries]
         payload = [field for entry in held for field in entry]
         numbers = (self.incarnation, before, catalogue.sequence)
 
@@ -158,7 +159,8 @@ class CatalogueSync:
 
     def _push(self, connection: ConnectionId, node_id: NodeId, message: Message) -> None:
         _, request_id, _, incarnation, before, newest, payload = message[:7]
-        if not self.shared.clock_safe or not self._take(payload):
+        refused = self.refused
+        if not self.shared.clock_safe or not self._take(payload) or self.refused != refused:
             return
         peer = self._peer(node_id)
         if peer.confirmed and peer.incarnation == incarnation and peer.pulled == before:

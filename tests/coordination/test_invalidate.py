@@ -261,6 +261,18 @@ def test_too_many_tags_are_folded_and_end_too_much_never_too_little() -> None:
         assert found(cluster, name, b"untagged")
 
 
+def test_who_acknowledges_a_tag_that_was_folded_at_once_knows_the_fold() -> None:
+    cluster = FakeCluster(3, config=small(tag_epochs_limit=2))
+    put(cluster, "n1", b"k", b"now")
+    for tag in (b"x", b"y"):
+        assert cluster.ask("n1", [INVALIDATE, TAG, b"", tag, Level.ALL], 0.01)[0] == DONE
+    message = [INVALIDATE, TAG, b"", b"now", Level.ALL, 900, False]  # dated before the others, so it is the oldest
+    reply = cluster.ask("n1", message, 0.01)
+    assert reply[:1] == [DONE]
+    assert all(node.engine.epochs.get(ALL_TAGS, b"") for node in cluster.nodes.values())
+    assert not any(found(cluster, name, b"k", Level.ONE) for name in cluster.nodes)
+
+
 def test_one_pattern_too_many_is_refused_and_one_known_is_not() -> None:
     cluster = FakeCluster(3, small(pattern_epochs_limit=2))
     for glob in (b"a*", b"b*", b"a*"):

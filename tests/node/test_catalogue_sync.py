@@ -9,6 +9,7 @@ from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, TimedO
 from dynacache.node.catalogue_sync import CatalogueSync
 from dynacache.placement.table import MemberState
 from dynacache.types import Level
+from dynacache.versioning.packed import strip_local, write
 from dynacache.wire.messages import (
     CATALOGUE,
     CATALOGUE_PAGE,
@@ -275,6 +276,19 @@ def test_a_quorum_read_waits_for_what_the_peer_knew() -> None:
     assert len(cluster.replies[rid]) == 1
 
 
+def test_a_version_that_came_while_a_read_was_held_is_not_taken_for_the_one_asked_about() -> None:
+    cluster, rid = quorum_read_over_a_lost_push(Level.QUORUM)
+    older, partition = cluster.record("n2", b"k"), cluster.partition(b"k")
+    assert older is not None
+    n1 = cluster.nodes["n1"]
+    newer, _ = write(older, n1.shared.issuer, n1.shared.clock.last + 1, 0, 1, b"newer", n1.shared.now_ms)
+    n1.engine.put(partition, b"k", newer)  # as from a coordinator whose write reached n1 alone
+    cluster.run(1.0)
+    assert n1.shared.counters.reads_held == 1
+    assert cluster.replies[rid][0][3] == b"newer"
+    assert cluster.record("n2", b"k") == strip_local(newer), "what a quorum read returns a quorum holds"
+
+
 def test_a_read_at_one_does_not_wait() -> None:
     cluster, rid = quorum_read_over_a_lost_push(Level.ONE)
     assert [reply[0] for reply in cluster.replies[rid]] == [VALUE]
@@ -367,3 +381,12 @@ def test_a_full_catalogue_leaves_out_and_counts_and_keeps_the_link(monkeypatch: 
     assert sum(node.catalogue_sync.refused for node in cluster.nodes.values()) > 0
     assert all(len(node.shared.catalogue.entries) == 2 for node in cluster.nodes.values())
     assert all(node.counters.malformed_messages == 0 for node in cluster.nodes.values())
+
+
+def test_who_has_no_room_for_a_change_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = cluster_of(2)
+    for name in (b"Na", b"Nb"):
+        cluster.nodes["n2"].shared.catalogue.merge(name, 1, b"\x80")
+    monkeypatch.setattr("dynacache.coordination.catalogue.ENTRIES_LIMIT", 1)
+    (error,) = change(cluster, "n1", b"Nc", level=Level.ALL, wait_s=2.0)
+    assert isinstance(error, TimedOut)
