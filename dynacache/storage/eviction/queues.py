@@ -11,8 +11,8 @@ Invariants: those of ``policy``. Every entry has one place, in the small or in t
 where two keys in one slot have confused that, the queues run dry before the entries do, and the order of the shards
 decides. No call looks at more than ``LOOKS_COUNT`` entries.
 
-Why one machine: measured on the recorded traces, plain LFU with aging loses to it everywhere but where frequencies
-never change, and there a smaller small queue is what counts. Why nobody needs to prove anything before the store was
+Why one machine: measured on the recorded traces, plain LFU with aging is nowhere better by more than a point; where
+frequencies never change, a smaller small queue is what counts. Why nobody needs to prove anything before the store was
 full for the first time, nor while the small queue overflows because nothing is evicted: there is room for everybody,
 and a loop longer than the cache keeps its first part instead of nothing. The ghosts are those that repair keeps: one
 memory for both uses. Brief section 12.
