@@ -18,7 +18,7 @@ from tests.sim.restored import RESTORED
 FOLDER = Path(__file__).parent / "regressions"
 ROOT = Path(__file__).resolve().parents[2]
 STORED = sorted(FOLDER.glob("*.json"), key=lambda path: path.name)
-SEEDS = (8, 17, 21, 22, 28, 41, 45, 70, 101, 454, 491, 561, 673, 680, 683, 904, 1147, 1301)
+SEEDS: tuple[int, ...] = (8, 17, 21, 22, 28, 41, 45, 70, 101, 454, 491, 561, 673, 680, 683, 904, 1147, 1301)
 SEEDS += (1411, 2101, 2127, 2191, 2252, 2269, 2326, 2667, 2676, 3057, 3266, 4161, 4225, 4940, 5223)
 """Seeds that were violated once, or broke a judge, under the draws of their day."""
 
