@@ -70,8 +70,7 @@ class StoreCause(enum.StrEnum):
     """An epoch ended it; ``after`` is what that left of it."""
     REMOVE = "remove"
     CLEANSE = "cleanse"
-    """A node whose clock had run ahead dates it anew, or removes it since it has expired by that clock, which is as if
-    it had been lost there."""
+    """Removed by a node whose clock had run ahead, since it was dated in the future: as if it had been lost there."""
     LOST = "lost"
     """The node lost its memory: one event for each key it held."""
 

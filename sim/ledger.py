@@ -131,8 +131,6 @@ class Ledger:
         after, new_clock = self._decode(event.after)
         come = [dot for dot in after if dot not in before]
         gone = [dot for dot in before if dot not in after]
-        if event.cause is StoreCause.CLEANSE:
-            self._dated_anew(event, after)
         for dot in after:
             self._meet(event, dot, after[dot], dot in come)
         if event.cause is StoreCause.PUT:
@@ -177,16 +175,6 @@ class Ledger:
             self._lives[name].add(version.expire_ms)
             self.life_ms[name] = longest(self.life_ms[name], version.expire_ms)
             self.touched.add(name)
-
-    def _dated_anew(self, event: StoreEvent, after: Mapping[Dot, Version]) -> None:
-        """A node whose clock had run ahead changes what nobody else has: from now on these are the versions."""
-        for dot, version in after.items():
-            name = (event.key, dot)
-            if name in self._forms and self._forms[name].time != version.time:
-                self._forms[name] = version
-                self.life_ms[name] = version.expire_ms
-                self._lives[name] = {version.expire_ms}
-                self.mints[name] = attrs.evolve(self.mints[name], version=version)
 
     def _mint(
         self, event: StoreEvent, dot: Dot, before: Mapping[Dot, Version], old_clock: Mapping[Actor, int],

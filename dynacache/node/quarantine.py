@@ -11,10 +11,10 @@ has come, and entries that expired or were reaped too early. Then, before the no
 
 0. every write under way ends, its fate unknown, and a retry is done anew: it must not be acknowledged for a version
    that goes now, nor be sent on under the present clock;
-1. every version dated later than the present (plus the skew) is moved back by as much as the clock was ahead: nobody
-   else has merged it, since messages with such a clock are refused; a record of which something has expired by the
-   wrong clock is removed, for others to bring it back, and so are entries of the catalogue dated so;
-2. the hybrid clock is set back to the present, once: what it had issued beyond it is dated anew by step 1, and dots are
+1. every record, hint and entry of the catalogue with a version or an expiry dated later than the present (plus the
+   skew) is removed: nobody else has merged it, since messages with such a clock are refused, so at most writes
+   acknowledged by this node alone (level one) end, and a counted hint among them is told as lost;
+2. the hybrid clock is set back to the present, once: what it had issued beyond it is gone by step 1, and dots are
    unique without it (actors and counters, not times);
 3. all its partitions are warming: a miss here means nothing until the other owners have been merged again.
 
@@ -41,7 +41,6 @@ from dynacache.storage.records import deleted_ms, is_tombstone
 from dynacache.types import Instant, NodeId
 from dynacache.versioning import packed
 from dynacache.versioning.layout import decode
-from dynacache.versioning.redating import moved_back
 from dynacache.wire.messages import CLOCK, CLOCKED
 
 __all__ = ["Quarantine", "is_dated_after"]
@@ -82,8 +81,6 @@ class Quarantine:
     times: int = 0
     """How often the node has quarantined itself."""
     _ran_ahead: bool = False
-    _ahead_ms: int = 0
-    """By how much the hybrid clock was ahead of the peers' when that was found out."""
     _cleansed: int | None = None
     """The partition that is looked at next, while traces of a wrong clock are removed."""
     _told: set[NodeId] = attrs.field(factory=set)
@@ -149,10 +146,8 @@ class Quarantine:
         agreed_ms = self.watch.agreed_ms(now, linked)
         if agreed_ms is not None and (trust is Trust.UNSAFE or self.watch.doubtful):
             self.watch.doubtful = False
-            ahead_ms = (shared.clock.last >> 16) - int(agreed_ms)
-            if ahead_ms > shared.clock.max_skew_ms:
+            if (shared.clock.last >> 16) > agreed_ms + shared.clock.max_skew_ms:
                 self._ran_ahead = True
-                self._ahead_ms = max(self._ahead_ms, ahead_ms)
         if trust is Trust.UNSAFE:
             if before is not Trust.UNSAFE:
                 self.times += 1
@@ -191,29 +186,19 @@ class Quarantine:
             looked += len(items)
             for key, record in items:
                 if is_dated_after(record, limit_ms):
-                    self._date_anew(self._cleansed, key, record, limit_ms)
+                    self.engine.remove(self._cleansed, key)
             self._cleansed += 1
-
-    def _date_anew(self, partition: int, key: bytes, record: bytes, limit_ms: int) -> None:
-        moved = moved_back(record, limit_ms, self._ahead_ms)
-        if moved is None:
-            self.engine.remove(partition, key)
-        else:
-            self.engine.date_anew(partition, key, moved)
 
     def _return(self, now: Instant, limit_ms: int) -> None:
         shared = self.shared
         suspect = [each for each in self.hints.items() if is_dated_after(each[2].record, limit_ms)]
         for target, key, hint in suspect:
             self.hints.remove(target, key)
-            moved = moved_back(hint.record, limit_ms, self._ahead_ms)
-            now_ms, place = now.wall_ms, hint.partition
-            kept = moved is not None and self.hints.add(target, place, key, moved, now_ms, counted=hint.counted)
-            if hint.counted and not kept:
+            if hint.counted:
                 shared.counters.hints_lost += 1
                 shared.note("hint.lost", "warning", target=target, partition=hint.partition)
         self.forget_after((limit_ms + shared.clock.max_skew_ms) << 16)  # an epoch may lie in the future by the skew
         shared.clock.set_back(now.wall_ms)
-        self._cleansed, self._ran_ahead, self._ahead_ms = None, False, 0
+        self._cleansed, self._ran_ahead = None, False
         self.begin_warming("clock")
         self._set(True)

@@ -255,11 +255,6 @@ class Engine(Replica):
             self._sweep_shard(partition)
         return self._tables[partition].entries
 
-    def date_anew(self, partition: int, key: bytes, record: bytes) -> None:
-        """Store, in place of what is held, the same versions as they would be had the clock not run ahead; they may end
-        earlier, but are no larger."""
-        self.put(partition, key, record)
-
     def remove(self, partition: int, key: bytes) -> bool:
         """Drop the record without a trace, as for a partition that moved away; False if there was none."""
         record = self._tables[partition].entries.get(key)

@@ -8,8 +8,8 @@ lawfully gone, so many losses suffice as there are owners.
 Invariant: a version that fewer than W processes lost since W stores held it is never exceeded, however many memories
 the run lost. So the excuse is for single writes, never for a run.
 
-A node whose clock had run ahead with nobody to contradict it removes what has expired by that clock: it counts as a
-process that lost that key (seed 904).
+A node whose clock had run ahead with nobody to contradict it removes what it wrote then, and with it what that had
+superseded there: it counts as a process that lost that key (seed 904).
 
 Why successors count: a process that holds what superseded a version has what was remembered of it.
 
@@ -76,7 +76,7 @@ class MemoryLosses:
         for event in self._events[key]:
             held = not covering.isdisjoint(dots_of(event.before))
             holds = not covering.isdisjoint(dots_of(event.after))
-            if held and not holds and event.cause in _LOSSES:
+            if held and event.cause in _LOSSES:
                 losses.setdefault((event.node_id, event.incarnation), event)
                 if len(losses) >= self._allowed(event):
                     return tuple(losses.values())

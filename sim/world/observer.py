@@ -185,10 +185,6 @@ def _engine_class(observer: Observer) -> type[Engine]:
             with observer.merging(key):
                 return Engine.merge_newer(self, partition, key, incoming, now_ms)
 
-        def date_anew(self, partition: int, key: bytes, record: bytes) -> None:
-            with observer.during(StoreCause.CLEANSE):
-                Engine.date_anew(self, partition, key, record)
-
         def remove(self, partition: int, key: bytes) -> bool:
             removed = Engine.remove(self, partition, key)
             ended = observer.cause is StoreCause.INVALIDATE  # the store itself removes what a merge finds to be over

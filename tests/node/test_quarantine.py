@@ -120,17 +120,12 @@ def test_a_clock_that_jumped_ahead_and_back_while_nobody_answered_is_found_out()
     cluster.paused.clear()
     cluster.run(12.0)
     assert node.shared.clock.last >> 16 <= cluster.instant("n3").wall_ms + 1
-    record = cluster.record("n3", b"key")
-    assert record is not None, "acknowledged, so it is dated anew and not dropped"
-    _, _, _, _, _, time, expire_ms, _ = packed.HEADER.unpack_from(record)
-    assert time <= node.shared.clock.last
-    assert expire_ms == (time >> 16) + 15_000
+    assert cluster.record("n3", b"key") is None
     assert cluster.record("n3", b"kept") is not None
     assert node.shared.clock_safe
     assert not node.engine.warming, "it was filled anew"
     assert cluster.ask("n3", [SET, b"key", RAW, b"later", Level.ALL])[0] == DONE, "others take what it writes"
-    given_up = [reply for replies in cluster.replies.values() for reply in replies if reply[0] == ERROR]
-    assert given_up, "it was given up before the clock was right again (seed 904)"
+    assert cluster.record("n1", b"tried") is None, "it was given up before the clock was right again (seed 904)"
     assert cluster.ask("n3", [*tried])[0] == DONE
     assert cluster.record("n1", b"tried") is not None, "a retry is done anew"
 
@@ -194,7 +189,7 @@ def _ran_ahead() -> FakeCluster:
     return cluster
 
 
-def test_what_a_clock_that_had_run_ahead_has_dated_is_dated_anew() -> None:
+def test_a_clock_that_had_run_ahead_leaves_no_traces() -> None:
     cluster = _ran_ahead()
     cluster.wall_offset_ms["n3"] = 0
     cluster.run(0.7)
@@ -204,8 +199,8 @@ def test_what_a_clock_that_had_run_ahead_has_dated_is_dated_anew() -> None:
     assert node.shared.clock.last >> 16 <= cluster.instant("n3").wall_ms + 1
     for name in cluster.nodes:
         assert cluster.ask(name, [GET, b"lives", Level.ALL])[3] == b"value"
-        assert cluster.ask(name, [GET, b"stays", Level.ALL])[3] == b"future", "the last that was acknowledged"
-        assert cluster.ask(name, [GET, b"future", Level.ALL])[3] == b"value"
+        assert cluster.ask(name, [GET, b"stays", Level.ALL])[3] == b"value"
+        assert cluster.ask(name, [GET, b"future", Level.ALL])[0] == MISS
     assert cluster.ask("n3", [SET, b"stays", RAW, b"now", Level.ALL])[0] == DONE, "others take what it writes"
 
 
