@@ -11,6 +11,6 @@ def test_numbers_on_the_wire_are_fixed() -> None:
         "ALL": 4,
         "STRONG": 5,
     }
-    assert [int(reason) for reason in MissReason] == [0, 1, 2, 3, 4]
+    assert [int(reason) for reason in MissReason] == [0, 1, 2, 3, 4, 5]
     assert [condition.name for condition in WriteCondition] == ["NONE", "IF_ABSENT", "IF_PRESENT", "IF_VERSION"]
     assert [int(role) for role in (Role.CLIENT, Role.PEER, Role.BULK)] == [0, 1, 2]

@@ -121,7 +121,7 @@ class CacheClient(Protocol):
     def owners(self, key: bytes | str) -> Any:
         """Where a key lives."""
 
-    def namespace(self, name: str) -> "CacheClient":
+    def namespace(self, name: str) -> Any:
         """The operations on another namespace."""
 
     def close(self) -> None:

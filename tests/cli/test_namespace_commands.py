@@ -33,7 +33,7 @@ def test_settings_become_one_order(command: Command, fake_client: FakeClient) ->
 
 def test_a_drop(command: Command, fake_client: FakeClient) -> None:
     fake_client.reports["namespace_drop"] = {**TOLD, "name": "", "settings": {}}
-    assert command("namespaces", "drop", ".") == Ran(0, ".: defaults (version 7)\n", "")
+    assert command("namespaces", "drop", ".") == Ran(0, ".: defaults (version 7); what it held is invalidated\n", "")
     assert fake_client.calls == [("command", "namespace_drop", {"name": "", "write_level": 2}, None)]
 
 

@@ -140,7 +140,9 @@ def test_the_asynchronous_client_scans_and_listens(nodes: Nodes, backend: str) -
             assert [key async for key in team.scan(level="quorum")] == [b"a:other"]
             async with team.subscribe() as events:
                 await team.set("b", 1)
-                assert (await anext(events)).key == b"b"
+                event = await anext(events)
+                assert isinstance(event, dynacache.KeyEvent)
+                assert event.key == b"b"
             page = await client.scan_page(count=10)
             assert page.cursor is not None
             with pytest.raises(InvalidRequest, match="level"):

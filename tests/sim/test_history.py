@@ -10,4 +10,4 @@ def test_without_an_answer_the_fate_is_unknown() -> None:
 
 def test_all_but_reads_write() -> None:
     writing = {kind for kind in OperationKind if OperationRecord(1, 0, kind, b"k", 2, 5, 1.0).writes}
-    assert writing == set(OperationKind) - {OperationKind.GET}
+    assert writing == set(OperationKind) - {OperationKind.GET, OperationKind.SCAN}
