@@ -204,7 +204,9 @@ class Writer:
 
     def give_up(self) -> None:
         """End every write under way, its fate unknown, and forget which operations were done: what this node has minted
-        lately is about to be removed."""
+        lately is about to be removed. What this turn has gathered is among them, so that none of it leaves later, when
+        the clock has been set back and others would take it."""
+        self.flush()
         pending = self.shared.pending
         for request_id, request in list(pending.items()):
             if isinstance(request, WriteGroup):

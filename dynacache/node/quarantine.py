@@ -12,8 +12,9 @@ has come, and entries that expired or were reaped too early. Then, before the no
 0. every write under way ends, its fate unknown, and a retry is done anew: it must not be acknowledged for a version
    that goes now, nor be sent on under the present clock;
 1. every record, hint and entry of the catalogue with a version or an expiry dated later than the present (plus the
-   skew) is removed: nobody else has merged it, since messages with such a clock are refused, so at most writes
-   acknowledged by this node alone (level one) end, and a counted hint among them is told as lost;
+   skew) is removed: nobody whose clock is right has merged it, since messages with such a clock are refused, so at most
+   writes that this node alone acknowledged end, with what they had replaced here, and a counted hint among them is told
+   as lost;
 2. the hybrid clock is set back to the present, once: what it had issued beyond it is gone by step 1, and dots are
    unique without it (actors and counters, not times);
 3. all its partitions are warming: a miss here means nothing until the other owners have been merged again.

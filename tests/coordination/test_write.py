@@ -1,6 +1,9 @@
 """Minting: nothing is minted that cannot be kept and replicated."""
 
-from dynacache.errors import NotEnoughReplicas, OutOfMemory
+from dynacache.coordination.write_group import WriteGroup
+from dynacache.errors import NotEnoughReplicas, OutOfMemory, TimedOut
+from dynacache.events import Effects
+from dynacache.placement.partitions import key_hash
 from dynacache.types import Level, WriteCondition
 from dynacache.versioning import packed
 from dynacache.wire.messages import DELETE, DONE, ERROR, GET, SET
@@ -100,3 +103,25 @@ def test_a_condition_on_a_key_that_never_was_leaves_no_tombstone_when_it_expires
     held = cluster.record("n1", b"key")
     assert held is not None
     assert held[2] & packed.MAY_BE_OUTLIVED, "what was evicted here may live on elsewhere"
+
+
+def test_what_is_given_up_ends_uncertain_also_what_this_turn_has_gathered() -> None:
+    """A node whose clock had run ahead removes what it has minted: none of it may leave later or be acknowledged."""
+    cluster = FakeCluster(3)
+    cluster.run(1.0)
+    cluster.paused.update(("n2", "n3"))
+    assert cluster.ask("n1", [SET, b"begun", RAW, b"value", Level.ALL, 30_000, 0, 0, 0, None, b"id"], 0.0) is None
+    writer, shared = cluster.nodes["n1"].writer, cluster.nodes["n1"].shared
+    shared.effects = effects = Effects()
+    partition = key_hash(b"gathered") >> shared.partition_shift
+    route = shared.routes.route(partition)
+    writer.set(1, 99, b"gathered", partition, route, RAW, b"value", Level.ALL, 30_000, 0, b"other")
+    writer.give_up()
+    ended = [message for sent in effects.sends.values() for message in sent if message[0] == ERROR]
+    assert [message[2] for message in ended] == [TimedOut.code] * 2
+    assert not TimedOut.definite
+    assert not any(isinstance(each, WriteGroup) for each in shared.pending.values())
+    assert len(writer.operations) == 0
+    sends = len(effects.sends)
+    writer.flush()
+    assert len(effects.sends) == sends, "nothing is left to go out"
