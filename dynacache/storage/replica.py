@@ -18,7 +18,7 @@ import attrs
 from pyroaring import BitMap
 
 from dynacache.storage.contributions import DELETED, contribution, fingerprint, key_hash
-from dynacache.storage.ghosts import Ghost
+from dynacache.storage.ghost_shard import Ghost
 from dynacache.storage.invalidation import Invalidation
 from dynacache.storage.listing import Listed, Listing
 from dynacache.storage.records import is_tombstone
@@ -186,7 +186,7 @@ class Replica(Invalidation):
         self._leave_ghost(partition, ghost)
         self.witnessed += 1
         if self._used_bytes > self._limit_bytes:
-            self._make_less()
+            self._shrink(None)
         return True
 
     def drop_ghost(self, partition: int, fingerprint: int) -> None:
@@ -365,7 +365,3 @@ class Replica(Invalidation):
             yield prefix(hashed), contribution(record, hashed ^ seed)
         for number, _, added, _ in ghosts:
             yield number >> 50, added & ~DELETED
-
-    def _make_less(self) -> None:
-        while self._used_bytes > self._limit_bytes and self._evict(None):
-            pass

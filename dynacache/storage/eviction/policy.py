@@ -13,6 +13,7 @@ traces, with sixteen half a point, so the array is generous while it is small (`
 cells an entry beyond. It doubles by copying itself: both halves of a slot begin with what the slot knew.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -67,6 +68,9 @@ class EvictionPolicy(Protocol):
 
     count: int
     entry_bytes: int
+    size_bytes: int
+    """The memory of the policy's own data, not to be changed by others."""
+
     evicts: bool
     """Whether this policy ever names a victim."""
 
@@ -84,11 +88,6 @@ class EvictionPolicy(Protocol):
 
         May reorder entries within shards. ``owns`` is given when other policies have entries in the same shards.
         """
-        ...
-
-    @property
-    def size_bytes(self) -> int:
-        """The memory of the policy's own data."""
         ...
 
     def recount_bytes(self) -> int:
@@ -118,23 +117,35 @@ class Cells:
     reads: "deque[int]" = attrs.field(init=False, factory=lambda: deque(maxlen=READS_LIMIT), repr=False)
     count: int = attrs.field(init=False, default=0)
     entry_bytes: int = attrs.field(init=False, default=0)
+    size_bytes: int = attrs.field(init=False, default=0)
     evicts: bool = attrs.field(init=False, default=True)
+    _most_count: int = attrs.field(init=False, default=0)
+    """Entries beyond which the cells double."""
 
     def __attrs_post_init__(self) -> None:
         assert self.cell_count & (self.cell_count - 1) == 0, "slots are addressed by mask"
         self.cells = bytearray(self.cell_count)
-        self.mask = self.cell_count - 1
+        self._cells_changed()
+        self.size_bytes = self.cell_count
 
     def _added(self, size: int) -> int:
         """Count one more entry; return the growth."""
-        self.count += 1
+        self.count = count = self.count + 1
         self.entry_bytes += size
-        cells = len(self.cells)
-        if self.count * _CELLS_AN_ENTRY <= cells or cells >= self.cell_limit:
-            return 0
+        return self._grow() if count > self._most_count else 0
+
+    def _grow(self) -> int:
+        """Double the cells; return the growth."""
+        growth = len(self.cells)
         self.cells *= 2
-        self.mask = 2 * cells - 1
-        return cells
+        self._cells_changed()
+        self.size_bytes += growth
+        return growth
+
+    def _cells_changed(self) -> None:
+        cells = len(self.cells)
+        self.mask = cells - 1
+        self._most_count = cells // _CELLS_AN_ENTRY if cells < self.cell_limit else sys.maxsize
 
     def _taken(self, size: int) -> None:
         self.count -= 1
@@ -164,11 +175,6 @@ class NoEviction(Cells):
         """Nothing may go."""
         return None
 
-    @property
-    def size_bytes(self) -> int:
-        """The one cell."""
-        return len(self.cells)
-
     def recount_bytes(self) -> int:
-        """The same."""
+        """The one cell."""
         return len(self.cells)
