@@ -123,7 +123,6 @@ class Levels:
         """Return every set of owners in which a write needs a quorum; looked through once for each placement."""
         placement = self.members.placement
         if self._known[0] is not placement:
-            partitions = range(placement.partition_count)
-            sets = (owners for partition in partitions for owners in placement.write_sets(partition))
+            sets = (owners for numbers in placement.partitions for p in numbers for owners in placement.write_sets(p))
             self._known = (placement, frozenset(map(frozenset, sets)))
         return self._known[1]
