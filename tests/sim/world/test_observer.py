@@ -239,7 +239,7 @@ def test_what_an_epoch_ends_is_told_as_such() -> None:
     local, _ = record(node.shared.issuer)
     node.engine.put(1, KEY, local)
     node.engine.epochs.raise_to(FLUSH, b"", b"", (NOW_MS + 1) << 16)
-    node.engine.epochs_changed()
+    node.engine.epochs_risen()
     assert node.engine.get(1, KEY, NOW_MS) is not local
     node.engine.put(1, KEY, record(node.shared.issuer)[0])
     node.engine.merge(1, KEY, record(ActorIssuer(8))[1], NOW_MS)
