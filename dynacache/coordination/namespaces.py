@@ -22,18 +22,38 @@ import attrs
 
 from dynacache.coordination.catalogue import Catalogue, Entry
 from dynacache.errors import InvalidRequest, Overloaded
-from dynacache.namespaces.names import DEFAULT, FACTOR_LIMIT, bare, check_name, namespace_of, prefix, prefix_of, with_factor
+from dynacache.namespaces.names import (
+    DEFAULT,
+    FACTOR_LIMIT,
+    bare,
+    check_name,
+    namespace_of,
+    prefix,
+    prefix_of,
+    with_factor,
+)
 from dynacache.namespaces.settings import DEFAULTS, GROUPS_LIMIT, NamespaceSettings
 from dynacache.placement.partitions import factor_in
+from dynacache.wire.epoch_names import parse_epoch_name
 from dynacache.wire.messages import USER_KEY_LIMIT_BYTES
 
-__all__ = ["NAMESPACES_LIMIT", "PREFIXES_LIMIT", "SETTINGS_KIND", "Namespaces"]
+__all__ = ["NAMESPACES_LIMIT", "PREFIXES_LIMIT", "SETTINGS_KIND", "Namespaces", "namespace_concerned"]
 
 NAMESPACES_LIMIT: Final = 1_000
 """Namespaces with settings of their own; one more is refused."""
 PREFIXES_LIMIT: Final = 4_096
 SETTINGS_KIND: Final = b"N"
 """The first byte of a settings record's name."""
+
+
+def namespace_concerned(entry: bytes) -> str:
+    """Return the namespace that an entry of the catalogue is about, by the entry's name; the default one's for a name
+    of a later release."""
+    try:
+        name = entry[1:] if entry[:1] == SETTINGS_KIND else parse_epoch_name(entry)[1]
+        return check_name(name.decode())
+    except (InvalidRequest, ValueError):
+        return DEFAULT
 
 
 @attrs.define(eq=False)

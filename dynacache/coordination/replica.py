@@ -104,7 +104,8 @@ class Replica:
         stale = [
             [index >> 1, TAKEN_UNCOUNTED]
             for index in range(0, len(payload), 2)
-            if index >> 1 not in positions and partition_of_key(payload[index], shared.partition_shift) in shared.store.stale
+            if index >> 1 not in positions
+            and partition_of_key(payload[index], shared.partition_shift) in shared.store.stale
         ]
         if len(stale) == len(payload) >> 1:
             return [[WHOLE_GROUP, TAKEN_UNCOUNTED]]

@@ -67,7 +67,9 @@ def prefix(name: str, factor: int = 0) -> bytes:
     factor that the namespace has of its own, 0 for none."""
     if not check_name(name):
         return b""
-    return b"\x00%c%b%c" % (len(name) + 1, name.encode(), factor) if factor else b"\x00%c%b" % (len(name), name.encode())
+    return (
+        b"\x00%c%b%c" % (len(name) + 1, name.encode(), factor) if factor else b"\x00%c%b" % (len(name), name.encode())
+    )
 
 
 def qualify(name: str, key: bytes) -> bytes:

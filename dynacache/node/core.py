@@ -46,7 +46,15 @@ from dynacache.events import (
     Writable,
 )
 from dynacache.membership.birth import Birth
-from dynacache.node.assembly import closing_of, engine_of, invalidator_of, quarantine_of, retention_ms, swim_of, transfer_of
+from dynacache.node.assembly import (
+    closing_of,
+    engine_of,
+    invalidator_of,
+    quarantine_of,
+    retention_ms,
+    swim_of,
+    transfer_of,
+)
 from dynacache.node.catalogue_sync import CatalogueSync
 from dynacache.node.cleaning import Cleaning
 from dynacache.node.commands import Commands

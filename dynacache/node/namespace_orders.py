@@ -19,9 +19,9 @@ from dynacache.coordination.namespaces import SETTINGS_KIND
 from dynacache.coordination.shared import Shared
 from dynacache.errors import InvalidRequest, Overloaded
 from dynacache.namespaces.names import DEFAULT, bare, check_name, prefix
+from dynacache.namespaces.settings import NamespaceSettings
 from dynacache.placement.partitions import factor_in
 from dynacache.placement.table import FACTORS_LIMIT, FACTORS_PARTITION_LIMIT
-from dynacache.namespaces.settings import NamespaceSettings
 from dynacache.storage.census import Tenant
 from dynacache.storage.engine import Engine
 from dynacache.storage.eviction.groups import GroupSettings

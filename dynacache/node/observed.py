@@ -95,7 +95,9 @@ class Observed:
             "node": self.shared.node_id,
             "delimiter": self.settings.prefix_delimiter,
             "by_reason": named(counts.by_reason),
-            "prefixes": [[without_factor(row.prefix), named(row.by_reason), row.error] for row in rows[:REPORTED_PREFIXES_LIMIT]],
+            "prefixes": [
+                [without_factor(row.prefix), named(row.by_reason), row.error] for row in rows[:REPORTED_PREFIXES_LIMIT]
+            ],
             "other": named(other),
         }
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from dynacache.config.repair import RepairConfig
 from dynacache.config.storage import StorageSettings
-from dynacache.placement.partitions import key_hash
 from dynacache.repair.exchange import Exchange
 from dynacache.repair.exchange_nodes import Forest, unpack_numbers
 from dynacache.repair.exchange_session import NOT_NOW

@@ -11,6 +11,8 @@ from pyroaring import BitMap
 
 from dynacache.config.transfer import PAGE_LIMIT_BYTES
 from dynacache.placement.partitions import key_hash, partition_shift
+from dynacache.placement.placement import Placement
+from dynacache.placement.table import MemberTable
 from dynacache.repair.copy_state import pack_state
 from dynacache.repair.transfer_messages import (
     GHOST_BYTES,
@@ -22,8 +24,6 @@ from dynacache.repair.transfer_messages import (
     read_page,
     read_pull,
 )
-from dynacache.placement.placement import Placement
-from dynacache.placement.table import MemberTable
 from dynacache.storage.snapshot import PACKED_GHOST_BYTES
 from dynacache.wire.messages import PAGE, PULL
 from tests.repair.transfer_world import record_of
