@@ -20,7 +20,7 @@ from array import array
 import attrs
 
 from dynacache.storage.accounting import object_bytes
-from dynacache.storage.holdings import Holdings
+from dynacache.storage.expiring import Expiring
 from dynacache.storage.records import due_of, is_tombstone
 from dynacache.types import MissReason
 from dynacache.versioning import packed
@@ -38,7 +38,7 @@ _PART = 64
 
 
 @attrs.define(eq=False)
-class Invalidation(Holdings):
+class Invalidation(Expiring):
     """The store under epochs. ``epochs_risen`` or ``epochs_dropped`` follows each change of ``epochs``."""
 
     invalidated: int = attrs.field(init=False, default=0)
