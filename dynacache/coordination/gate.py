@@ -17,7 +17,7 @@ import attrs
 from dynacache.coordination.conditional import Conditional
 from dynacache.coordination.forward import Forwarder
 from dynacache.coordination.read import Reader
-from dynacache.coordination.requests import OPERATION_ID_LIMIT_BYTES, TTL_LIMIT_MS, Request, parse
+from dynacache.coordination.requests import NOTHING_SLIDES, OPERATION_ID_LIMIT_BYTES, TTL_LIMIT_MS, Request, parse
 from dynacache.coordination.routes import Route
 from dynacache.coordination.scan import Scanner
 from dynacache.coordination.shared import Shared
@@ -195,6 +195,8 @@ class Gate:
             if count > 12 and message[12]:
                 payload_flags, payload = payload_flags | TAGGED, pack_tags(message[12]) + payload
             if payload_flags & SLIDING:
+                if not ttl_ms and message[3] & SLIDING:
+                    raise InvalidRequest(NOTHING_SLIDES)
                 payload_flags, payload = attach_life(payload_flags, payload, ttl_ms)
             self.writer.set(
                 connection, rid, key, partition, route, payload_flags, payload, level, timeout_ms, ttl_ms, operation_id
@@ -250,10 +252,13 @@ class Gate:
             settings.read_timeout_ms if reading else settings.write_timeout_ms,
             settings.longest_timeout_ms,
         )
+        asks_to_slide = request.payload_flags & SLIDING
         if request.ttl_ms < 0 or (namespace.touches_writes and request.operation in (SET, TOUCH, INCREMENT)):
             flags = request.payload_flags | (SLIDING if namespace.sliding and request.operation == SET else 0)
             ttl_ms = namespace.lifetime_ms(request.ttl_ms)
             request = attrs.evolve(request, ttl_ms=ttl_ms, payload_flags=flags)
+        if asks_to_slide and not request.ttl_ms:
+            raise InvalidRequest(NOTHING_SLIDES)
         return request
 
     def _read(self, connection: ConnectionId, request: Request, partition: int, route: Route) -> None:

@@ -129,7 +129,7 @@ class Shape:
         self._limit_bytes = limit_bytes
         self._tombstone_limit_bytes = int(limit_bytes * settings.tombstone_share)
         self._tables = self._live.tables
-        self._wheel = ExpiryWheel(self.partition_count)
+        self._wheel = ExpiryWheel()
         self._reaper = Reaper(settings.gc_grace_min_ms, settings.gc_grace_max_ms, self.partition_count)
         self._trees = Trees(self.partition_count)
         ghosts_bytes = int(limit_bytes * settings.ghost_share)

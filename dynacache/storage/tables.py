@@ -4,9 +4,9 @@ What: ``Table`` is a plain ``dict`` with three numbers beside it: how many more 
 how many dead slots it carries, and what it occupies. ``TableSet`` is one table a shard, a shard being a
 partition, and the list of shards that hold anything.
 
-Invariants: ``size_bytes`` is exact at all times. Dead slots stay below ``HOLES_FREE`` plus an eighth of the entries,
-so that the first entry is found at once and a table that is written and deleted from for ever stays dense. Order in a
-table is the order of arrival; ``rotate`` makes an entry the latest.
+Invariants: ``size_bytes`` is exact at all times. Dead slots stay below ``HOLES_FREE`` plus an eighth of the entries (as
+many as there are entries, after ``remove_many``), so that the first entry is found at once and a table that is written
+and deleted from for ever stays dense. Order in a table is the order of arrival; ``rotate`` makes an entry the latest.
 
 Why: a dictionary of ``bytes`` is invisible to the garbage collector, and many small ones grow and shrink in
 microseconds where one large one stalls (DESIGN section 4). CPython never shrinks a dictionary and never reuses the
@@ -14,6 +14,7 @@ slot of a deleted entry until it is rebuilt, and skips such slots one by one to 
 good time costs some 0.2 microseconds a deletion.
 """
 
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import attrs
@@ -59,7 +60,7 @@ class Table(Generic[_V]):
         del entries[key]
         self.holes = holes = self.holes + 1
         if holes > HOLES_FREE + (len(entries) >> 3) or not entries:
-            return self._rebuild()
+            return self.rebuild()
         return 0
 
     def rotate(self, key: bytes) -> int:
@@ -69,14 +70,15 @@ class Table(Generic[_V]):
         self.holes += 1
         growth = self.insert(key, value)
         if self.holes > HOLES_FREE + (len(entries) >> 3):
-            growth += self._rebuild()
+            growth += self.rebuild()
         return growth
 
     def next_growth_bytes(self) -> int:
         """Return by how many bytes the next insertion will grow the dictionary."""
         return 0 if self.room else grown_dictionary_bytes(len(self.entries)) - self.size_bytes
 
-    def _rebuild(self) -> int:
+    def rebuild(self) -> int:
+        """Copy the dictionary without its dead slots; return by how many bytes it grew."""
         self.entries = dict(self.entries)
         self.holes = 0
         return self._measure()
@@ -128,6 +130,27 @@ class TableSet:
             self._vacate(shard)
         if growth:
             self.size_bytes += growth
+        return growth
+
+    def remove_many(self, shards: Iterable[int], keys: Iterable[bytes]) -> int:
+        """Delete keys that are there; return by how many bytes their dictionaries grew (never above 0).
+
+        A table is rebuilt only when more than half of its slots are dead, when a dictionary of half the size will do.
+        """
+        tables, removed, growth = self.tables, 0, 0
+        for shard, key in zip(shards, keys, strict=True):
+            table = tables[shard]
+            entries = table.entries
+            del entries[key]
+            table.holes = holes = table.holes + 1
+            removed += 1
+            left = len(entries)
+            if holes > HOLES_FREE + left or not left:
+                growth += table.rebuild()
+                if not left:
+                    self._vacate(shard)
+        self.count -= removed
+        self.size_bytes += growth
         return growth
 
     def rotate(self, shard: int, key: bytes) -> int:

@@ -11,7 +11,7 @@ Why inside the store and not by comparing it after each turn: a turn may change 
 after every turn would cost more than the turn.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -249,6 +249,11 @@ def _leaving_class(observer: Observer) -> type[Engine]:
                 left = Engine._expire(self, shard, key, record, now_ms, scheduled)
             observer.changed("", key, left, StoreCause.EXPIRE)
             return left
+
+        def _drop_plain(self, keys: Sequence[bytes], shards: Sequence[int], records: Sequence[bytes]) -> None:
+            Engine._drop_plain(self, keys, shards, records)
+            for key in keys:
+                observer.changed("", key, None, StoreCause.EXPIRE)
 
         def _merge_expired(self, shard: int, key: bytes, held: bytes, incoming: bytes, now_ms: int) -> bytes | None:
             left = Engine._merge_expired(self, shard, key, held, incoming, now_ms)

@@ -14,7 +14,7 @@ cells an entry beyond. It doubles by copying itself: both halves of a slot begin
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
@@ -79,6 +79,10 @@ class EvictionPolicy(Protocol):
         """Note that an entry is gone, for whatever reason; return the growth."""
         ...
 
+    def removed_many(self, shards: Sequence[int], keys: Sequence[bytes], hashes: Sequence[int], size: int) -> int:
+        """Note that entries of ``size`` bytes together are gone from the tables; return the growth."""
+        ...
+
     def victim(self, spared: bytes | None, owns: Owner | None) -> tuple[int, bytes] | None:
         """Return (shard, key) of the entry to evict, never the key ``spared``; None when nothing may go.
 
@@ -135,6 +139,12 @@ class Cells:
         self.cells *= 2
         self.mask = 2 * cells - 1
         return cells
+
+    def removed_many(self, shards: Sequence[int], keys: Sequence[bytes], hashes: Sequence[int], size: int) -> int:
+        """Count them; for a policy that keeps nothing else of an entry but its cell."""
+        self.count -= len(keys)
+        self.entry_bytes -= size
+        return 0
 
     def _taken(self, size: int) -> None:
         self.count -= 1

@@ -76,6 +76,18 @@ def test_expiry_eviction_and_removal_have_their_cause() -> None:
     assert gone == [StoreCause.EXPIRE, StoreCause.EVICT, StoreCause.CLEANSE]
 
 
+def test_every_entry_of_a_mass_that_expires_is_told() -> None:
+    node, events, observer = watched()
+    keys = [b"k%d" % number for number in range(40)]
+    for key in keys:
+        node.engine.put(1, key, record(node.shared.issuer, ttl_ms=10)[0])
+    node.engine.put(1, KEY, record(ActorIssuer(8), record(node.shared.issuer)[0], ttl_ms=10)[0])
+    node.engine.collect(NOW_MS + 1_010)
+    gone = {event.key for event in events if event.after is None and event.cause is StoreCause.EXPIRE}
+    assert gone == set(keys), "the other one has left a tombstone"
+    assert set(observer.held) == {("", KEY)}
+
+
 def test_hints_have_their_place() -> None:
     node, events, _ = watched()
     local, _ = record(node.shared.issuer)
@@ -241,7 +253,7 @@ def test_what_an_epoch_ends_is_told_as_such() -> None:
     local, _ = record(node.shared.issuer)
     node.engine.put(1, KEY, local)
     node.engine.epochs.raise_to(FLUSH, b"", b"", (NOW_MS + 1) << 16)
-    node.engine.epochs_changed()
+    node.engine.epochs_risen()
     assert node.engine.get(1, KEY, NOW_MS) is not local
     node.engine.put(1, KEY, record(node.shared.issuer)[0])
     node.engine.merge(1, KEY, record(ActorIssuer(8))[1], NOW_MS)
