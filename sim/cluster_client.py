@@ -19,6 +19,7 @@ import attrs
 from dynacache.client.calls import Call
 from dynacache.client.many import delete_calls, found_values, get_calls, raise_failed, set_calls
 from dynacache.client.requests import LevelName, Requests
+from dynacache.client.scanning import page_call, selection
 from dynacache.client.values import Key
 from dynacache.errors import DynacacheError
 
@@ -124,6 +125,7 @@ class Beginning:
 
     get = _begun(Requests.get)
     fetch = _begun(Requests.fetch)
+    entry = _begun(Requests.entry)
     exists = _begun(Requests.exists)
     ttl = _begun(Requests.ttl)
     set = _begun(Requests.set)
@@ -132,6 +134,13 @@ class Beginning:
     get_and_delete = _begun(Requests.get_and_delete)
     touch = _begun(Requests.touch)
     increment = _begun(Requests.increment)
+    invalidate = _begun(Requests.invalidate)
+    invalidate_version = _begun(Requests.invalidate_version)
+    invalidate_tag = _begun(Requests.invalidate_tag)
+    invalidate_pattern = _begun(Requests.invalidate_pattern)
+    flush = _begun(Requests.flush)
+    settings = _begun(Requests.settings)
+    configure = _begun(Requests.configure)
 
 
 @attrs.define(eq=False, repr=False)
@@ -148,6 +157,7 @@ class SimulatedClient:
 
     get = _carried_out(Requests.get)
     fetch = _carried_out(Requests.fetch)
+    entry = _carried_out(Requests.entry)
     exists = _carried_out(Requests.exists)
     ttl = _carried_out(Requests.ttl)
     set = _carried_out(Requests.set)
@@ -156,6 +166,13 @@ class SimulatedClient:
     get_and_delete = _carried_out(Requests.get_and_delete)
     touch = _carried_out(Requests.touch)
     increment = _carried_out(Requests.increment)
+    invalidate = _carried_out(Requests.invalidate)
+    invalidate_version = _carried_out(Requests.invalidate_version)
+    invalidate_tag = _carried_out(Requests.invalidate_tag)
+    invalidate_pattern = _carried_out(Requests.invalidate_pattern)
+    flush = _carried_out(Requests.flush)
+    settings = _carried_out(Requests.settings)
+    configure = _carried_out(Requests.configure)
     owners = _carried_out(Requests.owners)
 
     def __repr__(self) -> str:
@@ -165,6 +182,22 @@ class SimulatedClient:
     def begin(self) -> Beginning:
         """The same operations, started and left under way: ``client.begin.increment("visits")``."""
         return Beginning(self)
+
+    def namespace(self, name: str) -> "SimulatedClient":
+        """Return the operations on another namespace, "" being the default one; raises InvalidRequest for a name that
+        is none."""
+        return attrs.evolve(self, requests=self.requests.of_namespace(name))
+
+    def scan(self, prefix: Key = b"", *, pattern: Key | None = None, count: int | None = None) -> list[bytes]:
+        """Return every key of the namespace with a prefix, and of a pattern if one is given, at level one."""
+        wanted, cursor = selection(self.requests.head, prefix, pattern, count), None
+        found: list[bytes] = []
+        while True:
+            page = self.begun(page_call(wanted, cursor, None), f"scan: {short(prefix)}").result()
+            found += page.keys
+            cursor = page.cursor
+            if cursor is None:
+                return found
 
     def get_many(self, keys: Iterable[Key], *, level: LevelName | None = None) -> dict[Key, Any]:
         """Return the values of those keys that have one, in the order asked for."""

@@ -100,7 +100,7 @@ def set_command(
     raw_file
         Store the bytes of this file (- is standard input) instead of VALUE.
     sliding
-        Let reads renew the time to live.
+        Let reads renew the time to live, which --ttl or the namespace must name.
     if_absent
         Only if there is no value. Below level strong two nodes may both say yes to two callers at once.
     if_present

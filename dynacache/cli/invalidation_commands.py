@@ -9,6 +9,7 @@ Exit codes: 3 where there was nothing under the key or of the version named; a t
 concern nothing, and nobody counts what they end.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -80,6 +81,16 @@ def version(
     )
 
 
+def _epoch(what: str, name: str, connection: KeyConnection, output: OutputOption, call: Callable[[Any], object]) -> int:
+    """Run what ends values by an epoch: whether it concerned any, nobody knows."""
+
+    def body(client: Any) -> Answer:
+        call(client)
+        return _done(what, name)
+
+    return with_client(connection, output, body)
+
+
 @invalidate.command
 def tag(
     tag: str,
@@ -90,12 +101,9 @@ def tag(
     output: OutputOption = "table",
 ) -> int:
     """End every value of the namespace that was written with a tag."""
-
-    def body(client: Any) -> Answer:
-        client.invalidate_tag(tag, strict=not now, level=level)
-        return _done("tag", tag)
-
-    return with_client(connection, output, body)
+    return _epoch(
+        "tag", tag, connection, output, lambda client: client.invalidate_tag(tag, strict=not now, level=level)
+    )
 
 
 @invalidate.command
@@ -108,12 +116,13 @@ def pattern(
     output: OutputOption = "table",
 ) -> int:
     """End every value of the namespace whose key matches: * any bytes, ? one, [a-z] one of a set."""
-
-    def body(client: Any) -> Answer:
-        client.invalidate_pattern(pattern, strict=not now, level=level)
-        return _done("pattern", pattern)
-
-    return with_client(connection, output, body)
+    return _epoch(
+        "pattern",
+        pattern,
+        connection,
+        output,
+        lambda client: client.invalidate_pattern(pattern, strict=not now, level=level),
+    )
 
 
 def flush(
@@ -124,9 +133,10 @@ def flush(
     output: OutputOption = "table",
 ) -> int:
     """End every value of a namespace, and of no other: of the default one, unless --namespace names it."""
-
-    def body(client: Any) -> Answer:
-        client.flush(strict=not now, level=level)
-        return _done("namespace", connection.namespace)
-
-    return with_client(connection, output, body)
+    return _epoch(
+        "namespace",
+        connection.namespace,
+        connection,
+        output,
+        lambda client: client.flush(strict=not now, level=level),
+    )

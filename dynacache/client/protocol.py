@@ -53,10 +53,13 @@ class ClientProtocol:
     unsent_limit_bytes: int = UNSENT_LIMIT_BYTES
     topology: tuple[Any, Any] | None = attrs.field(default=None, init=False)
     compressions: Any = attrs.field(default=None, init=False)
+    factors: Any = attrs.field(default=None, init=False)
     """What came with the topology of namespaces whose values are compressed."""
     """The last (member table, states) pushed here; whoever takes it sets it back to None."""
     refusal: DynacacheError | None = attrs.field(default=None, init=False)
     """Why the connection must be closed now: the node said so, or broke the protocol."""
+    heard_s: float = attrs.field(default=0.0, init=False)
+    """When the last whole message came: bytes alone are no sign of life, if a garbled length makes a frame endless."""
     _hello: bytes = attrs.field(init=False)
     _reader: FrameReader = attrs.field(init=False)
     _pending: dict[int, Any] = attrs.field(factory=dict, init=False)
@@ -139,6 +142,7 @@ class ClientProtocol:
         so that the answers before it are not lost.
         """
         answered = []
+        message: Message | None = None
         pop = self._pending.pop
         for message in self._reader.feed(data):
             if not self.initiator.done:
@@ -153,6 +157,8 @@ class ClientProtocol:
                 answered.append((token, message))
             elif message[1] == 0:
                 self._unasked(message, now_s)
+        if message is not None:
+            self.heard_s = now_s
         return answered
 
     def next_deadline(self) -> float:
@@ -191,6 +197,7 @@ class ClientProtocol:
         if message[0] == TOPOLOGY and len(message) >= 4:
             self.topology = (message[2], message[3])
             self.compressions = message[5] if len(message) > 5 else None
+            self.factors = message[6] if len(message) > 6 else None
             if len(message) > 4:
                 self._learn_time(message[4], now_s)
         elif message[0] == TIME and len(message) >= 3:

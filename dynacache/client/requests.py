@@ -197,7 +197,8 @@ class Requests(Invalidations):
 
         Without ``ttl`` it lives as long as its namespace says, for ever where that says nothing; `math.inf` asks for
         ever where the namespace has a default. The namespace's maximum, if it has one, cuts either. With ``sliding`` a
-        read that finds less than seven eighths of that life left renews it, in the background.
+        read that finds less than seven eighths of that life left renews it, in the background; a value that would live
+        for ever has nothing to renew, and is refused (`InvalidRequest`).
 
         At most one condition: ``only_if_absent``, ``only_if_present``, or the ``version`` of an earlier answer. It is
         judged by the node that coordinates the write, on what it can see. At every level below "strong", two callers

@@ -78,8 +78,12 @@ class JudgedStore(Protocol):
         """What it judges by."""
         ...
 
-    def epochs_changed(self) -> None:
-        """Take note of other epochs."""
+    def epochs_risen(self) -> None:
+        """Take note of a new epoch."""
+        ...
+
+    def epochs_dropped(self) -> None:
+        """Take note that epochs are gone."""
         ...
 
 
@@ -204,7 +208,7 @@ class Invalidator:
         if epochs.raise_to(kind, namespace, argument, stamp):
             if kind in (FLUSH, ALL_TAGS):
                 self._drop_included(kind, namespace, stamp)
-            self.store.epochs_changed()
+            self.store.epochs_risen()
             if kind == TAG and epochs.tag_count > self.shared.settings.tag_epochs_limit:
                 self._fold_tags()
             elif kind == PATTERN:
@@ -227,6 +231,7 @@ class Invalidator:
             catalogue.drop(epoch_name(kind, namespace, argument))
         if found:
             epochs.measure()
+            self.store.epochs_dropped()
 
     def _fold_tags(self) -> None:
         """Make one epoch of all tags of the oldest quarter, for each namespace."""
@@ -253,7 +258,6 @@ class Invalidator:
             return
         epochs = [(name, entry[0]) for name, entry in self.shared.catalogue.entries.items() if name[:1] == EPOCH_PREFIX]
         self._drop([parse_epoch_name(name) for name, stamp in epochs if self._is_over(stamp)])
-        self.store.epochs_changed()
         oldest_ms = min((stamp >> 16 for _, stamp in epochs if not self._is_over(stamp)), default=2**63)
         self._next_retire_ms = oldest_ms + self.retention_ms + _RETIRE_INTERVAL_MS
 
@@ -263,7 +267,7 @@ class Invalidator:
         if name[:1] == EPOCH_PREFIX and epochs.get(*parse_epoch_name(name)):
             epochs.drop(*parse_epoch_name(name))
             epochs.measure()
-            self.store.epochs_changed()
+            self.store.epochs_dropped()
 
     def statistics(self) -> dict[str, int]:
         """Return counters and gauges."""

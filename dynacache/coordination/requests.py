@@ -31,9 +31,15 @@ from dynacache.wire.messages import (
     VALUE_LIMIT_BYTES,
 )
 
-__all__ = ["CONTEXT_LIMIT_BYTES", "OPERATION_ID_LIMIT_BYTES", "TTL_LIMIT_MS", "Request", "parse"]
+__all__ = ["CONTEXT_LIMIT_BYTES", "NOTHING_SLIDES", "OPERATION_ID_LIMIT_BYTES", "TTL_LIMIT_MS", "Request", "parse"]
 
 CONTEXT_LIMIT_BYTES = 8_192
+NOTHING_SLIDES = (
+    "sliding: got no time to live beside it, expected one, from the request or as its namespace's default_ttl: there is"
+    " nothing that reads could renew"
+)
+"""Why a value that asks to slide and would live for ever is refused."""
+
 OPERATION_ID_LIMIT_BYTES = 32
 TTL_LIMIT_MS = 100 * 365 * 24 * 3600 * 1000
 """A time to live is at most a hundred years, so that instants fit their 64-bit field."""

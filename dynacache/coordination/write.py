@@ -19,7 +19,7 @@ from dynacache.coordination.write_group import BULK_BYTES, WriteGroup
 from dynacache.datatypes import counter
 from dynacache.errors import NotEnoughReplicas, OutOfMemory, Overloaded
 from dynacache.events import ConnectionId, Message
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import partition_of_key
 from dynacache.types import KeyChange, Level
 from dynacache.versioning import packed
 from dynacache.versioning.context import Context
@@ -64,7 +64,9 @@ class Writer:
         now_ms = shared.now_ms
         old = shared.store.peek(partition, key) if route.is_owner else shared.hints.find(key)
         store = shared.store
-        unknown = not route.complete or (old is None and store.missing(partition, key) is not None)
+        unknown = not route.complete
+        if old is None and (ttl_ms or payload_flags & packed.TAGGED) and not unknown:
+            unknown = store.missing(partition, key) is not None
         clock = shared.clock
         clock.last = time = clock.last + 1
         expire_ms = now_ms + ttl_ms if ttl_ms else 0
@@ -133,7 +135,7 @@ class Writer:
     def repeat(self, connection: ConnectionId, rid: int, key: bytes, level: int, timeout_ms: int) -> bool:
         """Replicate what is held for a key again, for a retried operation; False when nothing is held any more."""
         shared = self.shared
-        partition = key_hash(key) >> shared.partition_shift
+        partition = partition_of_key(key, shared.partition_shift)
         route = shared.routes.route(partition)
         held = self.held(route, partition, key)
         if held is None:

@@ -15,11 +15,12 @@ another interpreter version shifts them and not the code. A test compares the su
 """
 
 import sys
+from collections.abc import Sequence
 from typing import TypeVar
 
 import attrs
 
-__all__ = ["Usage", "capacity", "dictionary_bytes", "grown_dictionary_bytes", "object_bytes"]
+__all__ = ["Usage", "capacity", "dictionary_bytes", "grown_dictionary_bytes", "object_bytes", "objects_bytes"]
 
 _V = TypeVar("_V")
 
@@ -40,6 +41,14 @@ _MOST_LOG = 40
 def object_bytes(length: int) -> int:
     """Return the memory that a ``bytes`` object of ``length`` bytes occupies."""
     return (length + _SMALL_SURPLUS if length <= _SMALL else length + _LARGE_SURPLUS) & -_STEP
+
+
+def objects_bytes(objects: Sequence[bytes]) -> int:
+    """Return the memory that some ``bytes`` objects occupy; none of them the same twice."""
+    lengths = list(map(len, objects))
+    if max(lengths, default=0) <= _SMALL:
+        return sum([length + _SMALL_SURPLUS & -_STEP for length in lengths])
+    return sum(map(object_bytes, lengths))
 
 
 def _room(log: int) -> int:

@@ -55,6 +55,17 @@ class Census:
             tenant = self.tenants[prefix] = Tenant(prefix)
         return tenant
 
+    @property
+    def is_used(self) -> bool:
+        """Whether any key of a namespace was ever counted."""
+        return bool(self.tenants) or self.other.entries > 0
+
+    def count(self, key: bytes, entries: int, size_bytes: int) -> None:
+        """Count entries and bytes more, or fewer, of the namespace of a qualified key that begins with byte 0."""
+        tenant = self.tenant(key)
+        tenant.entries += entries
+        tenant.size_bytes += size_bytes
+
     def _make_room(self) -> bool:
         """Forget a tenant that holds nothing. Not while ``other`` holds something: entries of a namespace are counted
         in one place from first to last, and that may be there."""

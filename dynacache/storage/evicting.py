@@ -33,31 +33,26 @@ from dynacache.storage.contributions import (
 from dynacache.storage.eviction.groups import Groups
 from dynacache.storage.eviction.policy import EvictionPolicy
 from dynacache.storage.leaves import Leaves
-from dynacache.storage.records import due_of, value_bytes
+from dynacache.storage.records import due_of, leaves_nothing, value_bytes
 from dynacache.types import KeyChange, MissReason
 from dynacache.versioning import packed
 
-__all__ = ["EVICT_COUNT", "Evicting", "leaves_nothing"]
+__all__ = ["EVICT_COUNT", "Evicting"]
 
 EVICT_COUNT = 16
 """Entries that go together when room is needed, unless fewer make a thousandth of the limit free."""
 
-_MANY, _VALUE = packed.MANY, packed.VALUE
+_MANY = packed.MANY
 _read_times = struct.Struct(">5xQQ").unpack_from
 _AHEAD_LOG = 10
-
-
-def leaves_nothing(record: bytes) -> bool:
-    """Tell of a record with an expiry whether it is a plain value that no older version can outlive."""
-    return record[1] == _VALUE and not record[2] & packed.MAY_BE_OUTLIVED
 
 
 @attrs.define(eq=False)
 class Evicting(Leaves):
     """The steps. Each leaves tables, wheel, ghosts, trees, policy and accounts agreeing."""
 
-    def _expire(self, shard: int, key: bytes, record: bytes, now_ms: int, scheduled: bool = True) -> bytes | None:
-        """Put what a record leaves when it expires in its place; see ``holdings``."""
+    def _expire(self, shard: int, key: bytes, record: bytes, now_ms: int) -> bytes | None:
+        """Put what a record leaves when it expires in its place; see ``expiring``."""
         raise NotImplementedError
 
     def _meet(self, shard: int, key: bytes, record: bytes) -> bytes | None:

@@ -33,7 +33,6 @@ FINE_LIFE_MS = 3_600_000
 """The longest life that is kept to the second."""
 
 _WIDTHS_S = ((48 * FINE_LIFE_MS, 60), (60 * 24 * FINE_LIFE_MS, 3_600), (sys.maxsize, 86_400))
-_LANES_LOG = 16
 _CHUNK_ROOMS = (170, 341, 682, 1_365, 2_730, 5_461, 10_922, 21_845, 43_690)
 _CHUNK_ROOM = [0, 85, 85, 85, 85, *(room for room in _CHUNK_ROOMS for _ in range(2))]
 """Keys that the last of so many chunks of a bucket may hold: as many as a dictionary takes in between two sizes, so
@@ -60,7 +59,6 @@ def due_second(time: int, expire_ms: int) -> int:
 class ExpiryWheel:
     """The buckets. ``count`` is the number of keys, ``size_bytes`` what the wheel occupies, without keys."""
 
-    partition_count: int
     count: int = 0
     size_bytes: int = 0
     _buckets: dict[int, _Bucket] = attrs.field(factory=dict)
@@ -74,12 +72,11 @@ class ExpiryWheel:
 
     def add(self, shard: int, key: bytes, due: int) -> int:
         """Put a key that is not in the wheel into the bucket of second ``due``; return the growth in bytes."""
-        name = due << _LANES_LOG | shard // self.partition_count
-        bucket = self._buckets.get(name)
+        bucket = self._buckets.get(due)
         growth = 0
         if bucket is None:
-            bucket = self._buckets[name] = []
-            heappush(self._due, name)
+            bucket = self._buckets[due] = []
+            heappush(self._due, due)
             growth = BUCKET_BYTES
         chunks = len(bucket)
         room = _CHUNK_ROOM[chunks] if chunks < _CHUNK_STEPS else _CHUNK_ROOMS[-1]
@@ -96,7 +93,7 @@ class ExpiryWheel:
 
     def remove(self, shard: int, key: bytes, due: int) -> int:
         """Take a key out of the bucket of second ``due``, where it was put; return the growth in bytes (negative)."""
-        bucket = self._buckets[due << _LANES_LOG | shard // self.partition_count]
+        bucket = self._buckets[due]
         place = len(bucket) - 1
         while key not in bucket[place]:
             place -= 1
@@ -115,16 +112,15 @@ class ExpiryWheel:
         self.size_bytes += growth
         return growth
 
-    def take(self, now_ms: int, count: int) -> list[tuple[int, bytes]]:
-        """Take up to ``count`` (shard, key) out of buckets that are due, earliest bucket first."""
-        taken: list[tuple[int, bytes]] = []
-        while self._due and (self._due[0] >> _LANES_LOG) * 1000 <= now_ms and len(taken) < count:
+    def take(self, now_ms: int, count: int) -> list[tuple[bytes, int]]:
+        """Take up to ``count`` (key, shard) out of buckets that are due, earliest bucket first."""
+        taken: list[tuple[bytes, int]] = []
+        while self._due and self._due[0] * 1000 <= now_ms and len(taken) < count:
             bucket = self._buckets[self._due[0]]
             while bucket and len(taken) < count:
                 chunk = bucket[-1]
-                while chunk and len(taken) < count:
-                    key, shard = chunk.popitem()
-                    taken.append((shard, key))
+                pop = chunk.popitem
+                taken += [pop() for _ in range(min(len(chunk), count - len(taken)))]
                 if not chunk:
                     self.size_bytes -= dictionary_bytes(bucket.pop())
             if not bucket:
@@ -138,15 +134,15 @@ class ExpiryWheel:
         due, buckets, total, limit = self._due, self._buckets, 0, now_ms // 1000
         places = [0] if due else []
         for place in places:
-            name = due[place]
-            if name >> _LANES_LOG <= limit:
-                total += sum(map(len, buckets[name]))
+            second = due[place]
+            if second <= limit:
+                total += sum(map(len, buckets[second]))
                 places += [child for child in (2 * place + 1, 2 * place + 2) if child < len(due)]
         return total
 
     def next_due_ms(self) -> int | None:
         """Return the instant of the earliest bucket, None without any."""
-        return (self._due[0] >> _LANES_LOG) * 1000 if self._due else None
+        return self._due[0] * 1000 if self._due else None
 
     def recount_bytes(self) -> int:
         """Return ``size_bytes`` by visiting every chunk."""
@@ -156,8 +152,8 @@ class ExpiryWheel:
     def contents(self) -> dict[tuple[int, bytes], int]:
         """Return the due second of every (shard, key), for checkers."""
         return {
-            (shard, key): name >> _LANES_LOG
-            for name, bucket in self._buckets.items()
+            (shard, key): due
+            for due, bucket in self._buckets.items()
             for chunk in bucket
             for key, shard in chunk.items()
         }

@@ -54,6 +54,11 @@ class Ghosts:
     size_bytes: int = 0
     forgot: BitMap = attrs.field(factory=BitMap)
     _shards: dict[int, GhostShard] = attrs.field(factory=dict)
+    _absent: int = -1
+    """A fingerprint that was looked for in vain: a write asks first, and takes then."""
+
+    _absent_shard: int = -1
+
     _extent: int = 0
     """Shards that are counted."""
 
@@ -78,6 +83,8 @@ class Ghosts:
                 self._forget(shard, (number, time, contribution, second), now_s)
                 return 0
             self._shards[shard] = held = GhostShard()
+        if number == self._absent:
+            self._absent = -1
         is_full = held.leave(number, time, contribution, second)
         self.count += 1
         self.size_bytes = size = self.size_bytes + GHOST_BYTES
@@ -102,7 +109,10 @@ class Ghosts:
         """Return a ghost as it is at a second, None if there is none or it has gone."""
         held = self._shards.get(shard)
         ghost = None if held is None else held.find(number)
-        return None if ghost is None else self._at(ghost, now_s)
+        if ghost is None:
+            self._absent, self._absent_shard = number, shard
+            return None
+        return self._at(ghost, now_s)
 
     def has_values(self, shard: int) -> bool:
         """Tell whether a shard has a ghost of a value, not only of deletes."""
@@ -124,6 +134,8 @@ class Ghosts:
     def take(self, shard: int, number: int) -> int:
         """Forget the ghost of a key that is stored again, say; return its contribution, 0 if there was none. That is
         still in the tree: the caller takes it out."""
+        if number == self._absent and shard == self._absent_shard:
+            return 0
         held = self._shards.get(shard)
         contribution = 0 if held is None else held.take(number)
         if held is None or not contribution:

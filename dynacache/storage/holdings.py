@@ -1,7 +1,8 @@
 """What the store holds, with every byte counted and room made before anything is stored.
 
 What: the steps from which the calls of an engine are made, over the state of ``shape``: insert, replace, drop, store a
-tombstone, reap, expire. ``evicting`` makes room for them, ``replica`` and ``engine`` add the calls that others make.
+tombstone, reap. ``evicting`` makes room for them; ``expiring``, ``invalidation``, ``replica`` and ``engine`` add the
+calls that others make.
 
 Invariants: live records stand in one table a shard (a partition), tombstones in another beside it, so
 that eviction meets none; a key is in at most one. A step moves tables, wheel, ghosts, trees, policy and counts
@@ -28,10 +29,8 @@ from dynacache.storage.contributions import (
     digest,
     key_hash,
 )
-from dynacache.storage.evicting import Evicting, leaves_nothing
-from dynacache.storage.records import deleted_s, due_of, is_tombstone, read_times
-from dynacache.types import KeyChange, MissReason
-from dynacache.versioning import packed
+from dynacache.storage.evicting import Evicting
+from dynacache.storage.records import deleted_s, due_of, read_times
 
 __all__ = ["Holdings"]
 
@@ -203,52 +202,3 @@ class Holdings(Evicting):
         else:
             self._toggle(shard, key, gone, marked=False)
         self.reaped += 1
-
-    # Expiry.
-
-    def _meet_expired(self, shard: int, key: bytes, record: bytes, now_ms: int) -> bytes | None:
-        """Return what is left of a record that a call came upon after its expiry. One that leaves nothing stays where
-        it is until its second, when it goes on every replica, so that their trees agree."""
-        if leaves_nothing(record):
-            return None
-        left = self._expire(shard, key, record, now_ms)
-        if self._used_bytes > self._limit_bytes:
-            self._shrink(key)
-        return left
-
-    def _expire(self, shard: int, key: bytes, record: bytes, now_ms: int, scheduled: bool = True) -> bytes | None:
-        """Put what a record leaves at ``now_ms`` in its place and return it. Never refused, even beyond the share of
-        tombstones: it takes no more room than before, and without it what has ended would come back."""
-        left = packed.clean(record, now_ms)
-        if left is record:
-            assert scheduled, "a bucket of the wheel is due only when everything in it has expired"
-            return record
-        self.expired += 1
-        before, after = self._contribution(key, record), self._contribution(key, left)
-        in_time = not scheduled or due_of(record) * 1000 <= now_ms
-        self._toggle(shard, key, before ^ after, marked=left is not None or not in_time)
-        if left is None or is_tombstone(left):
-            self._drop_live(shard, key, record, scheduled)
-            if left is not None:
-                self._store_tombstone(shard, key, left)
-            else:
-                self._gone_keys.add(key, MissReason.EXPIRED)
-            if self.gone is not None:
-                self.gone(shard, key, KeyChange.EXPIRE)
-            return left
-        self._settle_leaf(shard, key, record)
-        growth = object_bytes(len(left)) - object_bytes(len(record))
-        self._resize(shard, key, growth)
-        self._tables[shard].entries[key] = left
-        self._reschedule(shard, key, due_of(record) if scheduled else 0, due_of(left))
-        return left
-
-    def _collect_expired(self, now_ms: int, budget: int) -> int:
-        wheel = self._wheel
-        before = wheel.size_bytes
-        taken = wheel.take(now_ms, budget)
-        self._used_bytes += wheel.size_bytes - before
-        for shard, key in taken:
-            record = self._tables[shard].entries[key]
-            self._expire(shard, key, record, now_ms, scheduled=False)
-        return len(taken)

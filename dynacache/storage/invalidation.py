@@ -20,7 +20,7 @@ from array import array
 import attrs
 
 from dynacache.storage.accounting import object_bytes
-from dynacache.storage.holdings import Holdings
+from dynacache.storage.expiring import Expiring
 from dynacache.storage.records import due_of, is_tombstone
 from dynacache.types import MissReason
 from dynacache.versioning import packed
@@ -38,8 +38,8 @@ _PART = 64
 
 
 @attrs.define(eq=False)
-class Invalidation(Holdings):
-    """The store under epochs. ``epochs_changed`` follows each change of ``epochs``."""
+class Invalidation(Expiring):
+    """The store under epochs. ``epochs_risen`` or ``epochs_dropped`` follows each change of ``epochs``."""
 
     invalidated: int = attrs.field(init=False, default=0)
     sweeps: int = attrs.field(init=False, default=0)
@@ -57,13 +57,15 @@ class Invalidation(Holdings):
     _shard_listed: bool = attrs.field(init=False, default=False)
     _next_sweep_ms: int = attrs.field(init=False, default=0)
 
-    def epochs_changed(self) -> None:
-        """Take note that ``epochs`` has risen or lost some."""
+    def epochs_risen(self) -> None:
+        """Take note of a new epoch: all of the store has to be held against it."""
+        self._judging = self._unswept = True
+        self._generation += 1
+
+    def epochs_dropped(self) -> None:
+        """Take note that ``epochs`` has lost some: what was alive is still, so nothing is looked at again."""
         self._judging = bool(self.epochs)
-        if self._judging:
-            self._generation += 1
-            self._unswept = True
-        else:
+        if not self._judging:
             self._unswept, self._sweeping, self._clean_generation = False, 0, self._generation
             self._left_in_shard, self._shard_listed = [], False
 

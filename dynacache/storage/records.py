@@ -11,11 +11,11 @@ Why apart: the rest of the store treats records as opaque bytes.
 import struct
 
 from dynacache.storage.expiry import FINE_LIFE_MS, due_second
-from dynacache.versioning.kernel import EXPIRED
+from dynacache.versioning.kernel import EXPIRED, MAY_BE_OUTLIVED
 from dynacache.versioning.kernel import TOMBSTONE as TOMBSTONE_VERSION
 from dynacache.versioning.layout import ENTRY_BYTES, HEADER_BYTES, MANY, TOMBSTONE, VALUE, decode
 
-__all__ = ["deleted_ms", "deleted_s", "due_of", "is_tombstone", "read_times", "value_bytes"]
+__all__ = ["deleted_ms", "deleted_s", "due_of", "is_tombstone", "leaves_nothing", "read_times", "value_bytes"]
 
 _unpack_times = struct.Struct(">QQQ").unpack_from
 _TIMES_AT = 5
@@ -35,6 +35,11 @@ def due_of(record: bytes) -> int:
         second: int = -(-expire_ms // 1000)
         return second
     return due_second(time, expire_ms)
+
+
+def leaves_nothing(record: bytes) -> bool:
+    """Tell of a record with an expiry whether it is a plain value that no older version can outlive."""
+    return record[1] == VALUE and not record[2] & MAY_BE_OUTLIVED
 
 
 def is_tombstone(record: bytes) -> bool:

@@ -4,10 +4,10 @@ What: ``Table`` is a plain ``dict`` with three numbers beside it: how many more 
 how many dead slots it carries, and what it occupies. ``TableSet`` is one table a shard, a shard being a
 partition, and the list of shards that hold anything.
 
-Invariants: ``size_bytes`` is exact at all times. Dead slots stay below ``HOLES_FREE`` plus an eighth of the entries,
-so that the first entry is found at once and a table that is written and deleted from for ever stays dense. While a
-fifth or more of the slots are dead a table does not grow. Order in a table is the order of arrival; ``rotate`` makes an
-entry the latest.
+Invariants: ``size_bytes`` is exact at all times. Dead slots stay below ``HOLES_FREE`` plus an eighth of the entries (as
+many as there are entries, after ``remove_many``), so that the first entry is found at once and a table that is written
+and deleted from for ever stays dense; a table in which a fifth of the slots are dead does not grow. Order in a table is
+the order of arrival; ``rotate`` makes an entry the latest.
 
 Why: a dictionary of ``bytes`` is invisible to the garbage collector, and many small ones grow and shrink in
 microseconds where one large one stalls (DESIGN section 4). CPython never shrinks a dictionary and never reuses the
@@ -15,6 +15,7 @@ slot of a deleted entry until it is rebuilt, and skips such slots one by one to 
 good time costs some 0.2 microseconds a deletion.
 """
 
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import attrs
@@ -53,7 +54,7 @@ class Table(Generic[_V]):
         if not self.room:
             if self.holes * _WORTH <= len(self.entries):
                 return self._grow(key, value)
-            growth = self._rebuild()
+            growth = self.rebuild()
             if not self.room:
                 return growth + self._grow(key, value)
         self.entries[key] = value
@@ -66,7 +67,7 @@ class Table(Generic[_V]):
         del entries[key]
         self.holes = holes = self.holes + 1
         if holes > HOLES_FREE + (len(entries) >> 3) or not entries:
-            return self._rebuild()
+            return self.rebuild()
         return 0
 
     def rotate(self, key: bytes) -> int:
@@ -76,7 +77,7 @@ class Table(Generic[_V]):
         self.holes = holes = self.holes + 1
         growth = 0
         if not self.room or holes > HOLES_FREE + (len(entries) >> 3):
-            growth = self._rebuild()
+            growth = self.rebuild()
         return growth + self.insert(key, value)
 
     def next_growth_bytes(self) -> int:
@@ -91,7 +92,8 @@ class Table(Generic[_V]):
         self.holes = 0
         return self._measure()
 
-    def _rebuild(self) -> int:
+    def rebuild(self) -> int:
+        """Copy the dictionary without its dead slots; return by how many bytes it grew."""
         self.entries = dict(self.entries)
         self.holes = 0
         return self._measure()
@@ -101,6 +103,10 @@ class Table(Generic[_V]):
         self.size_bytes = size = dictionary_bytes(self.entries)
         self.room = max(0, capacity(size) - len(self.entries))
         return size - before
+
+
+_VACANT: Table[bytes] = Table()
+"""What stands for the table of a shard that is not used; nothing is ever put into it."""
 
 
 @attrs.define(eq=False)
@@ -117,9 +123,20 @@ class TableSet:
 
     def extend(self, shards: int) -> None:
         """Add ``shards`` empty tables."""
-        added: list[Table[bytes]] = [Table() for _ in range(shards)]
-        self.tables.extend(added)
-        self._places.extend([-1] * shards)
+        self.skip(len(self.tables) + shards)
+        self.fill(len(self.tables) - shards, len(self.tables))
+
+    def skip(self, end: int) -> None:
+        """Let there be shards up to ``end``, as yet without tables."""
+        more = end - len(self.tables)
+        if more > 0:
+            self.tables.extend([_VACANT] * more)
+            self._places.extend([-1] * more)
+
+    def fill(self, first: int, end: int) -> None:
+        """Give tables to shards that were skipped."""
+        added: list[Table[bytes]] = [Table() for _ in range(first, end)]
+        self.tables[first:end] = added
         self.size_bytes += sum(table.size_bytes for table in added)
 
     def insert(self, shard: int, key: bytes, record: bytes) -> int:
@@ -145,6 +162,27 @@ class TableSet:
             self.size_bytes += growth
         return growth
 
+    def remove_many(self, shards: Iterable[int], keys: Iterable[bytes]) -> int:
+        """Delete keys that are there; return by how many bytes their dictionaries grew (never above 0).
+
+        A table is rebuilt only when more than half of its slots are dead, when a dictionary of half the size will do.
+        """
+        tables, removed, growth = self.tables, 0, 0
+        for shard, key in zip(shards, keys, strict=True):
+            table = tables[shard]
+            entries = table.entries
+            del entries[key]
+            table.holes = holes = table.holes + 1
+            removed += 1
+            left = len(entries)
+            if holes > HOLES_FREE + left or not left:
+                growth += table.rebuild()
+                if not left:
+                    self._vacate(shard)
+        self.count -= removed
+        self.size_bytes += growth
+        return growth
+
     def rotate(self, shard: int, key: bytes) -> int:
         """Make ``key``, the object given, the latest of its shard; return by how many bytes its dictionary grew."""
         growth = self.tables[shard].rotate(key)
@@ -156,6 +194,8 @@ class TableSet:
         """Return what keys, records and dictionaries occupy, by visiting every one."""
         total = 0
         for table in self.tables:
+            if table is _VACANT:
+                continue
             total += dictionary_bytes(table.entries)
             total += sum(object_bytes(len(key)) + object_bytes(len(record)) for key, record in table.entries.items())
         return total

@@ -145,6 +145,15 @@ class Trees:
             self._roots[shard] ^= difference
         return growth
 
+    def leave(self, shards: Iterable[int], hashes: Iterable[int], contributions: Iterable[int]) -> None:
+        """Take entries out whose time has come, each by its shard, the hash of its key and what it contributes."""
+        leaves, drops, roots, shift = self.leaves, self.drops, self._roots, self.prefix_shift
+        outdated = self._outdated
+        for shard, hashed, contribution in zip(shards, hashes, contributions, strict=True):
+            leaves[shard][(hashed >> shift & PREFIX_MASK) >> drops[shard]] ^= contribution
+            if shard not in outdated:
+                roots[shard] ^= contribution
+
     def plant(self, shard: int, prefix: int, difference: int) -> int:
         """Make the leaves of a shard that had none, the first entry's in place; return the growth in bytes."""
         level = LEAST_LEVEL

@@ -11,12 +11,13 @@ Why inside the store and not by comparing it after each turn: a turn may change 
 after every turn would cost more than the turn.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import attrs
 
+from dynacache.coordination.key_events import KeyEvents
 from dynacache.errors import DynacacheError, OutOfMemory
 from dynacache.node import Node
 from dynacache.repair.hints import HintStore
@@ -25,7 +26,7 @@ from dynacache.storage.listing import NEAR_MS
 from dynacache.storage.records import deleted_s, is_tombstone, read_times
 from dynacache.versioning import packed
 
-from ..evidence import CatalogueEvent
+from ..evidence import CatalogueEvent, KeyHappening
 from ..history import HINT, StoreCause, StoreEvent
 from .recorder import Recorder
 
@@ -132,6 +133,14 @@ class Observer:
         event = CatalogueEvent(sequence, at_s, self.node_id, incarnation, name, stamp, value)
         self.recorder.catalogue.append(event)
 
+    def happened(self, change: int, key: bytes) -> None:
+        """Tell that there was an event for subscribers; with an empty key, whether there are any."""
+        sequence, at_s = self.recorder.stamp()
+        shared = self.node.shared
+        incarnation = shared.issuer.incarnation
+        event = KeyHappening(sequence, at_s, self.node_id, incarnation, int(change), key, shared.now_ms)
+        self.recorder.happenings.append(event)
+
 
 def observe(node_id: str, node: Node, recorder: Recorder) -> Observer:
     """Observe a node from its start on. Call ``lost`` of the result when the process ends."""
@@ -139,6 +148,7 @@ def observe(node_id: str, node: Node, recorder: Recorder) -> Observer:
     node.shared.catalogue.listeners.append(observer.catalogued)
     node.engine.__class__ = _engine_class(observer)
     node.hints.__class__ = _hints_class(observer)
+    node.observed.key_events.__class__ = _events_class(observer)
     return observer
 
 
@@ -240,25 +250,24 @@ def _leaving_class(observer: Observer) -> type[Engine]:
             observer.changed("", key, left, StoreCause.EXPIRE)
             return left
 
+        def _drop_plain(self, keys: Sequence[bytes], shards: Sequence[int], records: Sequence[bytes]) -> None:
+            Engine._drop_plain(self, keys, shards, records)
+            for key in keys:
+                observer.changed("", key, None, StoreCause.EXPIRE)
+
         def _merge_expired(self, shard: int, key: bytes, held: bytes, incoming: bytes, now_ms: int) -> bytes | None:
             left = Engine._merge_expired(self, shard, key, held, incoming, now_ms)
             if left is None:
                 observer.changed("", key, None, StoreCause.EXPIRE)
             return left
 
-        def _evict(self, *given: Any, **named: Any) -> bool:
-            with observer.during(StoreCause.EVICT):
-                return Engine._evict(self, *given, **named)
+        def _evicted(self, shard: int, key: bytes, deleted: int) -> None:
+            Engine._evicted(self, shard, key, deleted)
+            observer.changed("", key, None, StoreCause.EXPIRE if deleted else StoreCause.EVICT)
 
         def _reap(self, now_ms: int, budget: int) -> int:
             with observer.during(StoreCause.REAP):
                 return Engine._reap(self, now_ms, budget)
-
-        def _drop_live(self, shard: int, key: bytes, record: bytes, scheduled: bool = True) -> None:
-            Engine._drop_live(self, shard, key, record, scheduled)
-            if observer.cause is StoreCause.EVICT:
-                has_ended = packed.clean(record, self._now_ms) is None
-                observer.changed("", key, None, StoreCause.EXPIRE if has_ended else StoreCause.EVICT)
 
         def _drop_tombstone(self, shard: int, key: bytes) -> bytes:
             dropped = Engine._drop_tombstone(self, shard, key)
@@ -312,3 +321,18 @@ def _hints_class(observer: Observer) -> type[HintStore]:
             observer.changed(HINT + target, key, None, StoreCause.REMOVE)
 
     return ObservedHints
+
+
+def _events_class(observer: Observer) -> type[KeyEvents]:
+    class ObservedEvents(KeyEvents):
+        __slots__ = ()
+
+        def happened(self, change: int, key: bytes) -> None:
+            observer.happened(change, key)
+            KeyEvents.happened(self, change, key)
+
+        def _follow(self) -> None:
+            KeyEvents._follow(self)
+            observer.happened(int(len(self) > 0), b"")
+
+    return ObservedEvents

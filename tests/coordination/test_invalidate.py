@@ -185,7 +185,7 @@ def test_nodes_that_know_different_epochs_do_not_play_ping_pong() -> None:
     cluster.run(30.0)
     node = cluster.nodes["n1"]
     node.engine.epochs.raise_to(TAG, b"", b"t", node.shared.clock.last)
-    node.engine.epochs_changed()
+    node.engine.epochs_risen()
     before = sum(int(str(each.exchange.statistics()["records_sent"])) for each in cluster.nodes.values())
     cluster.run(120.0)
     after = sum(int(str(each.exchange.statistics()["records_sent"])) for each in cluster.nodes.values())
@@ -313,6 +313,20 @@ def test_epochs_retire_everywhere_and_do_not_come_back() -> None:
         assert not node.engine.epochs
         assert not node.shared.catalogue.entries
         assert not node.shared.catalogue.merge(epoch_name(TAG, b"", b"t"), 1 << 16, b""), "too old to be taken again"
+
+
+def test_an_epoch_that_retires_makes_nobody_sweep_again() -> None:
+    cluster = FakeCluster(1, copies=1)
+    node = cluster.nodes["n1"]
+    node.invalidator.retention_ms = 60_000
+    assert invalidate(cluster, "n1", TAG, b"t")[:1] == [DONE]
+    cluster.run(30.0)
+    assert invalidate(cluster, "n1", TAG, b"u")[:1] == [DONE]
+    cluster.run(20.0)
+    sweeps = node.engine.sweeps
+    cluster.run(35.0)
+    assert [name for name, _ in node.shared.catalogue.entries.items()] == [epoch_name(TAG, b"", b"u")]
+    assert node.engine.sweeps == sweeps
 
 
 def test_what_a_wrong_clock_has_dated_is_forgotten_with_the_catalogue() -> None:

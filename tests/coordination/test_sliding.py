@@ -3,12 +3,14 @@
 import pytest
 
 from dynacache.coordination.sliding import PATIENCE_S, SLIDES_LIMIT, life_of
+from dynacache.namespaces.settings import NEVER_MS
 from dynacache.types import Level
 from dynacache.versioning.layout import HEADER
 from dynacache.wire.messages import (
     COMMAND,
     DELETE,
     DONE,
+    ERROR,
     FLAG_METADATA,
     FLAG_NO_PAYLOAD,
     GET,
@@ -34,6 +36,12 @@ def owner(cluster: FakeCluster) -> str:
 def set_sliding(cluster: FakeCluster, value: bytes = b"v", ttl_ms: int = TTL_MS, flags: int = PAYLOAD_RAW) -> None:
     reply = cluster.ask("n1", [SET, KEY, flags | PAYLOAD_SLIDING, value, Level.ALL, 0, ttl_ms])
     assert reply[0] == DONE
+
+
+def settings_of_default(cluster: FakeCluster, **options: object) -> None:
+    for node in cluster.nodes.values():
+        namespaces = node.shared.namespaces
+        namespaces.catalogue.merge(*namespaces.change("", options, None, node.shared.clock.last))
 
 
 def get(cluster: FakeCluster, level: int = Level.ONE, flags: int = 0) -> list[object]:
@@ -100,12 +108,33 @@ def test_looking_at_a_value_without_reading_it_renews_nothing() -> None:
     assert slid(cluster) == 0
 
 
+@pytest.mark.parametrize("ttl_ms", [0, NEVER_MS])
+@pytest.mark.parametrize("condition", [0, 1])
+def test_asking_for_a_sliding_life_without_a_time_to_live_is_refused(ttl_ms: int, condition: int) -> None:
+    cluster = FakeCluster(3)
+    reply = cluster.ask("n1", [SET, KEY, PAYLOAD_RAW | PAYLOAD_SLIDING, b"v", Level.ALL, 0, ttl_ms, 0, condition])
+    assert reply[0] == ERROR
+    assert "sliding: got no time to live" in str(reply)
+    assert cluster.holders(KEY) == []
+
+
+def test_a_namespaces_default_is_a_time_to_live_to_slide_by() -> None:
+    cluster = FakeCluster(3)
+    settings_of_default(cluster, default_ttl_ms=TTL_MS)
+    set_sliding(cluster, ttl_ms=0)
+    cluster.run(5)
+    get(cluster)
+    assert slid(cluster) == 1
+
+
 def test_a_value_without_an_end_and_a_fixed_one_are_not_renewed() -> None:
     cluster = FakeCluster(3)
-    set_sliding(cluster, ttl_ms=0)
+    settings_of_default(cluster, sliding=True)
+    cluster.ask("n1", [SET, KEY, PAYLOAD_RAW, b"v", Level.ALL])
     record = cluster.record(owner(cluster), KEY)
     assert record is not None
     assert life_of(record) == (0, 0)
+    settings_of_default(cluster, sliding=False)
     cluster.ask("n1", [SET, KEY, PAYLOAD_RAW, b"fixed", Level.ALL, 0, TTL_MS])
     cluster.run(6)
     assert get(cluster)[3] == b"fixed"

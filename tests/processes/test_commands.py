@@ -18,7 +18,7 @@ Command = Callable[..., tuple[int, str]]
 def cluster() -> Iterator[LocalCluster]:
     """Three nodes that agree."""
     with ProcessGroup() as group:
-        started = LocalCluster(group, 3, "64MiB")
+        started = LocalCluster(group, 3, "128MiB")
         started.start()
         started.wait_until_agreed()
         yield started

@@ -39,6 +39,31 @@ def test_many_keys_at_once(cluster: SimulatedCluster) -> None:
     assert cache.get_many(["k3", "k7"]) == {}
 
 
+def test_a_namespace_has_settings_and_keys_of_its_own(cluster: SimulatedCluster) -> None:
+    cache = cluster.client()
+    sessions = cache.namespace("sessions")
+    assert sessions.configure({"default_ttl_ms": 30_000})["settings"]["default_ttl_ms"] == 30_000
+    sessions.set("k", 1)
+    assert cache.get("k") is None
+    assert 0 < (sessions.ttl("k") or 0) <= 30
+    assert sessions.entry("k").value == 1
+    assert sessions.settings()["settings"]["default_ttl_ms"] == 30_000
+    assert sessions.scan() == [b"k"]
+    sessions.flush()
+    assert sessions.get("k") is None
+
+
+def test_values_are_invalidated_by_tag_and_pattern(cluster: SimulatedCluster) -> None:
+    cache = cluster.client()
+    for number in range(6):
+        cache.set(f"k{number}", number, tags=["even" if number % 2 == 0 else "odd"])
+    assert cache.invalidate_tag("even")
+    assert sorted(cache.scan("k", count=2)) == [b"k1", b"k3", b"k5"]
+    assert cache.begin.invalidate_pattern("k[13]").result()
+    assert cache.get_many([f"k{number}" for number in range(6)]) == {"k5": 5}
+    assert cache.scan(pattern="*5") == [b"k5"]
+
+
 def test_a_wrong_argument_is_refused_as_the_client_refuses_it(cluster: SimulatedCluster) -> None:
     with pytest.raises(InvalidRequest, match="level: got 'most'"):
         cluster.client(read_level="most")
@@ -81,8 +106,9 @@ def others(cluster: SimulatedCluster, some: list[str]) -> list[str]:
 
 def test_the_clients_operations_are_all_there() -> None:
     """What the real synchronous client has, but for pipelines and what asks about the cluster."""
-    others = {"client_id", "command", "options", "ping", "report", "status"}
-    operations = {name for name in vars(Requests) if not name.startswith("_")} - others
+    others = {"command", "of_namespace", "ping", "report", "status"}
+    named = {name for kind in Requests.__mro__ for name, value in vars(kind).items() if callable(value)}
+    operations = {name for name in named if not name.startswith("_")} - others
     assert operations - {"owners"} <= set(dir(Beginning))
     assert operations <= set(dir(SimulatedClient))
 

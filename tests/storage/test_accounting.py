@@ -6,8 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dynacache.storage.accounting import Usage, capacity, dictionary_bytes, grown_dictionary_bytes, object_bytes
+from dynacache.storage.accounting import (
+    Usage,
+    capacity,
+    dictionary_bytes,
+    grown_dictionary_bytes,
+    object_bytes,
+    objects_bytes,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,3 +71,8 @@ def test_what_is_accounted_is_within_a_tenth_of_resident_growth(ttl_ms: int) -> 
     ratio, equal = output.split()
     assert 0.9 <= float(ratio) <= 1.1
     assert equal == "True"
+
+
+@given(st.lists(st.integers(0, 1_200), max_size=30))
+def test_objects_add_up(lengths: list[int]) -> None:
+    assert objects_bytes([bytes(length) for length in lengths]) == sum(map(object_bytes, lengths))

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dynacache.storage.contributions import key_hash
 from dynacache.storage.gone import GoneKeys, slots_of
 from dynacache.types import MissReason
 
@@ -32,4 +33,13 @@ def test_most_of_the_latest_are_known_and_none_of_the_others() -> None:
 
 def test_slots_follow_the_limit() -> None:
     assert [slots_of(1), slots_of(256 << 20), slots_of(1 << 50)] == [64, 65_536, 1 << 20]
-    assert GoneKeys(256).size_bytes == 2_048
+    assert GoneKeys(256).size_bytes == 1_024
+
+
+@given(st.lists(_KEYS, max_size=50, unique=True), st.lists(_KEYS, max_size=20))
+def test_many_are_remembered_as_each_would_be(keys: list[bytes], asked: list[bytes]) -> None:
+    many, single = GoneKeys(256), GoneKeys(256)
+    many.add_many(keys, map(key_hash, keys), MissReason.EXPIRED)
+    for key in keys:
+        single.add(key, MissReason.EXPIRED)
+    assert [many.reason(key) for key in keys + asked] == [single.reason(key) for key in keys + asked]

@@ -34,7 +34,7 @@ def tagged(*tags: bytes, time_ms: int = START_MS, old: bytes | None = None, ttl_
 def invalidate(engine: Engine, kind: int, argument: bytes = b"", at_ms: int = START_MS) -> None:
     engine.epochs.margin = MARGIN
     engine.epochs.raise_to(kind, b"", argument, at_ms << 16)
-    engine.epochs_changed()
+    engine.epochs_risen()
 
 
 def sound(engine: Engine) -> None:
@@ -83,6 +83,34 @@ def test_slices_are_bounded_and_the_next_sweep_waits_its_turn() -> None:
     assert engine.sweeps == 1
     engine.collect(START_MS + SWEEP_REST_MS)
     assert (engine.is_swept, engine.sweeps) == (True, 2)
+
+
+def test_epochs_that_are_dropped_start_no_sweep_nor_end_one() -> None:
+    engine = engine_of(1)
+    for number in range(500):
+        engine.put(0, key_of(number), tagged(b"t"))
+    while engine.collect(START_MS, 1_000) >= 1_000:
+        pass  # the tree takes its level first
+    invalidate(engine, TAG, b"other")
+    invalidate(engine, TAG, b"t")
+    engine.collect(START_MS, 64)
+    assert 0 < engine.invalidated < 500
+    engine.epochs.drop(TAG, b"", b"other")
+    engine.epochs.measure()
+    engine.epochs_dropped()
+    sweep(engine, START_MS + SWEEP_REST_MS)
+    assert (engine.invalidated, engine.sweeps) == (500, 1)
+    invalidate(engine, TAG, b"other")
+    sweep(engine, START_MS + 2 * SWEEP_REST_MS)
+    engine.epochs.drop(TAG, b"", b"other")
+    engine.epochs_dropped()
+    assert (engine.is_swept, engine.sweeps) == (True, 2)
+    engine.epochs.drop(TAG, b"", b"t")
+    engine.epochs_dropped()
+    assert not engine.epochs
+    assert engine.is_swept
+    engine.put(0, b"k", tagged(b"t"))
+    assert engine.peek(0, b"k") is not None
 
 
 def test_what_comes_in_late_is_not_stored() -> None:

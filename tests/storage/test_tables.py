@@ -83,3 +83,27 @@ def test_occupied_lists_exactly_the_shards_that_hold_something(steps: list[tuple
         assert tables.count == len(held)
         objects = sum(object_bytes(len(key)) + object_bytes(6) for _, key in held)
         assert tables.contents_bytes() == tables.size_bytes + objects
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 400)), unique=True, max_size=900), st.data())
+def test_many_that_go_at_once_leave_what_they_leave_one_by_one(
+    entries: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    tables, single = TableSet(), TableSet()
+    for each in (tables, single):
+        each.extend(8)
+        for shard, number in entries:
+            each.insert(shard, b"%d" % number, b"record")
+    going = data.draw(st.lists(st.sampled_from(entries), unique=True)) if entries else []
+    before = tables.size_bytes
+    growth = tables.remove_many([shard for shard, _ in going], [b"%d" % number for _, number in going])
+    for shard, number in going:
+        single.remove(shard, b"%d" % number)
+    assert growth == tables.size_bytes - before <= 0
+    assert tables.count == single.count
+    assert sorted(tables.occupied) == sorted(single.occupied)
+    assert [list(table.entries) for table in tables.tables] == [list(table.entries) for table in single.tables]
+    for table in tables.tables:
+        assert table.size_bytes == dictionary_bytes(table.entries)
+        assert table.room + table.holes + len(table.entries) == capacity(table.size_bytes)
+        assert table.holes <= HOLES_FREE + len(table.entries)

@@ -174,3 +174,20 @@ def test_leaves_cost_what_the_arrays_cost() -> None:
     trees.toggle(0, 5, 77)
     grow(trees, 0, 10, [(5, 77)])
     assert sys.getsizeof(trees.leaves[0]) == leaves_bytes(10) == trees.size_bytes
+
+
+def test_what_time_takes_out_leaves_leaves_and_roots_and_is_not_named() -> None:
+    trees, other = trees_of(), trees_of()
+    keys = [b"%d" % number for number in range(200)]
+    hashes, shards = [key_hash(key) for key in keys], [number % 3 for number in range(200)]
+    for each in (trees, other):
+        for shard, hashed in zip(shards, hashes, strict=True):
+            each.toggle(shard, each.prefix(hashed), hashed << 30)
+    assert trees.root(0) == other.root(0), "that of one shard is up to date, those of others are not"
+    trees.take_changed()
+    trees.leave(shards[:150], hashes[:150], [hashed << 30 for hashed in hashes[:150]])
+    assert not trees.take_changed()
+    for shard, hashed in zip(shards[:150], hashes[:150], strict=True):
+        other.toggle(shard, other.prefix(hashed), hashed << 30)
+    assert trees.roots == other.roots
+    assert trees.leaves == other.leaves

@@ -98,14 +98,25 @@ class _Bench:
 
 
 def run_here(entries: int) -> InvalidationFigures:
-    """Fill and measure in this process."""
+    """Fill and measure in this process, without its garbage collector meanwhile."""
     bench = _Bench(_node(entries))
-    node = bench.node
     bench.node.handle(Instant(0.5, _START_MS), [], [Connected(_CLIENT, Role.CLIENT, None, False)])
-    _fill(node, entries)
+    _fill(bench.node, entries)
+    was_enabled, was_frozen = gc.isenabled(), gc.get_freeze_count()
     gc.collect()
     gc.freeze()
     gc.disable()
+    try:
+        return _measured(bench, entries)
+    finally:
+        if not was_frozen:
+            gc.unfreeze()
+        if was_enabled:
+            gc.enable()
+
+
+def _measured(bench: _Bench, entries: int) -> InvalidationFigures:
+    node = bench.node
     while node.engine.collect(node.shared.now_ms, 10_000) >= 10_000:
         pass  # the trees take their level
     answers = [_invalidate(bench, b"nothing has %d" % number) for number in range(_REPEATS)]

@@ -6,7 +6,9 @@ allkeys-lru``, fills it with the keys and values of `memory`, and reads what it 
 Invariant: the same number of entries of the same lengths as our fill, one command each, and the same payload: bytes of
 keys and values. Both figures are growth since the empty server.
 
-Why the policy: it makes Redis keep its clock for each object in earnest; the bytes are the same without.
+Why the policy: it makes Redis keep its clock for each object in earnest; the bytes are the same without. Why the
+system's own count: what Redis reports of its resident memory it has read up to a tenth of a second ago, which is before
+a small fill has begun.
 """
 
 import shutil
@@ -15,6 +17,7 @@ import time
 
 import attrs
 
+from dynacache.cli.bench.cpu import resident_bytes
 from dynacache.cli.bench.redis_servers import RedisLink, redis_version
 from dynacache.cli.processes import Child, ProcessGroup, StartFailed, free_ports
 
@@ -51,11 +54,12 @@ def measure(entries: int, key_bytes: int, value_bytes: int, ttl_s: float) -> Red
         options = {"port": f"{port}", "bind": "127.0.0.1", "dir": str(group.folder), "save": "", "appendonly": "no"}
         options |= {"daemonize": "no", "maxmemory": limit, "maxmemory-policy": POLICY}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        link = _linked(port, group.start("redis", ["redis-server", *words]))
+        child = group.start("redis", ["redis-server", *words])
+        link = _linked(port, child)
         try:
-            before = _memory(link)
+            before = _memory(link, child)
             _fill(port, entries, key_bytes, value_bytes, ttl_s)
-            after = _memory(link)
+            after = _memory(link, child)
             if link.ask("DBSIZE") != f":{entries}":
                 raise StartFailed(f"redis-server holds {link.ask('DBSIZE')} of {entries} entries")
             version = redis_version(link.ask("INFO", "server"))
@@ -76,10 +80,13 @@ def _linked(port: int, child: Child) -> RedisLink:
     raise StartFailed(f"redis-server did not start: {child.said()}")
 
 
-def _memory(link: RedisLink) -> tuple[int, int]:
-    """Return the bytes that the server accounts for and those that the system counts for it."""
+def _memory(link: RedisLink, child: Child) -> tuple[int, int]:
+    """Return the bytes that the server accounts for and those that the system counts for it; raises StartFailed."""
     report = dict(line.partition(":")[::2] for line in link.ask("INFO", "memory").splitlines())
-    return int(report["used_memory"]), int(report["used_memory_rss"])
+    resident = resident_bytes(child.pid)
+    if resident is None:
+        raise StartFailed("this system does not tell the resident memory of redis-server")
+    return int(report["used_memory"]), resident
 
 
 def _fill(port: int, entries: int, key_bytes: int, value_bytes: int, ttl_s: float) -> None:

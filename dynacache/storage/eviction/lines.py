@@ -6,15 +6,16 @@ holds the keys themselves, with shard and size.
 
 Invariants: ``size_bytes`` is what the blocks occupy, ``count`` the numbers or keys that have not been taken. In a
 ``ShardLine`` a removed entry is marked by ``removed`` and its shard's next number skipped; more than an eighth of such
-numbers are swept out, a block at a time. A ``KeyLine`` does not know of removals: who takes a key looks whether it is
-there.
+numbers (half, where entries go in masses) are swept out, a block at a time. A ``KeyLine`` does not know of removals:
+who takes a key looks whether it is there.
 
 Why blocks: a list that loses its head moves all the rest, and one block swept at a time is no pause. Full blocks of
 keys are tuples, which the garbage collector stops visiting.
 """
 
 from array import array
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Sequence
 
 import attrs
 
@@ -30,6 +31,9 @@ KEY_BLOCK_BYTES = (8 + 2 + 4) * _KEY_BLOCK + 320
 
 _STALE_FREE = 64
 _STALE_SHARE_LOG = 3
+_SWEPT_A_BLOCK = 64
+"""Numbers that the sweep of one block takes out, at least, where a third of all are those of removed entries."""
+
 
 Item = tuple[int, bytes, int]
 """(shard, key, size in bytes)."""
@@ -49,7 +53,9 @@ class ShardLine:
     """The last block; a new one before it is among them."""
 
     _head: int = 0
-    _surplus: dict[int, int] = attrs.field(factory=dict, repr=False)
+    _surplus: Counter[int] = attrs.field(factory=Counter, repr=False)
+    """Of each shard how many of its next numbers mean entries that have been removed."""
+
     _swept: int = 0
 
     def append(self, shard: int) -> int:
@@ -82,9 +88,19 @@ class ShardLine:
 
     def removed(self, shard: int) -> None:
         """Note that an entry of a shard is gone though its number was not taken."""
-        self._surplus[shard] = self._surplus.get(shard, 0) + 1
+        self._surplus[shard] += 1
         self.stale += 1
         if self.stale > _STALE_FREE + (self.count >> _STALE_SHARE_LOG):
+            self._sweep_block()
+
+    def removed_many(self, shards: Sequence[int]) -> None:
+        """Note that entries of some shards are gone, which goes on for a while: up to half of the numbers wait to be
+        swept, so that a block is worth its sweep."""
+        self._surplus.update(shards)
+        self.stale += len(shards)
+        for _ in range(1 + len(shards) // _SWEPT_A_BLOCK):
+            if self.stale <= _STALE_FREE + (self.count >> 1):
+                break
             self._sweep_block()
 
     def recount_bytes(self) -> int:
@@ -95,10 +111,7 @@ class ShardLine:
         left = self._surplus.get(shard, 0)
         if not left:
             return False
-        if left == 1:
-            del self._surplus[shard]
-        else:
-            self._surplus[shard] = left - 1
+        self._surplus[shard] = left - 1
         self.stale -= 1
         return True
 
@@ -112,8 +125,18 @@ class ShardLine:
         self._swept = place = (self._swept + 1) % len(blocks)
         block = blocks[place]
         held = block[self._head :] if place == 0 else block
-        kept = array("H", [shard for shard in held if not self._skips(shard)])
-        self.count -= len(held) - len(kept)
+        kept, surplus = array("H"), self._surplus
+        keep, left_of = kept.append, surplus.get
+        for shard in held:
+            if left := left_of(shard):
+                surplus[shard] = left - 1
+            else:
+                keep(shard)
+        swept = len(held) - len(kept)
+        self.count -= swept
+        self.stale -= swept
+        if not self.stale:
+            surplus.clear()
         if place == 0:
             self._head = 0
         if not kept:

@@ -15,7 +15,7 @@ cells an entry beyond. It doubles by copying itself: both halves of a slot begin
 
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
@@ -83,6 +83,10 @@ class EvictionPolicy(Protocol):
         """Note that an entry is gone, for whatever reason; return the growth."""
         ...
 
+    def removed_many(self, shards: Sequence[int], keys: Sequence[bytes], hashes: Sequence[int], size: int) -> int:
+        """Note that entries of ``size`` bytes together are gone from the tables; return the growth."""
+        ...
+
     def victim(self, spared: bytes | None, owns: Owner | None) -> tuple[int, bytes] | None:
         """Return (shard, key) of the entry to evict, never the key ``spared``; None when nothing may go.
 
@@ -146,6 +150,12 @@ class Cells:
         cells = len(self.cells)
         self.mask = cells - 1
         self._most_count = cells // _CELLS_AN_ENTRY if cells < self.cell_limit else sys.maxsize
+
+    def removed_many(self, shards: Sequence[int], keys: Sequence[bytes], hashes: Sequence[int], size: int) -> int:
+        """Count them; for a policy that keeps nothing else of an entry but its cell."""
+        self.count -= len(keys)
+        self.entry_bytes -= size
+        return 0
 
     def _taken(self, size: int) -> None:
         self.count -= 1

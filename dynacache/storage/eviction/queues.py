@@ -18,6 +18,8 @@ and a loop longer than the cache keeps its first part instead of nothing. The gh
 memory for both uses. Brief section 12.
 """
 
+from collections.abc import Sequence
+
 import attrs
 
 from dynacache.storage.contributions import key_hash
@@ -118,6 +120,22 @@ class TwoQueues(Cells):
             self.size_bytes += growth
             return growth
         return 0
+
+    def removed_many(self, shards: Sequence[int], keys: Sequence[bytes], hashes: Sequence[int], size: int) -> int:
+        """Note that entries are gone."""
+        super().removed_many(shards, keys, hashes, size)
+        cells, mask, numbers = self.cells, self.mask, self._numbers
+        gone = [shard for shard, hashed in zip(shards, hashes, strict=True) if cells[hashed & mask] < SMALL]
+        if self._named is not None and self._named[1] in keys:
+            gone.remove(self._named[0])
+            self._named = None
+        if not self.whole or not gone:
+            return 0
+        before = numbers.size_bytes
+        numbers.removed_many(gone)
+        growth = numbers.size_bytes - before
+        self.size_bytes += growth
+        return growth
 
     def victim(self, spared: bytes | None, owns: Owner | None) -> tuple[int, bytes] | None:
         """Return the entry that has to go; None if there is nothing but ``spared``."""

@@ -8,6 +8,7 @@ import pytest
 
 from dynacache.config import HintConfig, StorageSettings
 from dynacache.coordination.catalogue import Catalogue
+from dynacache.coordination.key_events import KeyEvents
 from dynacache.errors import OutOfMemory
 from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import Engine
@@ -30,7 +31,8 @@ def watched() -> tuple[Any, list[StoreEvent], Any]:
     """A store and hints of a node that has nothing else."""
     engine = Engine(StorageSettings(limit_bytes=LIMIT_BYTES), 16, Random(1))
     shared = SimpleNamespace(issuer=ActorIssuer(7), now_ms=NOW_MS, catalogue=Catalogue())
-    node = SimpleNamespace(engine=engine, hints=HintStore(HintConfig()), shared=shared)
+    observed = SimpleNamespace(key_events=KeyEvents(cast(Any, shared), lambda _: True, lambda _: None))
+    node = SimpleNamespace(engine=engine, hints=HintStore(HintConfig()), shared=shared, observed=observed)
     recorder = Recorder(Heap())
     observer = observe("a", cast(Any, node), recorder)
     return node, recorder.store_events, observer
@@ -72,6 +74,18 @@ def test_expiry_eviction_and_removal_have_their_cause() -> None:
     node.engine.remove(1, KEY)
     gone = [cause for _, cause, held in causes(events) if not held]
     assert gone == [StoreCause.EXPIRE, StoreCause.EVICT, StoreCause.CLEANSE]
+
+
+def test_every_entry_of_a_mass_that_expires_is_told() -> None:
+    node, events, observer = watched()
+    keys = [b"k%d" % number for number in range(40)]
+    for key in keys:
+        node.engine.put(1, key, record(node.shared.issuer, ttl_ms=10)[0])
+    node.engine.put(1, KEY, record(ActorIssuer(8), record(node.shared.issuer)[0], ttl_ms=10)[0])
+    node.engine.collect(NOW_MS + 1_010)
+    gone = {event.key for event in events if event.after is None and event.cause is StoreCause.EXPIRE}
+    assert gone == set(keys), "the other one has left a tombstone"
+    assert set(observer.held) == {("", KEY)}
 
 
 def test_hints_have_their_place() -> None:
@@ -239,7 +253,7 @@ def test_what_an_epoch_ends_is_told_as_such() -> None:
     local, _ = record(node.shared.issuer)
     node.engine.put(1, KEY, local)
     node.engine.epochs.raise_to(FLUSH, b"", b"", (NOW_MS + 1) << 16)
-    node.engine.epochs_changed()
+    node.engine.epochs_risen()
     assert node.engine.get(1, KEY, NOW_MS) is not local
     node.engine.put(1, KEY, record(node.shared.issuer)[0])
     node.engine.merge(1, KEY, record(ActorIssuer(8))[1], NOW_MS)

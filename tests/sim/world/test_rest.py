@@ -81,7 +81,7 @@ def test_catalogues_must_be_equal_but_for_what_is_over_and_stores_swept(world: W
     assert world.unfinished() == "the nodes' catalogues differ"
     node.shared.catalogue.drop(b"Nx")
     node.engine.epochs.raise_to(FLUSH, b"", b"", now)
-    node.engine.epochs_changed()
+    node.engine.epochs_risen()
     assert world.unfinished() == "n2: it has not been swept since the last invalidation"
     node.engine.collect(node.shared.now_ms)
     over = (now >> 16) - node.invalidator.retention_ms - 1

@@ -65,3 +65,41 @@ def test_a_key_line_is_first_in_first_out(steps: list[int | None]) -> None:
         assert line.size_bytes == line.recount_bytes()
         assert line.size_bytes <= KEY_BLOCK_BYTES * (len(model) // 64 + 2)
     assert [line.pop() for _ in range(len(model))] == list(model)
+
+
+@given(st.lists(st.one_of(st.integers(0, 3), st.none(), st.lists(st.integers(0, 3), max_size=300)), max_size=400))
+def test_many_removals_at_once_are_counted_and_swept(steps: list[int | list[int] | None]) -> None:
+    line, entries = ShardLine(), Counter[int]()
+    for step in steps * 3:
+        if isinstance(step, int):
+            for shard in [step] * 40:
+                line.append(shard)
+            entries[step] += 40
+        elif step is None:
+            taken = line.pop()
+            assert (taken is None) == (entries.total() == 0)
+            if taken is not None:
+                entries[taken] -= 1
+        else:
+            gone = list((entries & Counter(step)).elements())
+            line.removed_many(gone)
+            entries.subtract(gone)
+        assert line.size_bytes == line.recount_bytes()
+        assert line.count == entries.total() + line.stale
+    rest = Counter[int]()
+    while (taken := line.pop()) is not None:
+        rest[taken] += 1
+    assert rest == +entries
+
+
+def test_masses_that_go_leave_few_blocks_behind_even_where_the_shards_are_wrong() -> None:
+    line = ShardLine()
+    for number in range(100_000):
+        line.append(number % 1_000)
+    for first in range(0, 100_000, 250):
+        line.removed_many([number % 1_000 for number in range(first, first + 250)])
+    assert line.size_bytes <= 8 * SHARD_BLOCK_BYTES
+    for number in range(1_000):
+        line.append(number % 10)
+    line.removed_many([number % 1_000 for number in range(50_000)])  # bounded, whatever is claimed
+    assert line.count >= 0
