@@ -190,7 +190,8 @@ class SimulatedClient:
 
     def scan(self, prefix: Key = b"", *, pattern: Key | None = None, count: int | None = None) -> list[bytes]:
         """Return every key of the namespace with a prefix, and of a pattern if one is given, at level one."""
-        wanted, cursor, found = selection(self.requests.head, prefix, pattern, count), None, []
+        wanted, cursor = selection(self.requests.head, prefix, pattern, count), None
+        found: list[bytes] = []
         while True:
             page = self.begun(page_call(wanted, cursor, None), f"scan: {short(prefix)}").result()
             found += page.keys

@@ -21,10 +21,13 @@ __all__ = [
     "CatalogueEvent",
     "Evidence",
     "Gauge",
+    "KeyHappening",
     "MachineEvent",
     "MembershipEvent",
     "NodeSnapshot",
+    "Subscriber",
     "TableEvent",
+    "Told",
     "Traffic",
     "Violation",
 ]
@@ -67,6 +70,9 @@ class Gauge:
     ghosts: int = 0
     catalogue: int = 0
     catalogue_limit: int = 0
+    group_bytes: dict[str, int] = attrs.field(factory=dict)
+    """What the keys and values of each namespace take that has a share of the memory of its own."""
+    group_limit_bytes: dict[str, int] = attrs.field(factory=dict)
     largest_entry_bytes: int = 0
     """The store may exceed its limit by one entry."""
     trees: int = 0
@@ -93,6 +99,8 @@ class NodeSnapshot:
     evicted: int = 0
     table_digest: int = 0
     catalogue_digest: int = 0
+    settings: dict[bytes, tuple[int, bytes]] = attrs.field(factory=dict)
+    """What its catalogue says of namespaces: name of the entry to (stamp, value)."""
     member_states: dict[str, int] = attrs.field(factory=dict)
     """What it thinks of each member (``membership.state.NodeState`` as int)."""
     counters: dict[str, int] = attrs.field(factory=dict)
@@ -113,6 +121,51 @@ class CatalogueEvent:
     name: bytes
     stamp: int
     value: bytes
+
+
+@attrs.frozen
+class KeyHappening:
+    """A node had an event for its subscribers, whoever they are; or, with an empty key, began to have any (``change``
+    1) or has none any more (0)."""
+
+    sequence: int
+    at_s: float
+    node_id: str
+    incarnation: int
+    change: int
+    """A ``dynacache.types.KeyChange`` as int."""
+    key: bytes
+    hybrid_ms: int
+
+
+@attrs.frozen
+class Subscriber:
+    """Who wanted to be told of which changes, from when on; ``prefix`` is qualified."""
+
+    name: str
+    prefix: bytes
+    changes: int
+    began_sequence: int
+
+
+@attrs.frozen
+class Told:
+    """What a subscriber heard of one node.
+
+    ``kind``: subscribed; event (``change``, ``key``, ``event_ms`` as told); lost (``count``, None for unknown); quiet:
+    a question that was asked at ``asked_sequence`` was answered with nothing; refused: there will be nothing more.
+    """
+
+    sequence: int
+    at_s: float
+    name: str
+    node_id: str
+    kind: str
+    change: int = 0
+    key: bytes = b""
+    event_ms: int = 0
+    count: int | None = 0
+    asked_sequence: int = 0
 
 
 @attrs.frozen
@@ -188,6 +241,9 @@ class Evidence:
     membership: tuple[MembershipEvent, ...] = ()
     tables: tuple[TableEvent, ...] = ()
     catalogue: tuple[CatalogueEvent, ...] = ()
+    happenings: tuple[KeyHappening, ...] = ()
+    subscribers: tuple[Subscriber, ...] = ()
+    told: tuple[Told, ...] = ()
     machines: tuple[MachineEvent, ...] = ()
     faults: tuple[Fault, ...] = ()
     """As applied, in order of time."""
@@ -205,6 +261,8 @@ class Evidence:
     notes: tuple[tuple[float, str, str, dict[str, Any]], ...] = ()
     """(at_s, node id, event, fields) of every note a node wrote."""
     start_s: float = 0.0
+    calm_sequence: int = 0
+    """From here on all nodes reach each other, and nobody writes; 0 when that never came."""
     faults_end_s: float = 0.0
     """From here on nothing is wrong with network, clocks and machines."""
     end_s: float = 0.0

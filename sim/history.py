@@ -42,6 +42,10 @@ class OperationKind(enum.StrEnum):
     FLUSH = "flush"
     INVALIDATE_VERSION = "invalidate_version"
     SCAN = "scan"
+    CONFIGURE = "configure"
+    """Settings of a namespace are changed."""
+    SUBSCRIBE = "subscribe"
+    """A subscriber begins; it leaves no record, but what it was told."""
 
 
 class Outcome(enum.StrEnum):
@@ -99,12 +103,14 @@ class OperationRecord:
 
     ``number`` is its place in the workload. ``arguments`` are as in the workload, plus: ``value`` written (bytes),
     ``delta`` of an increment, ``ttl_s``, ``version`` demanded (the bytes of an earlier answer), ``tags`` of a write,
-    ``tag`` or ``pattern`` invalidated, ``namespace`` of what concerns no single key (then ``key`` is empty).
+    ``tag`` or ``pattern`` invalidated, ``namespace`` of what concerns no single key (then ``key`` is empty),
+    ``settings`` of a namespace.
     ``level`` is the level in force (a ``dynacache.types.Level`` as int). ``result``: of reads the value (bytes, int for
     counters) or None for a miss; of writes whether it was applied; of increments the new value. ``metadata`` holds what
     else was told: ``version`` (context), ``miss_reason`` (int), ``expiry_ms``, ``updated_ms``, ``siblings`` (list of
     values), ``previous``, ``receipt`` (map, see wire.messages), ``error`` (class name and text), ``attempts``; of fills
-    ``token_sequence``, when its token came. The result of a scan is its keys, qualified, in the order they came.
+    ``token_sequence``, when its token came. The result of a scan is its keys, qualified, in the order they came; that
+    of a change of settings is their version.
     """
 
     number: int

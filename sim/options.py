@@ -1,7 +1,7 @@
 """What a run is made of, drawn from its seed: every seed is another cluster, another workload, other weather.
 
 What: ``Options`` is frozen and complete; ``draw`` draws each field from its own stream, and takes any of them fixed.
-``config`` turns them into the configuration of the nodes.
+``node_config`` turns them into the configuration of the nodes.
 
 Invariant: fixing one field changes no other field's draw, so ``--seed 17 --nodes 3`` is seed 17 with three nodes. The
 fields are in range together: the replication factor is at most the number of nodes.
@@ -18,21 +18,11 @@ from typing import Any, Final
 
 import attrs
 
-from dynacache.config import (
-    ClusterConfig,
-    Config,
-    CoordinationConfig,
-    HintConfig,
-    MembershipConfig,
-    RepairConfig,
-    StorageSettings,
-    TransferConfig,
-)
 from dynacache.types import Level
 
 from .draws import Draws, Stream
 
-__all__ = ["Options", "config", "draw", "read_quorum", "write_quorum"]
+__all__ = ["Options", "draw", "read_quorum", "write_quorum"]
 
 _ABSENCE_SHARE: Final = 0.04
 _SMALL_STORE_BYTES: Final = 140_000
@@ -99,6 +89,19 @@ class Options:
     """Share of writes that invalidate: by tag, pattern, version, or all."""
     scan_share: float = 0.0
     """Share of writes, so to speak, that are scans."""
+    configure_share: float = 0.0
+    """Share of writes that change settings of a namespace."""
+    sliding_share: float = 0.0
+    """Share of the values with a time to live whose reads renew it."""
+    subscribers: int = 0
+    """Hosts that are told of changes to keys."""
+    event_queue_limit: int = 8_192
+    """Events that wait for one subscriber at one node."""
+    event_batch_limit: int = 1_024
+    subscription_idle_s: float = 30.0
+    subscriber_pause_s: float = 0.0
+    """What a subscriber leaves between two questions until the faults end."""
+    tag_epochs_limit: int = 50_000
     storage_limit_bytes: int = 64 * 1024 * 1024
     eviction: str = "lru"
     ghost_share: float = 0.03
@@ -212,6 +215,9 @@ def _workload(draws: Draws) -> dict[str, Any]:
         ),
         "ttl_share": ttl,
         **_invalidating(draws),
+        **_settings(draws),
+        **_subscribers(draws),
+        "sliding_share": _stream(draws, "sliding_share").choice([0.0, 0.4, 0.8]) if ttl else 0.0,
         "ttl_maximum_s": _stream(draws, "ttl_maximum_s").choice([3.0, 10.0, 30.0]),
         "read_share": _stream(draws, "read_share").choice([0.2, 0.5, 0.8]),
         "delete_share": _stream(draws, "delete_share").choice([0.0, 0.05, 0.2]),
@@ -223,15 +229,42 @@ def _workload(draws: Draws) -> dict[str, Any]:
 
 def _invalidating(draws: Draws) -> dict[str, Any]:
     """Half of the runs invalidate: by tags that few or many values have, while slow fills are under way."""
-    if not _stream(draws, "invalidating").chance(0.5):
+    if not _invalidates(draws):
         return {}
     return {
-        "namespaces": _stream(draws, "namespaces").choice([0, 0, 1, 2]),
+        "tag_epochs_limit": _stream(draws, "tag_epochs_limit").weighted([(50_000, 3), (2, 1)]),
         "tags": _stream(draws, "tags").choice([1, 3, 8]),
         "tag_share": _stream(draws, "tag_share").choice([0.2, 0.8]),
         "fill_share": _stream(draws, "fill_share").choice([0.0, 0.1, 0.3]),
         "invalidate_share": _stream(draws, "invalidate_share").choice([0.02, 0.08]),
         "scan_share": _stream(draws, "scan_share").choice([0.0, 0.03]),
+    }
+
+
+def _invalidates(draws: Draws) -> bool:
+    return _stream(draws, "invalidating").chance(0.5)
+
+
+def _settings(draws: Draws) -> dict[str, Any]:
+    """In two runs of five settings change; namespaces of their own are in those and in some that invalidate."""
+    share = _stream(draws, "configure_share").weighted([(0.0, 3), (0.02, 1), (0.06, 1)])
+    namespaces = _stream(draws, "namespaces").choice([0, 0, 1, 2]) if _invalidates(draws) else 0
+    if share:
+        namespaces = max(namespaces, _stream(draws, "configured namespaces").choice([0, 1, 2]))
+    return {"configure_share": share, "namespaces": namespaces}
+
+
+def _subscribers(draws: Draws) -> dict[str, Any]:
+    """In some runs somebody follows what happens to keys, here and there more slowly than it happens."""
+    count = _stream(draws, "subscribers").weighted([(0, 5), (1, 2), (2, 1)])
+    if not count:
+        return {}
+    return {
+        "subscribers": count,
+        "event_queue_limit": _stream(draws, "event_queue_limit").choice([8_192, 4, 20]),
+        "event_batch_limit": _stream(draws, "event_batch_limit").choice([1_024, 2]),
+        "subscription_idle_s": _stream(draws, "subscription_idle_s").choice([30.0, 3.0]),
+        "subscriber_pause_s": _stream(draws, "subscriber_pause_s").choice([0.0, 0.0, 1.0, 5.0]),
     }
 
 
@@ -322,64 +355,3 @@ def _eviction(draws: Draws) -> str:
 
 def _is_absence(draws: Draws) -> bool:
     return _stream(draws, "absence").chance(_ABSENCE_SHARE)
-
-
-def config(options: Options) -> Config:
-    """Return the configuration that every node of the run has."""
-    grace_ms = options.hint_lifetime_ms + options.longest_timeout_ms + 1_000
-    hints = HintConfig(
-        target_limit_bytes=options.hint_target_limit_bytes,
-        target_limit_count=options.hint_target_limit_count,
-        limit_bytes=options.hint_limit_bytes,
-        lifetime_ms=options.hint_lifetime_ms,
-        settle_s=options.hint_settle_s,
-    )
-    storage = StorageSettings(
-        limit_bytes=options.storage_limit_bytes,
-        eviction=options.eviction,
-        ghost_share=options.ghost_share,
-        gc_grace_min_ms=grace_ms,
-        gc_grace_max_ms=max(grace_ms, options.tombstone_grace_ms),
-    )
-    coordination = CoordinationConfig(
-        replica_timeout_ms=options.replica_timeout_ms,
-        read_timeout_ms=options.read_timeout_ms,
-        write_timeout_ms=options.write_timeout_ms,
-        longest_timeout_ms=options.longest_timeout_ms,
-        operation_id_limit=options.operation_id_limit,
-    )
-    return Config(
-        cluster=_cluster_config(options),
-        storage=storage,
-        hints=hints,
-        coordination=coordination,
-        membership=MembershipConfig.simulated(),
-        repair=_repair_config(options),
-        transfer=_transfer_config(options),
-    )
-
-
-def _cluster_config(options: Options) -> ClusterConfig:
-    return ClusterConfig(
-        auto_remove_after_s=options.auto_remove_after_s,
-        join_undo_after_s=options.join_undo_after_s,
-        change_interval_s=options.change_interval_s,
-    )
-
-
-def _repair_config(options: Options) -> RepairConfig:
-    return RepairConfig(
-        exchange_interval_s=options.exchange_interval_s,
-        walk_interval_s=options.walk_interval_s,
-        confirm_s=options.confirm_s,
-        young_ms=options.young_ms,
-    )
-
-
-def _transfer_config(options: Options) -> TransferConfig:
-    return TransferConfig(
-        page_bytes=options.transfer_page_bytes,
-        snapshot_limit=options.transfer_snapshots,
-        patience_s=options.transfer_patience_s,
-        hints_wait_s=options.hints_wait_s,
-    )

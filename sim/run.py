@@ -46,6 +46,8 @@ _INSTANT_S = 0.01
 _LONGEST_REST_S = 12.0
 _EXCHANGES_S = 4.5
 """Two nodes compare once in two exchange intervals, a tenth more or less; so this many see each ask at least once."""
+_TELLING_LIMIT_S = 20.0
+"""Subscribers have heard of everything within this, however long they had to wait before they tried again."""
 _FINAL_NUMBER = 1_000_000
 """Final reads are numbered from here."""
 
@@ -140,6 +142,7 @@ def _live(world: World, scenario: Scenario) -> tuple[str, dict[str, Any]]:
         _read_back(world, scenario)
     unfinished = "" if rested else _unfinished(world)
     world.phase("settle")
+    calm = world.recorder.sequence
     _fall_silent(world, options)
     world.phase("rest")
     world.advance(_rest_s(options))
@@ -149,10 +152,12 @@ def _live(world: World, scenario: Scenario) -> tuple[str, dict[str, Any]]:
         "unfinished": unfinished or _unfinished(world),
         "snapshots": world.snapshots(),
         "snapshots_sequence": world.recorder.sequence,
+        "calm_sequence": calm if rested else 0,
     }
     world.phase("read")
     if options.healing:
         _read_back(world, scenario)
+    world.advance_until(world.subscribers_know_all, _TELLING_LIMIT_S)
     world.phase("end")
     if world.heap.halted:
         return _early(world, "stopped"), {"converged": False}

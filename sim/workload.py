@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from dynacache.namespaces.names import DEFAULT, qualify
-from dynacache.types import Level
+from dynacache.types import KeyChange, Level
 
 from .draws import Draws, Stream
 from .history import OperationKind
@@ -23,11 +23,18 @@ from .options import Options
 __all__ = ["THINK_LIMIT_S", "Operation", "draw", "keys_of", "namespaces_of", "plain_key", "tags_of", "value_of"]
 
 
+_SUBSCRIPTION_NUMBER = 900_000
+"""Subscriptions are numbered from here."""
+_SUBSCRIBED_WITHIN_S = 6.0
+_POLICIES = ("", "s3fifo", "lru", "lfu", "ttl", "random")
+_CHANGES = (15, 15, int(KeyChange.SET | KeyChange.DELETE), int(KeyChange.EXPIRE | KeyChange.EVICT))
+
 THINK_LIMIT_S = 3.0
 """So long a fill takes to load its value, at most."""
 
 _KEYLESS = frozenset({
     OperationKind.INVALIDATE_TAG, OperationKind.INVALIDATE_PATTERN, OperationKind.FLUSH, OperationKind.SCAN,
+    OperationKind.CONFIGURE,
 })  # fmt: skip
 _WITHOUT_VALUE = frozenset({
     OperationKind.DELETE, OperationKind.DELETE_IF_VERSION, OperationKind.INVALIDATE_VERSION,
@@ -40,8 +47,10 @@ class Operation:
 
     ``arguments``: ``level`` (int), ``value`` (bytes), ``ttl_s``, ``delta``, ``full`` (a read that asks for everything
     there is to know), ``tags`` (list of bytes) of a value, ``think_s`` between the two steps of a fill, ``tag`` or
-    ``pattern`` to invalidate, ``prefix`` of a scan, as the kind needs them. What concerns no single key has an empty
-    one. A write on condition of a version uses the one its client saw last, and reads instead when it has seen none.
+    ``pattern`` to invalidate, ``prefix`` of a scan or subscription, ``changes`` of which it tells, ``settings`` of a
+    namespace, ``sliding`` of a value with a time to live, as the kind needs them. What concerns no single key has an
+    empty one. A write on condition of a version uses the one its client saw last, and reads instead when it has seen
+    none. Of a subscription, ``client`` counts the subscribers.
     """
 
     number: int
@@ -83,7 +92,19 @@ def draw(options: Options, draws: Draws) -> tuple[Operation, ...]:
     """Return the workload of a run, in order of time."""
     count = int(options.operations_per_s * options.duration_s)
     step_s = 1.0 / options.operations_per_s
-    return tuple(_operation(options, draws, number, step_s) for number in range(count))
+    operations = [_operation(options, draws, number, step_s) for number in range(count)]
+    operations += [
+        _subscription(options, draws.stream("subscriber", index), index) for index in range(options.subscribers)
+    ]
+    return tuple(sorted(operations, key=lambda operation: operation.at_s))
+
+
+def _subscription(options: Options, stream: Stream, index: int) -> Operation:
+    at_s = round(stream.uniform(0.0, _SUBSCRIBED_WITHIN_S), 3)
+    name = stream.choice(namespaces_of(options))
+    about = {"prefix": stream.choice([b"", b"", b"k", b"k1"]), "changes": stream.choice(_CHANGES)}
+    about |= {"level": Level.ONE.value} | ({"namespace": name.encode()} if name else {})
+    return Operation(_SUBSCRIPTION_NUMBER + index, at_s, index, OperationKind.SUBSCRIBE, b"", about)
 
 
 def _operation(options: Options, draws: Draws, number: int, step_s: float) -> Operation:
@@ -116,6 +137,8 @@ def _operation(options: Options, draws: Draws, number: int, step_s: float) -> Op
             arguments["think_s"] = round(draws.stream("think", number).uniform(0.0, THINK_LIMIT_S), 3)
         elif stream.chance(options.ttl_share):
             arguments["ttl_s"] = stream.uniform(options.ttl_minimum_s, options.ttl_maximum_s)
+            if draws.stream("sliding", number).chance(options.sliding_share):
+                arguments["sliding"] = True
         tags = _tags(options, draws.stream("tags", number))
         if tags:
             arguments["tags"] = tags
@@ -134,11 +157,31 @@ def _about_many(options: Options, kind: OperationKind, stream: Stream) -> dict[s
     if kind is OperationKind.SCAN:
         return {"prefix": qualify(name, stream.choice([b"", b"k", b"k1"]))}
     about: dict[str, Any] = {"namespace": name.encode()} if name else {}
+    if kind is OperationKind.CONFIGURE:
+        about["settings"] = _settings(options, name, stream)
     if kind is OperationKind.INVALIDATE_TAG:
         about["tag"] = stream.choice(tags_of(options))
     elif kind is OperationKind.INVALIDATE_PATTERN:
         about["pattern"] = stream.choice([b"k?", b"k1*", b"*2", b"k0", b"*"])
     return about
+
+
+def _settings(options: Options, name: str, stream: Stream) -> dict[str, Any]:
+    """Return some settings that a namespace is to have; what they are about has to be in the run."""
+    settings: dict[str, Any] = {}
+    if options.ttl_share:
+        drawn: dict[str, Any] = {
+            "default_ttl_ms": stream.choice([0, 2_000, 8_000]),
+            "maximum_ttl_ms": stream.choice([0, 8_000, 20_000]),
+            "sliding": stream.chance(0.7),
+        }
+        settings |= {option: value for option, value in drawn.items() if stream.chance(0.4)}
+    if options.eviction != "noeviction" and name:
+        drawn = {"memory_share": stream.choice([0.0, 0.1, 0.3]), "eviction": stream.choice(_POLICIES)}
+        settings |= {option: value for option, value in drawn.items() if stream.chance(0.5)}
+    if options.subscribers:
+        settings["key_events"] = stream.chance(0.9)
+    return settings or {"default_read_level": stream.choice(["", "one", "quorum"])}
 
 
 def _skewed(options: Options, stream: Stream) -> int:
@@ -168,6 +211,7 @@ def _kind(options: Options, stream: Stream) -> OperationKind:
             (OperationKind.FLUSH, options.invalidate_share * 0.05),
             (OperationKind.INVALIDATE_VERSION, options.invalidate_share * 0.15),
             (OperationKind.SCAN, options.scan_share),
+            (OperationKind.CONFIGURE, options.configure_share),
         ]
     )
 

@@ -57,6 +57,8 @@ class ClientProtocol:
     """The last (member table, states) pushed here; whoever takes it sets it back to None."""
     refusal: DynacacheError | None = attrs.field(default=None, init=False)
     """Why the connection must be closed now: the node said so, or broke the protocol."""
+    heard_s: float = attrs.field(default=0.0, init=False)
+    """When the last whole message came: bytes alone are no sign of life, if a garbled length makes a frame endless."""
     _hello: bytes = attrs.field(init=False)
     _reader: FrameReader = attrs.field(init=False)
     _pending: dict[int, Any] = attrs.field(factory=dict, init=False)
@@ -139,6 +141,7 @@ class ClientProtocol:
         so that the answers before it are not lost.
         """
         answered = []
+        message: Message | None = None
         pop = self._pending.pop
         for message in self._reader.feed(data):
             if not self.initiator.done:
@@ -153,6 +156,8 @@ class ClientProtocol:
                 answered.append((token, message))
             elif message[1] == 0:
                 self._unasked(message, now_s)
+        if message is not None:
+            self.heard_s = now_s
         return answered
 
     def next_deadline(self) -> float:

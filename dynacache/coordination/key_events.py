@@ -79,6 +79,7 @@ class Subscription:
     """When it last asked."""
     poll: tuple[ConnectionId, int, float] | None = None
     """The question that waits for an answer: connection, request id, until when."""
+    limit_count: int = QUEUE_LIMIT_COUNT
     _taken: int = 0
     """Number of the last event that the subscriber is known to have, or to have lost knowingly."""
     _queue: deque[_Event] = attrs.field(factory=deque)
@@ -95,7 +96,7 @@ class Subscription:
         queue = self._queue
         queue.append(event)
         self._queue_bytes += len(event[1]) + EVENT_BYTES
-        while len(queue) > QUEUE_LIMIT_COUNT or self._queue_bytes > QUEUE_LIMIT_BYTES:
+        while len(queue) > self.limit_count or self._queue_bytes > QUEUE_LIMIT_BYTES:
             self._drop_oldest()
 
     def took(self, number: int) -> None:
@@ -106,14 +107,14 @@ class Subscription:
         while self._queue and self.last - len(self._queue) < number:
             self._drop_oldest()
 
-    def batch(self) -> tuple[int, int, list[int | bytes]]:
+    def batch(self, limit_count: int = BATCH_LIMIT_COUNT) -> tuple[int, int, list[int | bytes]]:
         """Return (number of the last event sent, events lost before the first, the events laid end to end)."""
         first = self.last - len(self._queue) + 1
         told: list[int | bytes] = []
         size_bytes = count = 0
         for event in self._queue:
             size_bytes += len(event[1])
-            if count >= BATCH_LIMIT_COUNT or (count and size_bytes > BATCH_LIMIT_BYTES):
+            if count >= limit_count or (count and size_bytes > BATCH_LIMIT_BYTES):
                 break
             told += event
             count += 1
@@ -131,6 +132,9 @@ class KeyEvents:
     shared: Shared
     allowed: Callable[[bytes], bool]
     listen: Callable[[Callable[[int, bytes, int], None] | None], None]
+    queue_limit_count: int = QUEUE_LIMIT_COUNT
+    batch_limit_count: int = BATCH_LIMIT_COUNT
+    idle_limit_s: float = IDLE_LIMIT_S
     _subscriptions: dict[int, Subscription] = attrs.field(factory=dict)
     _news: dict[int, Subscription] = attrs.field(factory=dict)
 
@@ -150,7 +154,9 @@ class KeyEvents:
         if len(self._subscriptions) >= SUBSCRIPTIONS_LIMIT:
             raise Overloaded(f"{SUBSCRIPTIONS_LIMIT} clients already subscribe to events of this node")
         number = self.shared.random.getrandbits(62)
-        self._subscriptions[number] = Subscription(prefix, changes, asked_s=self.shared.now_s)
+        self._subscriptions[number] = Subscription(
+            prefix, changes, asked_s=self.shared.now_s, limit_count=self.queue_limit_count
+        )
         self._follow()
         self.shared.effects.send(connection, (SUBSCRIBED, message[1], number))
 
@@ -213,7 +219,7 @@ class KeyEvents:
         for number, subscription in list(self._subscriptions.items()):
             if subscription.poll is not None and subscription.poll[2] <= now_s:
                 self._answer(subscription)
-            elif subscription.poll is None and now_s - subscription.asked_s > IDLE_LIMIT_S:
+            elif subscription.poll is None and now_s - subscription.asked_s > self.idle_limit_s:
                 self._end(number)
 
     def disconnected(self, connection: ConnectionId) -> None:
@@ -226,7 +232,7 @@ class KeyEvents:
         assert subscription.poll is not None
         connection, rid, _ = subscription.poll
         subscription.poll, subscription.asked_s = None, self.shared.now_s
-        self.shared.effects.send(connection, (HAPPENED, rid, *subscription.batch()))
+        self.shared.effects.send(connection, (HAPPENED, rid, *subscription.batch(self.batch_limit_count)))
 
     def _end(self, number: int) -> None:
         subscription = self._subscriptions.pop(number)

@@ -27,6 +27,7 @@ from . import (
     i14_dots,
     i15_accounting,
     i16_scans,
+    i17_events,
 )
 
 __all__ = ["CHECKERS", "Checker", "check_all", "undecided"]
@@ -46,6 +47,7 @@ CHECKERS: Final[Mapping[str, Checker]] = {
     "I14": i14_dots.check,
     "I15": i15_accounting.check,
     "I16": i16_scans.check,
+    "I17": i17_events.check,
 }
 """Invariant to its checker."""
 

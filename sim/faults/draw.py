@@ -24,7 +24,7 @@ from ..draws import Draws, Stream
 from ..options import Options
 from .schedule import Fault
 
-__all__ = ["CLOCK_LIMIT_MS", "STARTUP_S", "client_names", "draw", "node_names", "victims_of"]
+__all__ = ["CLOCK_LIMIT_MS", "STARTUP_S", "client_names", "draw", "node_names", "subscriber_names", "victims_of"]
 
 STARTUP_S: Final = 5.0
 """Faults of the start-up lie in this many seconds from its begin; their ``at_s`` is -STARTUP_S to 0."""
@@ -49,6 +49,11 @@ def node_names(options: Options) -> tuple[str, ...]:
 def client_names(options: Options) -> tuple[str, ...]:
     """Return the clients."""
     return tuple(f"client{number}" for number in range(options.clients))
+
+
+def subscriber_names(options: Options) -> tuple[str, ...]:
+    """Return the hosts that follow what happens to keys."""
+    return tuple(f"subscriber{number}" for number in range(options.subscribers))
 
 
 def victims_of(options: Options, draws: Draws) -> tuple[str, ...]:
@@ -146,7 +151,7 @@ def _node(options: Options, stream: Stream) -> str:
 
 def _cut(options: Options, _: Draws, stream: Stream) -> dict[str, Any]:
     nodes = node_names(options)
-    everyone = nodes + client_names(options) if stream.chance(0.3) else nodes
+    everyone = nodes + client_names(options) + subscriber_names(options) if stream.chance(0.3) else nodes
     sources = _some(stream, everyone)
     targets = _some(stream, nodes)
     return {"sources": sources, "targets": targets, "duration_s": _span(stream, 0.2, 20.0)}

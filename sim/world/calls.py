@@ -13,7 +13,7 @@ from typing import Any
 
 from dynacache.client.calls import Call
 from dynacache.client.requests import Requests
-from dynacache.client.results import read_applied
+from dynacache.client.results import read_applied, read_report
 from dynacache.errors import ProtocolError
 from dynacache.namespaces.names import split
 from dynacache.types import WriteCondition
@@ -68,6 +68,8 @@ def first_call(requests: Requests, operation: Operation, kind: OperationKind, ve
         return requests.increment(key, given["delta"], level=level)
     if kind is OperationKind.SCAN:
         return _scan_page(given["prefix"], b"")
+    if kind is OperationKind.CONFIGURE:
+        return _configure(requests, given)
     return _write(requests, operation, kind, version, level)
 
 
@@ -77,16 +79,17 @@ def _write(
     given = operation.arguments
     key = split(operation.key)[1]
     value, ttl = given.get("value"), given.get("ttl_s")
+    lasting: dict[str, Any] = {"ttl": ttl, "sliding": given.get("sliding", False), "level": level}
     if kind is OperationKind.SET:
-        call: Call[Any] = requests.set(key, value, ttl=ttl, receipt=bool(operation.number & 1), level=level)
+        call: Call[Any] = requests.set(key, value, receipt=bool(operation.number & 1), **lasting)
     elif kind is OperationKind.SET_IF_ABSENT:
-        call = requests.set(key, value, ttl=ttl, only_if_absent=True, receipt=True, level=level)
+        call = requests.set(key, value, only_if_absent=True, receipt=True, **lasting)
     elif kind is OperationKind.SET_IF_PRESENT:
-        call = requests.set(key, value, ttl=ttl, only_if_present=True, receipt=True, level=level)
+        call = requests.set(key, value, only_if_present=True, receipt=True, **lasting)
     elif kind is OperationKind.SET_IF_VERSION:
-        call = requests.set(key, value, ttl=ttl, version=version, receipt=True, level=level)
+        call = requests.set(key, value, version=version, receipt=True, **lasting)
     else:
-        call = requests.set(key, value, ttl=ttl, previous=True, receipt=True, level=level)
+        call = requests.set(key, value, previous=True, receipt=True, **lasting)
     _attach(call, given.get("tags"))
     return call
 
@@ -137,6 +140,18 @@ def _invalidate(kind: int, given: Mapping[str, Any], level: int) -> Call[Any]:
     argument = given.get("tag") or given.get("pattern") or b""
     message = [INVALIDATE, 0, kind, given.get("namespace", b""), argument, level, 0]
     return Call(message, _INVALIDATE_TIMEOUT, None, read_applied, False, True)
+
+
+def _configure(requests: Requests, given: Mapping[str, Any]) -> Call[Any]:
+    name = given.get("namespace", b"").decode()
+    call = requests.of_namespace(name).configure(given["settings"], level=LEVELS[given["level"]])
+    call.decode = _version_of
+    return call
+
+
+def _version_of(reply: Any, default: Any, wall_ms: int) -> int:
+    version: int = read_report(reply, default, wall_ms)["version"]
+    return version
 
 
 def _scan_page(prefix: bytes, cursor: bytes, found: list[bytes] | None = None) -> Call[Any]:

@@ -59,7 +59,6 @@ class _Link:
     endpoint: Endpoint
     protocol: ClientProtocol
     end: End | None = None
-    heard_s: float = 0.0
     closed: bool = False
 
 
@@ -130,7 +129,7 @@ class SimClient:
 
     def _attempt(self, running: _Running) -> None:
         call, now_s = running.call, self.heap.now_s
-        endpoint = self.router.choose(call.key, call.spread, now_s, call.tried, call.repeatable)
+        endpoint = self.router.choose_for(call, now_s)
         call.endpoint = endpoint
         link = self._links.get(endpoint) or self._open(endpoint)
         deadline_s = attempt_deadline_s(call, self.policy, now_s)
@@ -259,7 +258,6 @@ class SimClient:
         if data is None:
             self._lose(link, ConnectionLost(f"{link.endpoint} closed the connection"))
             return
-        link.heard_s = self.heap.now_s
         protocol = link.protocol
         was_ready = protocol.ready
         try:
@@ -317,7 +315,7 @@ class SimClient:
         expired = link.protocol.expire(now_s)
         for running in expired:
             self._ended(running, TimedOut(f"no answer from {link.endpoint} within the time given"))
-        if expired and link.protocol.ready and not link.closed and now_s - link.heard_s > _SILENCE_LIMIT_S:
+        if expired and link.protocol.ready and not link.closed and now_s - link.protocol.heard_s > _SILENCE_LIMIT_S:
             self._lose(link, ConnectionLost(f"{link.endpoint} is silent"))
 
     def _learn(self, link: _Link) -> None:

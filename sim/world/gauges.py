@@ -11,10 +11,14 @@ Why a recount only now and then: it visits every entry.
 from collections.abc import Iterable
 
 from dynacache.coordination.catalogue import ENTRIES_LIMIT
+from dynacache.coordination.namespaces import SETTINGS_KIND
+from dynacache.namespaces.names import namespace_of
+from dynacache.namespaces.settings import NamespaceSettings
 from dynacache.node import Node
 from dynacache.placement.partitions import key_hash
 from dynacache.storage.accounting import object_bytes
 from dynacache.storage.engine import Engine
+from dynacache.storage.records import is_tombstone
 from dynacache.storage.statistics import StorageStatistics
 from dynacache.versioning.layout import decode
 
@@ -54,7 +58,45 @@ def gauge(machine: Machine, node: Node, at_s: float, *, recount: bool) -> Gauge:
         trees=engine.partition_count,
         trees_right=sum(map(engine.check_trees, range(engine.partition_count))) if recount else None,
         largest_entry_bytes=_largest_bytes(engine) if statistics.usage.total_bytes > statistics.limit_bytes else 0,
+        group_bytes=_group_bytes(node),
+        group_limit_bytes=_group_limits(node, statistics),
     )
+
+
+def _shares(node: Node) -> dict[str, float]:
+    """Return the namespaces that have a share of the memory of their own, by the node's own catalogue."""
+    found = {}
+    for name, (_, value) in _settings(node).items():
+        share = NamespaceSettings.from_value(value).memory_share
+        if share:
+            found[name[1:].decode()] = share
+    return found
+
+
+def _group_bytes(node: Node) -> dict[str, int]:
+    """Return what keys and values take of each namespace with a share, by visiting everything."""
+    shares = _shares(node)
+    sizes = dict.fromkeys(shares, 0)
+    if not sizes:
+        return sizes
+    engine = node.engine
+    for partition in range(engine.partition_count):
+        for key, record in engine.items(partition):
+            name = namespace_of(key) if not key[0] else ""
+            if name in sizes and not is_tombstone(record):
+                sizes[name] += object_bytes(len(key)) + object_bytes(len(record))
+    return sizes
+
+
+def _group_limits(node: Node, statistics: StorageStatistics) -> dict[str, int]:
+    """Return what those may take at most of the bytes that entries may have beside all else."""
+    entries_bytes = max(0, statistics.limit_bytes - statistics.usage.total_bytes + node.engine.held()[1])
+    return {name: int(share * entries_bytes) for name, share in _shares(node).items()}
+
+
+def _settings(node: Node) -> dict[bytes, tuple[int, bytes]]:
+    entries = node.shared.catalogue.entries
+    return {name: entry for name, entry in entries.items() if name[:1] == SETTINGS_KIND}
 
 
 def repair_spent(nodes: Iterable[Node]) -> dict[str, int]:
@@ -109,6 +151,7 @@ def snapshot(machine: Machine, node: Node, left_out: Iterable[bytes] = ()) -> No
         evicted=engine.evicted,
         table_digest=members.table.digest,
         catalogue_digest=node.shared.catalogue.digest,
+        settings=_settings(node),
         member_states=members.states(),
         counters=_counters(node),
         refused=refused(machine) | _witnessed(machine, node, left_out),

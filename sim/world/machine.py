@@ -41,7 +41,7 @@ from .heap import Heap
 from .network import UNACKNOWLEDGED_LIMIT_S, Address, End, Network
 from .observer import observe
 from .peering import Peering
-from .process import Hellos, Process, Settings, birth_of, without_healing
+from .process import Hellos, Process, Settings, birth_of
 from .recorder import Recorder
 from .traffic import send_effects
 
@@ -383,7 +383,8 @@ class Machine:
         node = Node(
             self.config, me.node_id, me.generation, process.birth, outcome.table, outcome.complete, random, instant
         )
-        process.node = node if self.settings.healing else without_healing(node)
+        self.settings.prepare(node)
+        process.node = node
         process.observer = observe(self.name, node, self.recorder)
         process.connections.inputs = process.connections.open_links()
         process.wake_s = now_s

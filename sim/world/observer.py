@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 
+from dynacache.coordination.key_events import KeyEvents
 from dynacache.errors import DynacacheError, OutOfMemory
 from dynacache.node import Node
 from dynacache.repair.hints import HintStore
@@ -25,7 +26,7 @@ from dynacache.storage.listing import NEAR_MS
 from dynacache.storage.records import deleted_s, is_tombstone, read_times
 from dynacache.versioning import packed
 
-from ..evidence import CatalogueEvent
+from ..evidence import CatalogueEvent, KeyHappening
 from ..history import HINT, StoreCause, StoreEvent
 from .recorder import Recorder
 
@@ -132,6 +133,14 @@ class Observer:
         event = CatalogueEvent(sequence, at_s, self.node_id, incarnation, name, stamp, value)
         self.recorder.catalogue.append(event)
 
+    def happened(self, change: int, key: bytes) -> None:
+        """Tell that there was an event for subscribers; with an empty key, whether there are any."""
+        sequence, at_s = self.recorder.stamp()
+        shared = self.node.shared
+        incarnation = shared.issuer.incarnation
+        event = KeyHappening(sequence, at_s, self.node_id, incarnation, int(change), key, shared.now_ms)
+        self.recorder.happenings.append(event)
+
 
 def observe(node_id: str, node: Node, recorder: Recorder) -> Observer:
     """Observe a node from its start on. Call ``lost`` of the result when the process ends."""
@@ -139,6 +148,7 @@ def observe(node_id: str, node: Node, recorder: Recorder) -> Observer:
     node.shared.catalogue.listeners.append(observer.catalogued)
     node.engine.__class__ = _engine_class(observer)
     node.hints.__class__ = _hints_class(observer)
+    node.observed.key_events.__class__ = _events_class(observer)
     return observer
 
 
@@ -317,3 +327,18 @@ def _hints_class(observer: Observer) -> type[HintStore]:
             observer.changed(HINT + target, key, None, StoreCause.REMOVE)
 
     return ObservedHints
+
+
+def _events_class(observer: Observer) -> type[KeyEvents]:
+    class ObservedEvents(KeyEvents):
+        __slots__ = ()
+
+        def happened(self, change: int, key: bytes) -> None:
+            observer.happened(change, key)
+            KeyEvents.happened(self, change, key)
+
+        def _follow(self) -> None:
+            KeyEvents._follow(self)
+            observer.happened(int(len(self) > 0), b"")
+
+    return ObservedEvents

@@ -8,6 +8,8 @@ Invariant: an incarnation is new in every life, and a nonce in every hello; both
 Why apart from the machine: what is dropped by a crash is exactly one object.
 """
 
+from collections.abc import Callable
+
 import attrs
 
 from dynacache.membership.birth import Birth, Born, Joined
@@ -21,9 +23,7 @@ from .network import Address
 from .observer import Observer
 from .peering import Peering
 
-__all__ = ["Hellos", "Process", "Settings", "birth_of", "without_healing"]
-
-_HEALING = ("exchange", "transfer")
+__all__ = ["Hellos", "Process", "Settings", "birth_of"]
 
 
 @attrs.frozen
@@ -40,7 +40,8 @@ class Settings:
     replication_factor: int
     secret: str | None
     peer_high_water_bytes: int
-    healing: bool = True
+    prepare: Callable[[Node], None] = lambda _: None
+    """Called with each node that was made."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -104,10 +105,3 @@ def birth_of(settings: Settings, incarnation: int) -> Birth:
         partition_count=settings.partition_count,
         replication_factor=settings.replication_factor,
     )
-
-
-def without_healing(node: Node) -> Node:
-    """Return the node with the cores taken out that compare and fill copies; it still answers those of others."""
-    for name in _HEALING:
-        del node.upkeep.cores[name]
-    return node

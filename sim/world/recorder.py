@@ -20,7 +20,7 @@ import attrs
 
 from dynacache.events import Note
 
-from ..evidence import CatalogueEvent, MachineEvent, MembershipEvent, TableEvent, Traffic
+from ..evidence import CatalogueEvent, KeyHappening, MachineEvent, MembershipEvent, TableEvent, Told, Traffic
 from ..history import StoreEvent
 from .heap import Heap
 
@@ -40,6 +40,8 @@ class Recorder:
     membership: list[MembershipEvent] = attrs.field(factory=list)
     tables: list[TableEvent] = attrs.field(factory=list)
     catalogue: list[CatalogueEvent] = attrs.field(factory=list)
+    happenings: list[KeyHappening] = attrs.field(factory=list)
+    told: list[Told] = attrs.field(factory=list)
     machines: list[MachineEvent] = attrs.field(factory=list)
     notes: list[tuple[float, str, str, dict[str, Any]]] = attrs.field(factory=list)
     traffic: list[Traffic] = attrs.field(factory=list)

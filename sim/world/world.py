@@ -10,7 +10,8 @@ Why phases are not here: ``run`` decides what happens when, and tests may decide
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import attrs
 
@@ -20,10 +21,11 @@ from dynacache.placement.partitions import key_hash
 from ..draws import Draws
 from ..evidence import Evidence, Gauge, NodeSnapshot, TableEvent
 from ..faults.apply import Trouble
-from ..faults.draw import STARTUP_S, client_names, node_names
+from ..faults.draw import STARTUP_S, client_names, node_names, subscriber_names
 from ..faults.schedule import Fault
-from ..history import OperationRecord, StoreCause
-from ..options import Options, config
+from ..history import OperationKind, OperationRecord, StoreCause
+from ..node_config import config, prepare
+from ..options import Options
 from ..workload import Operation
 from .clients import SimClient
 from .clocks import WallClock
@@ -34,12 +36,16 @@ from .network import Network
 from .process import Settings
 from .recorder import Recorder
 from .rest import unfinished
+from .subscribers import SimSubscriber
 
 __all__ = ["GAUGE_INTERVAL_S", "PORT", "World"]
 
 PORT = 7400
 GAUGE_INTERVAL_S = 1.0
 _RECOUNT_SHARE = 0.2
+_FIRST_SUBSCRIBER = 500
+_LISTENING_S = 1.0
+_ClientT = TypeVar("_ClientT", bound=SimClient)
 
 
 @attrs.define(eq=False, repr=False)
@@ -54,6 +60,7 @@ class World:
     machines: dict[str, Machine] = attrs.field(factory=dict)
     """Founders first; joiners stand ready and do not run."""
     clients: list[SimClient] = attrs.field(factory=list)
+    subscribers: list[SimSubscriber] = attrs.field(factory=list)
     trouble: Trouble = attrs.field(init=False)
     history: list[OperationRecord] = attrs.field(factory=list)
     gauges: list[Gauge] = attrs.field(factory=list)
@@ -93,7 +100,7 @@ class World:
                 replication_factor=options.replication_factor,
                 secret=secret,
                 peer_high_water_bytes=options.peer_high_water_bytes,
-                healing=options.healing,
+                prepare=partial(prepare, options),
             )
             network = attrs.evolve(node_config.network, secret=secret or "")
             machine = Machine(
@@ -110,7 +117,13 @@ class World:
             self.machines[name] = machine
         names = client_names(options)
         for index, name in enumerate(names):
-            self.clients.append(self._client(name, index, secret))
+            self.clients.append(self._client(SimClient, name, index, secret))
+        followers = subscriber_names(options)
+        for index, name in enumerate(followers, _FIRST_SUBSCRIBER):
+            subscriber = self._client(SimSubscriber, name, index, secret)
+            subscriber.pause_s = options.subscriber_pause_s
+            self.subscribers.append(subscriber)
+        names += followers
         self.trouble = Trouble(self.heap, self.network, self.machines, names, self.recorder, self.draws)
 
     # Time
@@ -132,7 +145,10 @@ class World:
             if fault.at_s >= 0:
                 self.heap.at(now_s + fault.at_s, self.trouble.apply, fault)
         for operation in operations:
-            self.heap.at(now_s + operation.at_s, self.clients[operation.client].start, operation)
+            if operation.kind is OperationKind.SUBSCRIBE:
+                self.heap.at(now_s + operation.at_s, self.subscribers[operation.client].subscribe, operation)
+            else:
+                self.heap.at(now_s + operation.at_s, self.clients[operation.client].start, operation)
 
     def end_faults(self) -> None:
         """Nothing is wrong from now on: network whole, clocks right, every founder runs."""
@@ -143,6 +159,8 @@ class World:
             machine.clock.correct(self.heap.now_s)
             if self.is_wanted(machine):
                 machine.start()
+        for subscriber in self.subscribers:
+            subscriber.pause_s = 0.0
         self.faults_end_s = self.heap.now_s
 
     def advance(self, seconds: float) -> None:
@@ -222,6 +240,11 @@ class World:
         """Tell whether every operation has ended."""
         return not any(client.running for client in self.clients)
 
+    def subscribers_know_all(self) -> bool:
+        """Tell whether every subscriber has been told all that happened until the faults ended, and some time later."""
+        running = [name for name, machine in self.machines.items() if machine.node is not None]
+        return all(each.is_quiet(running, self.faults_end_s + _LISTENING_S) for each in self.subscribers)
+
     # Evidence
 
     def snapshots(self) -> dict[str, NodeSnapshot]:
@@ -264,6 +287,9 @@ class World:
             membership=tuple(recorder.membership),
             tables=tuple(recorder.tables),
             catalogue=tuple(recorder.catalogue),
+            happenings=tuple(recorder.happenings),
+            subscribers=tuple(each.subscribed for each in self.subscribers if each.subscribed is not None),
+            told=tuple(recorder.told),
             machines=tuple(recorder.machines),
             faults=tuple(self.trouble.applied),
             traffic=tuple(recorder.traffic),
@@ -285,10 +311,10 @@ class World:
         offset = stream.uniform(-1, 1) * options.clock_offset_ms
         return WallClock(offset, stream.uniform(-1, 1) * options.clock_drift_ppm)
 
-    def _client(self, name: str, index: int, secret: str | None) -> SimClient:
+    def _client(self, kind: type[_ClientT], name: str, index: int, secret: str | None) -> _ClientT:
         seeds = [(node, PORT) for node in node_names(self.options)]
         order = self.draws.stream("seeds", name).sample(seeds, len(seeds))
-        return SimClient(
+        return kind(
             name,
             index,
             tuple(order),

@@ -124,6 +124,18 @@ def test_before_the_hello_is_done_every_fate_is_known() -> None:
     assert peer.protocol.end() == ([], ["a"])
 
 
+def test_only_whole_messages_are_a_sign_of_life() -> None:
+    peer = FakePeer.greeted()
+    peer.protocol.submit(get(), 4, 0.0, 1.0, "a")
+    request = peer.requests()[0]
+    frame = frame_of_messages([[PONG, request[1]]])
+    heard_s = peer.protocol.heard_s
+    assert peer.protocol.receive(frame[:-1], 7.0) == []
+    assert peer.protocol.heard_s == heard_s
+    assert len(peer.protocol.receive(frame[-1:], 8.0)) == 1
+    assert peer.protocol.heard_s == 8.0
+
+
 def test_topology_is_kept_for_whoever_takes_it() -> None:
     peer = FakePeer.greeted()
     assert peer.answer([TOPOLOGY, 0, ["table"], {"n1": 0}]) == []

@@ -5,7 +5,8 @@ import pytest
 
 from dynacache.storage.engine import Engine
 from sim.draws import Draws
-from sim.options import Options, config, draw, read_quorum, write_quorum
+from sim.node_config import config
+from sim.options import Options, draw, read_quorum, write_quorum
 
 
 def test_every_seed_gives_options_that_nodes_accept() -> None:
@@ -59,10 +60,3 @@ def test_a_full_store_evicts_and_keeps_what_does_not_expire() -> None:
         assert (options.storage_limit_bytes, options.ttl_share) == (140_000, 0.0)
         assert options.eviction != "noeviction"
     assert {options.eviction for options in full} >= {"s3fifo", "lru"}
-
-
-def test_tombstones_outlive_hints_however_short_their_grace() -> None:
-    for grace_ms in (1, 24 * 60 * 60 * 1000):
-        settings = config(Options(tombstone_grace_ms=grace_ms, hint_lifetime_ms=20_000))
-        assert settings.storage.gc_grace_max_ms == max(grace_ms, settings.storage.gc_grace_min_ms)
-        assert settings.storage.gc_grace_min_ms > settings.hints.lifetime_ms

@@ -2,6 +2,7 @@
 
 import attrs
 
+from dynacache.namespaces.settings import DEFAULTS
 from sim.checkers.invalidations import INVALIDATORS
 from sim.draws import Draws
 from sim.history import OperationKind
@@ -21,20 +22,24 @@ OPTIONS = Options(
     fill_share=0.1,
     invalidate_share=0.3,
     scan_share=0.1,
+    sliding_share=0.5,
+    configure_share=0.1,
+    subscribers=2,
+    namespaces=1,
 )
 
 
 def test_operations_lie_in_the_safety_phase_in_order() -> None:
     operations = draw(OPTIONS, Draws(3))
-    assert len(operations) == 1000
-    assert [each.number for each in operations] == list(range(1000))
+    assert len(operations) == 1002
+    assert [each.number for each in operations if each.kind is not OperationKind.SUBSCRIBE] == list(range(1000))
     assert sorted(operations, key=lambda each: each.at_s) == list(operations)
     assert 0 <= operations[0].at_s < operations[-1].at_s < 20.0
 
 
 def test_every_kind_occurs_with_the_arguments_it_needs() -> None:
     operations = draw(OPTIONS, Draws(3))
-    about_many = (*INVALIDATORS, OperationKind.SCAN)
+    about_many = (*INVALIDATORS, OperationKind.SCAN, OperationKind.CONFIGURE, OperationKind.SUBSCRIBE)
     assert {each.kind for each in operations} == set(OperationKind)
     keys, tags = set(keys_of(OPTIONS)), set(tags_of(OPTIONS))
     for each in operations:
@@ -49,6 +54,22 @@ def test_every_kind_occurs_with_the_arguments_it_needs() -> None:
         assert (each.kind is OperationKind.INCREMENT) == ("delta" in each.arguments)
         if each.kind is OperationKind.TOUCH:
             assert each.arguments["ttl_s"] > 0
+        if each.kind is OperationKind.SUBSCRIBE:
+            assert each.at_s < 6.0
+            assert 0 < each.arguments["changes"] <= 15
+    assert any(each.arguments.get("sliding") for each in operations)
+
+
+def test_settings_are_such_as_a_namespace_may_have() -> None:
+    changes = [each for each in draw(OPTIONS, Draws(3)) if each.kind is OperationKind.CONFIGURE]
+    chosen = [DEFAULTS.changed(each.arguments["settings"]) for each in changes]
+    assert {"memory_share", "eviction", "sliding", "maximum_ttl_ms", "key_events"} <= {
+        option for each in changes for option in each.arguments["settings"]
+    }
+    assert len(set(chosen)) > 10
+    named = [each for each in changes if each.arguments["settings"].get("memory_share")]
+    assert named
+    assert all(each.arguments["namespace"] for each in named)
 
 
 def test_each_value_is_written_once() -> None:
@@ -60,7 +81,7 @@ def test_each_value_is_written_once() -> None:
 
 def test_a_longer_run_begins_like_a_shorter_one() -> None:
     longer = draw(attrs.evolve(OPTIONS, duration_s=30.0), Draws(3))
-    assert longer[:1000] == draw(OPTIONS, Draws(3))
+    assert longer[:1002] == draw(OPTIONS, Draws(3))
 
 
 def test_only_counters_are_incremented() -> None:

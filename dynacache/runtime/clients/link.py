@@ -110,7 +110,7 @@ class Link:
         self._unanswered = self._unanswered or bool(expired)
         for call in expired:
             _end_call(call, TimedOut(f"no answer from {self.endpoint} within the time given"))
-        if expired and self.protocol.ready and now_s - self.heard_s > SILENCE_LIMIT_S:
+        if expired and self.protocol.ready and now_s - self.protocol.heard_s > SILENCE_LIMIT_S:
             self.close()
 
     def close(self) -> None:

@@ -7,7 +7,19 @@ import pytest
 from dynacache.client.options import Options
 from dynacache.client.requests import Requests
 from dynacache.wire.epoch_names import FLUSH, PATTERN, TAG
-from dynacache.wire.messages import DELETE, GET, INVALIDATE, MISS, SCAN, SCANNED, SET, VALUE
+from dynacache.wire.messages import (
+    COMMAND,
+    DELETE,
+    GET,
+    INVALIDATE,
+    MISS,
+    PAYLOAD_SLIDING,
+    REPORTED,
+    SCAN,
+    SCANNED,
+    SET,
+    VALUE,
+)
 from sim.history import OperationKind
 from sim.workload import Operation
 from sim.world.calls import PAGE_KEYS, first_call, following
@@ -78,3 +90,19 @@ def test_a_scan_goes_on_with_its_cursor_until_there_is_none() -> None:
     step[0].reply = [SCANNED, 0, b"", [b"k3"]]
     assert following(requests(), scan, step[0]) is None
     assert step[0].result(0) == [b"k1", b"k2", b"k3"]
+
+
+def test_settings_are_ordered_of_the_namespace_named() -> None:
+    changing = operation(OperationKind.CONFIGURE, b"", settings={"sliding": True}, namespace=b"s1")
+    call = first_call(requests(), changing, OperationKind.CONFIGURE, None)
+    assert call.message[0] == COMMAND
+    assert call.message[3] == {"name": "s1", "options": {"sliding": True}, "write_level": 2}
+    call.reply = [REPORTED, 0, {"name": "s1", "version": 77}]
+    assert call.result(0) == 77
+
+
+def test_a_sliding_value_says_so() -> None:
+    plain = first(OperationKind.SET, value=b"v", ttl_s=1.5)
+    sliding = first(OperationKind.SET, value=b"v", ttl_s=1.5, sliding=True)
+    assert sliding[3] == plain[3] | PAYLOAD_SLIDING
+    assert first(OperationKind.SET_IF_ABSENT, value=b"v", ttl_s=1.5, sliding=True)[3] & PAYLOAD_SLIDING

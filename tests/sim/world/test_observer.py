@@ -8,6 +8,7 @@ import pytest
 
 from dynacache.config import HintConfig, StorageSettings
 from dynacache.coordination.catalogue import Catalogue
+from dynacache.coordination.key_events import KeyEvents
 from dynacache.errors import OutOfMemory
 from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import Engine
@@ -30,7 +31,8 @@ def watched() -> tuple[Any, list[StoreEvent], Any]:
     """A store and hints of a node that has nothing else."""
     engine = Engine(StorageSettings(limit_bytes=LIMIT_BYTES), 16, Random(1))
     shared = SimpleNamespace(issuer=ActorIssuer(7), now_ms=NOW_MS, catalogue=Catalogue())
-    node = SimpleNamespace(engine=engine, hints=HintStore(HintConfig()), shared=shared)
+    observed = SimpleNamespace(key_events=KeyEvents(cast(Any, shared), lambda _: True, lambda _: None))
+    node = SimpleNamespace(engine=engine, hints=HintStore(HintConfig()), shared=shared, observed=observed)
     recorder = Recorder(Heap())
     observer = observe("a", cast(Any, node), recorder)
     return node, recorder.store_events, observer
