@@ -39,3 +39,4 @@ def _measures(gauge: Gauge, least_limit: int) -> Iterator[tuple[str, int, int]]:
         yield f"number of hints for {target}", count, gauge.hint_target_limit_count
     yield "requests in flight", gauge.pending, gauge.pending_limit
     yield "operation ids", gauge.operation_ids, gauge.operation_id_limit
+    yield "names in the catalogue", gauge.catalogue, gauge.catalogue_limit
