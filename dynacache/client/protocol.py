@@ -53,6 +53,7 @@ class ClientProtocol:
     unsent_limit_bytes: int = UNSENT_LIMIT_BYTES
     topology: tuple[Any, Any] | None = attrs.field(default=None, init=False)
     compressions: Any = attrs.field(default=None, init=False)
+    factors: Any = attrs.field(default=None, init=False)
     """What came with the topology of namespaces whose values are compressed."""
     """The last (member table, states) pushed here; whoever takes it sets it back to None."""
     refusal: DynacacheError | None = attrs.field(default=None, init=False)
@@ -196,6 +197,7 @@ class ClientProtocol:
         if message[0] == TOPOLOGY and len(message) >= 4:
             self.topology = (message[2], message[3])
             self.compressions = message[5] if len(message) > 5 else None
+            self.factors = message[6] if len(message) > 6 else None
             if len(message) > 4:
                 self._learn_time(message[4], now_s)
         elif message[0] == TIME and len(message) >= 3:

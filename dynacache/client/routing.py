@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from dynacache.errors import ProtocolError
-from dynacache.placement.partitions import key_hash
+from dynacache.namespaces.names import FACTOR_LIMIT, prefix, with_factor
+from dynacache.placement.partitions import key_hash, partition_of_key
 from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberState, MemberTable
 from dynacache.types import MEMBER_STOPPING
@@ -105,6 +106,8 @@ class Router:
     table: MemberTable | None = attrs.field(default=None, init=False)
     compressions: dict[str, str] = attrs.field(factory=dict, init=False)
     """How large values are compressed, by namespace; one object for the router's life."""
+    _factors: dict[bytes, int] = attrs.field(factory=dict, init=False)
+    """Replication factors of namespaces that have one of their own, by what their qualified keys begin with."""
     _seeds: tuple[Endpoint, ...] = attrs.field(init=False)
     _states: dict[str, int] = attrs.field(factory=dict, init=False)
     _by_node: dict[str, Endpoint] = attrs.field(factory=dict, init=False)
@@ -131,7 +134,8 @@ class Router:
         """
         owners: tuple[Endpoint, ...] = ()
         if key is not None and self._partitions:
-            owners = self._partitions[key_hash(key) >> self._shift]
+            partition = key_hash(key) >> self._shift if key[0] or not self._factors else self._numbered(key)
+            owners = self._partitions[partition]
             if spread and len(owners) > 1:
                 self._turn = turn = (self._turn + 1) % len(owners)
                 owners = owners[turn:] + owners[:turn]
@@ -147,6 +151,18 @@ class Router:
         if call.partition is not None:
             return self._choose_slowly(self.owners_of(call.partition), now_s, call.tried, call.repeatable)
         return self.choose(call.key, call.spread, now_s, call.tried, call.repeatable)
+
+    def _numbered(self, key: bytes) -> int:
+        """Return the partition of a qualified key whose namespace may have a replication factor of its own."""
+        factor = self._factors.get(key[: 2 + key[1]], 0)
+        number = partition_of_key(with_factor(key, factor) if factor else key, self._shift)
+        return number if number < len(self._partitions) else 0
+
+    def numbers_of(self, head: bytes) -> range:
+        """Return the partitions of the namespace whose qualified keys begin so; none before the first topology."""
+        count = 0 if self.table is None else self.table.partition_count
+        factor = self._factors.get(head, 0)
+        return range(factor * count, (factor + 1) * count)
 
     def owners_of(self, partition: int) -> tuple[Endpoint, ...]:
         """The owners of a partition in order of preference; none before the first topology."""
@@ -198,7 +214,7 @@ class Router:
         if self._by_node.get(node_id, endpoint) is not endpoint:
             self._rebuild()
 
-    def update(self, table: Any, states: Any, now_s: float, compressions: Any = None) -> None:
+    def update(self, table: Any, states: Any, now_s: float, compressions: Any = None, factors: Any = None) -> None:
         """Take a pushed topology (wire forms), and what it says of namespaces; raises ProtocolError if it is malformed
         or of another cluster."""
         try:
@@ -218,6 +234,11 @@ class Router:
         if isinstance(compressions, dict):
             known = ((name, how) for name, how in compressions.items() if isinstance(name, str) and how == "zstandard")
             self.compressions.update(known)
+        self._factors.clear()
+        if isinstance(factors, dict):
+            for name, factor in factors.items():
+                if type(factor) is int and 0 < factor <= FACTOR_LIMIT and isinstance(name, str) and name:
+                    self._factors[prefix(name)] = factor
 
     def _endpoint(self, address: Address) -> Endpoint:
         endpoint = self.endpoints.get(address)

@@ -122,14 +122,20 @@ def read_scanned(reply: Reply) -> tuple[bytes, Sequence[bytes]]:
     return reply[2], reply[3]
 
 
+def _any_number(head: bytes) -> range:
+    return range(0)
+
+
 @attrs.define(eq=False)
 class ScanWalk:
-    """One walk through a namespace. ``owners`` gives a partition's owners, those that can be reached first."""
+    """One walk through a namespace. ``owners`` gives a partition's owners, those that can be reached first;
+    ``numbers`` gives the partitions of a namespace by its ``head``, as far as is known."""
 
     wanted: Selection
     level: int
     timeout: float | None
     owners: Callable[[int], Sequence[tuple[Endpoint, bool]]]
+    numbers: Callable[[bytes], range] = _any_number
     cursor: bytes = b""
     finished: bool = False
     _needed: dict[int, int] = attrs.field(factory=dict)
@@ -142,13 +148,14 @@ class ScanWalk:
         level: Level | str | None,
         timeout: float | None,
         owners: Callable[[int], Sequence[tuple[Endpoint, bool]]],
+        numbers: Callable[[bytes], range] = _any_number,
     ) -> "ScanWalk":
         """Begin a walk. Raises InvalidRequest for a level that scans do not have."""
         chosen = Level(level_of(level)) if level is not None else Level.ONE
         if chosen not in _LEVELS:
             expected = ", ".join(each.name.lower() for each in _LEVELS)
             raise InvalidRequest(f"level: got {chosen.name.lower()}, expected one of {expected}")
-        return cls(wanted, chosen, timeout, owners)
+        return cls(wanted, chosen, timeout, owners, numbers)
 
     def calls(self) -> list[Call[Any]]:
         """Return the questions of the next step; none when the walk is over."""
@@ -156,12 +163,15 @@ class ScanWalk:
             return []
         if self.level == Level.ONE:
             return [self._call(self.cursor, 0)]
+        numbers = self.numbers(self.wanted.head)
+        if not self.cursor and numbers.start:
+            self.cursor = pack_cursor(numbers.start)
         first, _ = unpack_cursor(self.cursor)
         if not self.owners(first):
             raise UnavailableError("no node has told yet who owns what; scan at level one, or again in a moment")
         self._needed = {}
         calls = []
-        for partition in range(first, first + AHEAD_COUNT):
+        for partition in range(first, min(first + AHEAD_COUNT, numbers.stop or first + AHEAD_COUNT)):
             owners = self.owners(partition)
             if owners:
                 calls += self._ask(partition, self.cursor if partition == first else pack_cursor(partition), owners)

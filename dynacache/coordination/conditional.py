@@ -29,7 +29,7 @@ from dynacache.coordination.write import Writer
 from dynacache.datatypes.reading import View, read
 from dynacache.errors import DynacacheError, NotEnoughReplicas, NotReady, OutOfMemory, WrongType
 from dynacache.events import ConnectionId, Message
-from dynacache.placement.partitions import fingerprint, key_hash
+from dynacache.placement.partitions import fingerprint, partition_of_key
 from dynacache.types import KeyChange, Level, WriteCondition
 from dynacache.versioning import packed
 from dynacache.versioning.attachments import attach_life, join_tags
@@ -82,7 +82,7 @@ class Conditional:
     def start(self, connection: ConnectionId, request: Request) -> None:
         """Begin any write but the plain set. Raises errors of the tree; nothing was changed then."""
         shared = self.shared
-        partition = key_hash(request.key) >> shared.partition_shift
+        partition = partition_of_key(request.key, shared.partition_shift)
         route = shared.routes.route(partition)
         self.writer.check(route, request.level)
         context = None

@@ -21,7 +21,7 @@ from dynacache.coordination.shared import Shared
 from dynacache.coordination.timeline import timeout_class_ms
 from dynacache.errors import ClockUnsafe, ConnectionLost, NotEnoughReplicas, NotReady, TimedOut, error_from_code
 from dynacache.events import ConnectionId, Message
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import partition_of_key
 from dynacache.wire.cursors import unpack_cursor
 from dynacache.wire.messages import DELETE, ERROR, FORWARD, GET, SCAN, SET
 
@@ -159,7 +159,7 @@ class Forwarder:
         shared = self.shared
         if message[0] == SCAN:
             return shared.routes.route(unpack_cursor(message[2])[0])
-        return shared.routes.route(key_hash(message[2]) >> shared.partition_shift)
+        return shared.routes.route(partition_of_key(message[2], shared.partition_shift))
 
     def _send(self, forwarded: _Forwarded, route: Route) -> None:
         shared = self.shared

@@ -24,8 +24,9 @@ from dynacache.coordination.shared import Shared
 from dynacache.coordination.write import Writer
 from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, NotReady
 from dynacache.events import Close, ConnectionId, Message
-from dynacache.namespaces.settings import DEFAULTS, NEVER_MS
-from dynacache.placement.partitions import fingerprint, key_hash
+from dynacache.namespaces.names import with_factor
+from dynacache.namespaces.settings import DEFAULTS, NEVER_MS, NamespaceSettings
+from dynacache.placement.partitions import factor_in, fingerprint, key_hash, partition_of_key
 from dynacache.types import Level
 from dynacache.versioning.attachments import attach_life, pack_tags
 from dynacache.versioning.context import Context, parse_context
@@ -140,11 +141,15 @@ class Gate:
         ):
             self._other(connection, message, hops)
             return
+        partition = key_hash(key) >> shared.partition_shift
         if not key[0] or shared.namespaces.default is not None:
             namespace = shared.namespaces.of(key)
             if namespace.read_level and not (count > 3 and message[3]):
                 level = namespace.read_level
-        partition = key_hash(key) >> shared.partition_shift
+            if namespace.replication_factor:
+                message = self._placed(message, namespace, hops)
+                key = message[2]
+                partition = partition_of_key(key, shared.partition_shift)
         route = shared.routes.table[partition] or shared.routes.route(partition)
         if route.coordinates:
             self.reader.get(connection, rid, key, partition, route, level, timeout_ms)
@@ -182,6 +187,7 @@ class Gate:
         ):
             self._other(connection, message, hops)
             return
+        partition = key_hash(key) >> shared.partition_shift
         if ttl_ms < 0 or not key[0] or shared.namespaces.default is not None:
             namespace = shared.namespaces.of(key)
             ttl_ms = namespace.lifetime_ms(ttl_ms)
@@ -189,7 +195,10 @@ class Gate:
                 payload_flags |= SLIDING
             if namespace.write_level and not (count > 5 and message[5]):
                 level = namespace.write_level
-        partition = key_hash(key) >> shared.partition_shift
+            if namespace.replication_factor:
+                message = self._placed(message, namespace, hops)
+                key = message[2]
+                partition = partition_of_key(key, shared.partition_shift)
         route = shared.routes.table[partition] or shared.routes.route(partition)
         if route.coordinates:
             if count > 12 and message[12]:
@@ -228,8 +237,11 @@ class Gate:
             serve(connection, message, hops)
             return
         reading = kind == GET
-        request = self._parsed(message, reading)
-        partition = key_hash(request.key) >> self.shared.partition_shift
+        namespace = self._namespace_of(message)
+        if namespace.replication_factor:
+            message = self._placed(message, namespace, hops)
+        request = self._parsed(message, reading, namespace)
+        partition = partition_of_key(request.key, self.shared.partition_shift)
         route = self.shared.routes.route(partition)
         if not route.coordinates:
             self.forwarder.forward(connection, message, request.timeout_ms, hops)
@@ -239,11 +251,27 @@ class Gate:
             self.shared.counters.writes += int(kind != SET)
             self.conditional.start(connection, request)
 
-    def _parsed(self, message: Message, reading: bool) -> Request:
-        """Return the request with what its namespace says where it says nothing itself."""
-        settings, namespaces = self.shared.settings, self.shared.namespaces
+    def _namespace_of(self, message: Message) -> NamespaceSettings:
         key = message[2] if len(message) > 2 else None
-        namespace = namespaces.of(key) if type(key) is bytes and key else DEFAULTS
+        return self.shared.namespaces.of(key) if type(key) is bytes and key else DEFAULTS
+
+    def _placed(self, message: Message, namespace: NamespaceSettings, hops: int) -> Message:
+        """Return a request of a namespace with a replication factor of its own with that factor in its key, by which
+        its partition is found. One that a peer has sent on has it, by what that peer knows. Raises ``InvalidRequest``
+        for a client that puts one in itself."""
+        key = message[2]
+        if not factor_in(key):
+            key = with_factor(key, namespace.replication_factor)
+            message = (*message[:2], key, *message[3:])
+        elif not hops:
+            raise InvalidRequest(f"key: got {key!r:.80}, expected the name of a namespace without a factor")
+        if not self.shared.routes.placement.has(partition_of_key(key, self.shared.partition_shift)):
+            raise NotReady(f"key: no partitions of replication factor {factor_in(key)} are known here yet")
+        return message
+
+    def _parsed(self, message: Message, reading: bool, namespace: NamespaceSettings) -> Request:
+        """Return the request with what its namespace says where it says nothing itself."""
+        settings = self.shared.settings
         request = parse(
             message,
             namespace.read_level or settings.default_read_level

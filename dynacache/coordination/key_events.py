@@ -23,7 +23,7 @@ import attrs
 from dynacache.coordination.shared import Shared
 from dynacache.errors import InvalidRequest, Overloaded
 from dynacache.events import ConnectionId, Message
-from dynacache.namespaces.names import check_prefix
+from dynacache.namespaces.names import check_prefix, without_factor
 from dynacache.types import KeyChange
 from dynacache.wire.messages import HAPPENED, KEY_LIMIT_BYTES, SUBSCRIBED
 
@@ -186,6 +186,7 @@ class KeyEvents:
 
     def happened(self, change: int, key: bytes) -> None:
         """Tell whoever wants to know of a change to a key."""
+        key = without_factor(key)
         for number, subscription in self._subscriptions.items():
             prefix = subscription.prefix
             # Without a prefix it is the default namespace that is meant, and keys of others begin with a zero byte.

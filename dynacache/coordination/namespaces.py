@@ -7,6 +7,9 @@ Invariant: what is kept is what the catalogue holds. A namespace without a recor
 leaves, has the defaults. ``default`` is None while nobody has set anything for the default namespace, so that its
 requests pay for one truth test. `of` refuses a malformed qualified key, and looks at the bytes of a prefix only the
 first time that it meets it (up to ``PREFIXES_LIMIT``; then it begins to remember anew).
+A replication factor that is the cluster's own is none of its own. It is chosen with the first setting of a namespace
+and stands: to change it would move everything that the namespace holds, so whoever wants another makes another
+namespace. For a key that carries a factor (``namespaces.names``) the settings returned have that one.
 
 Changes are versioned by the stamp of the record: who changes one may say which stamp he has seen, and is refused if
 another change came before his. Under a partition two changes may both be made; the larger (stamp, value) wins whole.
@@ -19,11 +22,22 @@ import attrs
 
 from dynacache.coordination.catalogue import Catalogue, Entry
 from dynacache.errors import InvalidRequest, Overloaded
-from dynacache.namespaces.names import DEFAULT, check_name, prefix, prefix_of
+from dynacache.namespaces.names import (
+    DEFAULT,
+    FACTOR_LIMIT,
+    bare,
+    check_name,
+    namespace_of,
+    prefix,
+    prefix_of,
+    with_factor,
+)
 from dynacache.namespaces.settings import DEFAULTS, GROUPS_LIMIT, NamespaceSettings
+from dynacache.placement.partitions import factor_in
+from dynacache.wire.epoch_names import parse_epoch_name
 from dynacache.wire.messages import USER_KEY_LIMIT_BYTES
 
-__all__ = ["NAMESPACES_LIMIT", "PREFIXES_LIMIT", "SETTINGS_KIND", "Namespaces"]
+__all__ = ["NAMESPACES_LIMIT", "PREFIXES_LIMIT", "SETTINGS_KIND", "Namespaces", "namespace_concerned"]
 
 NAMESPACES_LIMIT: Final = 1_000
 """Namespaces with settings of their own; one more is refused."""
@@ -32,11 +46,23 @@ SETTINGS_KIND: Final = b"N"
 """The first byte of a settings record's name."""
 
 
+def namespace_concerned(entry: bytes) -> str:
+    """Return the namespace that an entry of the catalogue is about, by the entry's name; the default one's for a name
+    of a later release."""
+    try:
+        name = entry[1:] if entry[:1] == SETTINGS_KIND else parse_epoch_name(entry)[1]
+        return check_name(name.decode())
+    except (InvalidRequest, ValueError):
+        return DEFAULT
+
+
 @attrs.define(eq=False)
 class Namespaces:
     """Settings by name. ``changed`` are called with the name after its settings are other ones."""
 
     catalogue: Catalogue
+    cluster_factor: int = 0
+    """Copies of whatever has no factor of its own."""
     default: NamespaceSettings | None = None
     by_name: dict[str, NamespaceSettings] = attrs.field(factory=dict)
     """Those with settings of their own."""
@@ -45,6 +71,8 @@ class Namespaces:
     """Names of records that say of a namespace that it was dropped."""
     any_keeps_newest: bool = False
     """Whether some namespace is of mode last_write_wins."""
+    any_factor: bool = False
+    """Whether some namespace has, or had, a replication factor of its own."""
     _by_prefix: dict[bytes, NamespaceSettings] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -61,11 +89,34 @@ class Namespaces:
             start = prefix_of(key)
             if len(self._by_prefix) >= PREFIXES_LIMIT:
                 self._by_prefix.clear()
-            found = self._by_prefix[start] = self.named(start[2:].decode())
+            found = self._by_prefix[start] = self._placed(start)
         if not 2 + key[1] < len(key) <= 2 + key[1] + USER_KEY_LIMIT_BYTES:
             size = len(key) - 2 - key[1]
             raise InvalidRequest(f"key: got {size} bytes after the namespace, expected 1 to {USER_KEY_LIMIT_BYTES}")
         return found
+
+    def _placed(self, start: bytes) -> NamespaceSettings:
+        """Return the settings for keys with a prefix, with the factor that they carry or are to carry."""
+        name = bare(start[2:]).decode()
+        settings = self.named(name)
+        factor = factor_in(start) or self.factor(name)
+        return settings if settings.replication_factor == factor else attrs.evolve(settings, replication_factor=factor)
+
+    def factor(self, name: str) -> int:
+        """Return the replication factor that a namespace has of its own, 0 if that is the cluster's."""
+        factor = self.named(name).replication_factor
+        return 0 if factor == self.cluster_factor else factor
+
+    def placed(self, key: bytes) -> bytes:
+        """Return a qualified key of a client's as nodes know it, with the factor of its namespace; raises as ``of``."""
+        factor = 0 if key[0] else self.of(key).replication_factor
+        return with_factor(key, factor) if factor and not factor_in(key) else key
+
+    def is_placed(self, key: bytes) -> bool:
+        """Tell whether a key carries the factor that its namespace has, as far as this node knows; never raises."""
+        if key[0] or not self.any_factor:
+            return True
+        return factor_in(key) == self.factor(namespace_of(key))
 
     def named(self, name: str) -> NamespaceSettings:
         """Return the settings of a namespace; the defaults where nobody has set any."""
@@ -82,8 +133,7 @@ class Namespaces:
             return False
         if key[0]:
             return self.default is not None and self.default.keeps_newest
-        name = key[2 : 2 + key[1]] if len(key) > 1 else b""
-        return self.named(name.decode("ascii", "replace")).keeps_newest
+        return self.named(namespace_of(key) if len(key) > 1 else DEFAULT).keeps_newest
 
     def change(self, name: str, options: Mapping[str, Any], seen: int | None, stamp: int) -> Entry:
         """Return the catalogue's entry that changes some settings of a namespace.
@@ -97,6 +147,7 @@ class Namespaces:
         settings = held.changed(options)
         if settings == held and name in self.by_name:
             return (SETTINGS_KIND + name.encode(), self.version(name), held.to_value())  # said before
+        self._check_factor(name, held, settings)
         if name == DEFAULT and settings.memory_share:
             raise InvalidRequest(
                 f"memory_share: got {settings.memory_share}, expected 0: the default namespace has what others leave"
@@ -108,6 +159,19 @@ class Namespaces:
             raise Overloaded(f"{len(self.by_name)} namespaces have settings of their own, the limit")
         return (SETTINGS_KIND + name.encode(), self._next(name, seen, stamp), settings.to_value())
 
+    def _check_factor(self, name: str, held: NamespaceSettings, settings: NamespaceSettings) -> None:
+        factor, before = settings.replication_factor, held.replication_factor
+        if name == DEFAULT and factor:
+            raise InvalidRequest(
+                f"replication_factor: got {factor}, expected 0: the default namespace has the cluster's,"
+                f" {self.cluster_factor}; make a namespace for what needs another"
+            )
+        if name in self.by_name and factor != before:
+            raise InvalidRequest(
+                f"replication_factor: got {factor}, expected {before}: it is chosen with a namespace's first setting;"
+                f" make a new namespace with {factor}, or drop {name} with all that it holds and make it anew"
+            )
+
     def drop(self, name: str, seen: int | None, stamp: int) -> Entry:
         """Return the entry that sets a namespace back to the defaults. Raises as ``change``."""
         check_name(name)
@@ -118,6 +182,11 @@ class Namespaces:
     def for_clients(self) -> dict[str, str]:
         """Return what clients must know: the compression of each namespace that has one."""
         return {name: each.compression for name, each in sorted(self.by_name.items()) if each.compression}
+
+    def factors_for_clients(self) -> dict[str, int]:
+        """Return what clients must know to ask an owner at once: the factor of each namespace that has one."""
+        factors = ((name, self.factor(name)) for name in sorted(self.by_name))
+        return {name: factor for name, factor in factors if factor}
 
     def _next(self, name: str, seen: int | None, stamp: int) -> int:
         version = self.version(name)
@@ -140,17 +209,19 @@ class Namespaces:
         except (InvalidRequest, UnicodeDecodeError):
             return
         if value:
-            self.by_name[namespace] = NamespaceSettings.from_value(value)
+            settings = NamespaceSettings.from_value(value)
+            self.by_name[namespace] = settings if namespace else attrs.evolve(settings, replication_factor=0)
             self.dropped.discard(name)
         else:
             self.by_name.pop(namespace, None)
             self.dropped.add(name)
-        settings = self.by_name.get(namespace)
         if namespace == DEFAULT:
-            self.default = settings
+            self.default = self.by_name.get(namespace)
             self._by_prefix.pop(b"\x00\x00", None)
         else:
-            self._by_prefix.pop(prefix(namespace), None)
+            for factor in range(FACTOR_LIMIT + 1):
+                self._by_prefix.pop(prefix(namespace, factor), None)
+        self.any_factor = self.any_factor or bool(self.factor(namespace))
         self.any_keeps_newest = any(each.keeps_newest for each in self.by_name.values())
         for listener in self.changed:
             listener(namespace)

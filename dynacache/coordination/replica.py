@@ -19,7 +19,7 @@ import attrs
 from dynacache.coordination.shared import Shared
 from dynacache.errors import ClockUnsafe, DynacacheError, InvalidRequest, Overloaded
 from dynacache.events import ConnectionId, Message
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import key_hash, partition_of_key
 from dynacache.types import NodeId
 from dynacache.versioning import packed
 from dynacache.wire.messages import KEY_LIMIT_BYTES, READ_REPLY, TAKEN_UNCOUNTED, WHOLE_GROUP, WRITE_ACK
@@ -85,7 +85,7 @@ class Replica:
             try:
                 if type(key) is not bytes or not 0 < len(key) <= KEY_LIMIT_BYTES:
                     raise InvalidRequest("malformed key")
-                partition = key_hash(key) >> shift
+                partition = key_hash(key) >> shift if key[0] else self._numbered(key)
                 if merge_newer(partition, key, record, now_ms):
                     continue
                 if not is_well_formed(record):
@@ -104,7 +104,8 @@ class Replica:
         stale = [
             [index >> 1, TAKEN_UNCOUNTED]
             for index in range(0, len(payload), 2)
-            if index >> 1 not in positions and key_hash(payload[index]) >> shared.partition_shift in shared.store.stale
+            if index >> 1 not in positions
+            and partition_of_key(payload[index], shared.partition_shift) in shared.store.stale
         ]
         if len(stale) == len(payload) >> 1:
             return [[WHOLE_GROUP, TAKEN_UNCOUNTED]]
@@ -126,7 +127,7 @@ class Replica:
             try:
                 if type(key) is not bytes or type(hint_for) is not str or not packed.is_well_formed(record):
                     raise InvalidRequest("malformed hint")
-                partition = key_hash(key) >> shared.partition_shift
+                partition = self._numbered(key)
                 if not shared.hints.add(hint_for, partition, key, record, shared.now_ms, counted=True):
                     raise Overloaded("hint budget")
                 shared.counters.hints_stored += 1
@@ -138,7 +139,7 @@ class Replica:
         shared = self.shared
         if type(key) is not bytes:
             return False
-        partition = key_hash(key) >> shared.partition_shift
+        partition = key_hash(key) >> shared.partition_shift if key and key[0] else self._numbered(key)
         route = shared.routes.table[partition] or shared.routes.route(partition)
         if not route.is_owner:
             hinted = shared.hints.find(key)
@@ -151,6 +152,13 @@ class Replica:
                 return True
             return packed.strip_local(record)
         return shared.store.missing(partition, key)
+
+    def _numbered(self, key: bytes) -> int:
+        """Return the partition of a key with a namespace; raises ``InvalidRequest`` for one that there is not."""
+        partition = partition_of_key(key, self.shared.partition_shift)
+        if not self.shared.routes.placement.has(partition):
+            raise InvalidRequest(f"key {key!r:.80}: no such partition, {partition}")
+        return partition
 
     def _clock_accepted(self, clock: Any) -> bool:
         """Merge the sender's clock; False for one too far ahead or malformed."""

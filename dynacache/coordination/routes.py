@@ -95,7 +95,7 @@ class Routes:
 
     def __attrs_post_init__(self) -> None:
         """Start with no route known."""
-        self.table = [None] * self.placement.partition_count
+        self.table = [None] * self.placement.numbers_end
 
     def refresh(self) -> None:
         """Empty the table of routes if anything it rests on has changed."""
@@ -104,7 +104,7 @@ class Routes:
             self._follow_copies()
         if self._epoch != self.links.epoch:
             self._epoch = self.links.epoch
-            self.table = [None] * self.placement.partition_count
+            self.table = [None] * self.placement.numbers_end
             self._shared.clear()
 
     def replace(self, placement: Placement) -> None:

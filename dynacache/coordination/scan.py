@@ -26,7 +26,7 @@ from dynacache.coordination.shared import Shared
 from dynacache.datatypes.reading import read
 from dynacache.errors import InvalidRequest, NotEnoughReplicas
 from dynacache.events import ConnectionId, Message
-from dynacache.namespaces.names import check_prefix
+from dynacache.namespaces.names import check_prefix, namespace_of, with_factor, without_factor
 from dynacache.versioning.packed import HEADER, VALUE
 from dynacache.wire.cursors import PAGE_LIMIT_COUNT, pack_cursor, unpack_cursor
 from dynacache.wire.messages import FLAG_ONE_PARTITION, KEY_LIMIT_BYTES, SCANNED
@@ -117,9 +117,9 @@ class Scanner:
         shared = self.shared
         rid, cursor, prefix, pattern, count, timeout_ms, flags = _fields(message)
         partition, after = unpack_cursor(cursor)
-        partition_count = shared.routes.placement.partition_count
-        if partition >= partition_count:
-            raise InvalidRequest(f"cursor: got partition {partition}, expected 0 to {partition_count - 1}")
+        numbers = self._numbers(prefix, partition, cursor, hops)
+        if not cursor:
+            partition, message = numbers.start, (*message[:2], pack_cursor(numbers.start), *message[3:])
         if timeout_ms > shared.settings.longest_timeout_ms:
             raise InvalidRequest(f"timeout_ms: got {timeout_ms}, expected at most {shared.settings.longest_timeout_ms}")
         match = None if pattern is None else compile_pattern(pattern)
@@ -129,20 +129,38 @@ class Scanner:
             self.forwarder.forward(connection, message, timeout_ms or shared.settings.read_timeout_ms, hops)
             return
         shared.counters.scans += 1
+        factor = partition // shared.routes.placement.partition_count
+        if factor:
+            prefix, after = with_factor(prefix, factor), with_factor(after, factor) if after else after
         page = _Page(prefix, match, count or PAGE_COUNT, shared.now_ms, shared.store.left)
-        shared.effects.send(
-            connection, (SCANNED, rid, self._fill(page, partition, after, flags & FLAG_ONE_PARTITION), page.keys)
-        )
+        following = self._fill(page, partition, after, flags & FLAG_ONE_PARTITION, numbers.stop)
+        keys = [without_factor(key) for key in page.keys] if factor else page.keys
+        shared.effects.send(connection, (SCANNED, rid, following, keys))
 
-    def _fill(self, page: _Page, partition: int, after: bytes, one: int) -> bytes:
-        """Fill a page from a place on; return the cursor behind it."""
+    def _numbers(self, prefix: bytes, partition: int, cursor: bytes, hops: int) -> range:
+        """Return the partitions in which keys with a prefix are: those of the replication factor of their namespace. A
+        peer that passes a question on has begun it by what it knows."""
+        namespaces, placement = self.shared.namespaces, self.shared.routes.placement
+        factor = namespaces.factor(namespace_of(prefix)) if prefix[:1] == b"\0" else 0
+        if hops and cursor:
+            factor = partition // placement.partition_count
+        first = factor * placement.partition_count
+        numbers = range(first, first + placement.partition_count)
+        if not placement.has(first) or (cursor and partition not in numbers) or (factor and not prefix):
+            raise InvalidRequest(
+                f"cursor: got partition {partition}, expected {first} to {numbers.stop - 1}; begin the scan anew"
+            )
+        return numbers
+
+    def _fill(self, page: _Page, partition: int, after: bytes, one: int, stop: int) -> bytes:
+        """Fill a page from a place on, before the partition ``stop``; return the cursor behind it."""
         routes, store = self.shared.routes, self.shared.store
         while True:
             reached = page.take(store.live(partition), after)
             if reached is not None:
-                return pack_cursor(partition, reached)
+                return pack_cursor(partition, without_factor(reached))
             partition, after = partition + 1, b""
-            if partition == routes.placement.partition_count:
+            if partition == stop:
                 return b""
             if page.is_full or one or not routes.route(partition).complete:
                 return pack_cursor(partition)

@@ -108,7 +108,7 @@ class Shared:
 
     def __attrs_post_init__(self) -> None:
         """Let the settings of namespaces follow the catalogue."""
-        self.namespaces = Namespaces(self.catalogue)
+        self.namespaces = Namespaces(self.catalogue, self.routes.placement.replication_factor)
 
     def new_request(self, request: Pending, timeout_ms: int, attention_ms: int) -> int:
         """Register a request in flight; returns its id."""

@@ -26,7 +26,7 @@ from dynacache.coordination.read_reply import Concluded
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.write import Writer
 from dynacache.errors import DynacacheError
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import partition_of_key
 from dynacache.types import Level
 from dynacache.versioning import packed
 from dynacache.versioning.attachments import SLIDING_BYTES
@@ -106,7 +106,7 @@ class Slider:
             if len(under_way) >= SLIDES_LIMIT:
                 shared.counters.slides_skipped += 1
                 continue
-            partition = key_hash(key) >> shared.partition_shift
+            partition = partition_of_key(key, shared.partition_shift)
             route = shared.routes.route(partition)
             if not route.is_owner:
                 continue

@@ -20,7 +20,8 @@ from pyroaring import BitMap
 
 from dynacache.coordination.shared import Shared
 from dynacache.events import ConnectionId, Message
-from dynacache.placement.placement import Placement
+from dynacache.placement.partitions import factor_in
+from dynacache.placement.placement import Owners, Placement
 from dynacache.types import NodeId
 from dynacache.wire.messages import TOUCHED
 
@@ -113,13 +114,14 @@ class TouchDigests:
         shared, placement = self.shared, self.placement()
         found: dict[NodeId, dict[bytes, BitMap]] = {}
         for prefix, hashes in self.engine.take_touched():
+            owners_of = _owners_of(placement, prefix)
             counts: dict[int, int] = {}
             for hashed in sorted(hashes):
                 partition = hashed >> shared.partition_shift
                 counts[partition] = count = counts.get(partition, 0) + 1
                 if count > PARTITION_LIMIT_COUNT:
                     continue
-                for owner in placement.write_owners(partition):
+                for owner in owners_of(partition):
                     if owner != shared.node_id:
                         found.setdefault(owner, {}).setdefault(prefix, BitMap()).add(hashed)
         return found
@@ -141,3 +143,15 @@ class TouchDigests:
             self.engine.touch(prefix, hashes)
         self.received += 1
         self.received_keys += count
+
+
+def _owners_of(placement: Placement, prefix: bytes) -> Callable[[int], Owners]:
+    """Return what tells the owners of a key by the partition that its hash says. The hash does not tell the replication
+    factor; that stands in the prefix of a group of its own, and what everybody's group holds may be of any."""
+    starts = [numbers.start for numbers in placement.partitions]
+    if prefix:
+        starts = [start for start in starts if start == factor_in(prefix) * placement.partition_count]
+    if starts == [0]:
+        return placement.write_owners
+    owners = placement.write_owners
+    return lambda partition: tuple(dict.fromkeys(node for start in starts for node in owners(start + partition)))

@@ -19,7 +19,7 @@ from dynacache.coordination.write_group import BULK_BYTES, WriteGroup
 from dynacache.datatypes import counter
 from dynacache.errors import NotEnoughReplicas, OutOfMemory, Overloaded
 from dynacache.events import ConnectionId, Message
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import partition_of_key
 from dynacache.types import KeyChange, Level
 from dynacache.versioning import packed
 from dynacache.versioning.context import Context
@@ -133,7 +133,7 @@ class Writer:
     def repeat(self, connection: ConnectionId, rid: int, key: bytes, level: int, timeout_ms: int) -> bool:
         """Replicate what is held for a key again, for a retried operation; False when nothing is held any more."""
         shared = self.shared
-        partition = key_hash(key) >> shared.partition_shift
+        partition = partition_of_key(key, shared.partition_shift)
         route = shared.routes.route(partition)
         held = self.held(route, partition, key)
         if held is None:

@@ -7,6 +7,11 @@ Invariant: `qualify` is injective, and `split` is its inverse on exactly its ima
 refused as malformed. All keys of a namespace, and no others, begin with its `prefix`; the default one's are those that
 do not begin with 0, or with ``00 00``.
 
+Inside the cluster a key of a namespace with a replication factor of its own carries that factor: ``00 len(name)+1 name
+factor key``, so that the partition of a key follows from its bytes (``placement.partitions``), whatever a node has
+heard of namespaces yet. The node that a client asks puts it in (`with_factor`); what clients are shown is without it
+(`without_factor`). No name has a byte as small as a factor, so the two forms cannot be mistaken for each other.
+
 Why names of so few characters: they stand in configuration, metrics, file names and command lines, where case, spaces
 and look-alikes cost more than they give. The first character is a letter or a digit so that none looks like an option.
 """
@@ -17,8 +22,10 @@ from dynacache.errors import InvalidRequest
 
 __all__ = [
     "DEFAULT",
+    "FACTOR_LIMIT",
     "NAME_LIMIT",
     "OVERHEAD_LIMIT_BYTES",
+    "bare",
     "check_name",
     "check_prefix",
     "namespace_of",
@@ -26,14 +33,18 @@ __all__ = [
     "prefix_of",
     "qualify",
     "split",
+    "with_factor",
+    "without_factor",
 ]
 
 DEFAULT: Final = ""
 """The name of the namespace that every key is in which names none."""
 NAME_LIMIT: Final = 64
 """Characters of a name."""
-OVERHEAD_LIMIT_BYTES: Final = NAME_LIMIT + 2
-"""Bytes that a qualified key may have more than the application's key."""
+OVERHEAD_LIMIT_BYTES: Final = NAME_LIMIT + 3
+"""Bytes that a qualified key may have more than the application's key: one of them is for a factor."""
+FACTOR_LIMIT: Final = 9
+"""The largest replication factor, far below the bytes of names."""
 
 _FIRST: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789")
 _OTHERS: Final = _FIRST | frozenset(b"._-")
@@ -51,9 +62,14 @@ def check_name(name: object) -> str:
     )
 
 
-def prefix(name: str) -> bytes:
-    """Return what every key of a named namespace begins with; nothing for the default one."""
-    return b"\x00%c%b" % (len(name), name.encode()) if check_name(name) else b""
+def prefix(name: str, factor: int = 0) -> bytes:
+    """Return what every key of a named namespace begins with; nothing for the default one. ``factor``: the replication
+    factor that the namespace has of its own, 0 for none."""
+    if not check_name(name):
+        return b""
+    return (
+        b"\x00%c%b%c" % (len(name) + 1, name.encode(), factor) if factor else b"\x00%c%b" % (len(name), name.encode())
+    )
 
 
 def qualify(name: str, key: bytes) -> bytes:
@@ -67,9 +83,10 @@ def prefix_of(qualified: bytes) -> bytes:
     """Return the prefix of a qualified key that begins with byte 0 (``00 00`` for an escaped one), whatever follows;
     raises ``InvalidRequest`` for one that `qualify` never makes."""
     size = qualified[1] if len(qualified) > 1 else 0
-    name = qualified[2 : 2 + size]
+    name = bare(qualified[2 : 2 + size])
     if size:
-        is_sound = len(qualified) > 2 + size <= OVERHEAD_LIMIT_BYTES and name[0] in _FIRST and _OTHERS.issuperset(name)
+        is_sound = len(qualified) > 2 + size and 0 < len(name) <= NAME_LIMIT and name[0] in _FIRST
+        is_sound = is_sound and _OTHERS.issuperset(name)
     else:
         is_sound = qualified[2:3] == b"\x00"
     if not is_sound:
@@ -88,11 +105,30 @@ def split(qualified: bytes) -> tuple[str, bytes]:
     if qualified[:1] != b"\x00":
         return DEFAULT, qualified
     found = prefix_of(qualified)
-    return found[2:].decode(), qualified[len(found) :]
+    return bare(found[2:]).decode(), qualified[len(found) :]
 
 
 def namespace_of(qualified: bytes) -> str:
     """Return the namespace of a well-formed qualified key."""
     if qualified[0]:
         return DEFAULT
-    return qualified[2 : 2 + qualified[1]].decode("ascii", "replace")
+    return bare(qualified[2 : 2 + qualified[1]]).decode("ascii", "replace")
+
+
+def bare(name: bytes) -> bytes:
+    """Return the name of a namespace as it stands in a qualified key, without a factor."""
+    return name[:-1] if name and 0 < name[-1] <= FACTOR_LIMIT else name
+
+
+def with_factor(qualified: bytes, factor: int) -> bytes:
+    """Return a well-formed key, or prefix of keys, of a named namespace with its factor put in."""
+    end = 2 + qualified[1]
+    return b"\x00%c%b%c%b" % (qualified[1] + 1, qualified[2:end], factor, qualified[end:])
+
+
+def without_factor(qualified: bytes) -> bytes:
+    """Return a well-formed qualified key, or prefix of keys, as clients know it."""
+    end = 2 + qualified[1] if len(qualified) > 2 and not qualified[0] else 0
+    if not 2 < end <= len(qualified) or qualified[end - 1] > FACTOR_LIMIT:
+        return qualified
+    return b"\x00%c%b%b" % (qualified[1] - 1, qualified[2 : end - 1], qualified[end:])

@@ -20,6 +20,7 @@ import attrs
 import msgpack
 
 from dynacache.errors import InvalidRequest
+from dynacache.namespaces.names import FACTOR_LIMIT
 
 __all__ = ["DEFAULTS", "GROUPS_LIMIT", "NEVER_MS", "NamespaceSettings"]
 
@@ -56,7 +57,7 @@ class NamespaceSettings:
     ``default_ttl_ms``: of writes that name none. ``maximum_ttl_ms``: cuts longer lives. ``sliding``: a read extends the
     life. ``eviction``: the policy. ``memory_share``: at most this share of the entries' bytes (0: no cap of its own).
     ``key_events``: subscribers may follow changes. ``compression``: what clients do to large values.
-    ``replication_factor``: 0, the cluster's.
+    ``replication_factor``: copies of each entry, 0 for as many as the cluster keeps; it is chosen once.
     """
 
     mode: str = "causal"
@@ -101,8 +102,8 @@ class NamespaceSettings:
         _expect(
             "replication_factor",
             factor,
-            type(factor) is int and factor == 0,
-            "0, the cluster's: a number of copies of its own comes with a later release",
+            type(factor) is int and 0 <= factor <= FACTOR_LIMIT,
+            f"0, the cluster's, or a number of copies from 1 to {FACTOR_LIMIT}",
         )
         if self.maximum_ttl_ms and self.default_ttl_ms > self.maximum_ttl_ms:
             raise InvalidRequest(

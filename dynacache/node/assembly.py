@@ -20,13 +20,14 @@ from dynacache.node.quarantine import Quarantine
 from dynacache.placement.table import MemberTable
 from dynacache.repair.sync_times import STALE_SHARE
 from dynacache.repair.transfer import Transfer
+from dynacache.storage.engine import Engine
 from dynacache.types import Instant
 from dynacache.wire.messages import INVALIDATE
 
 if TYPE_CHECKING:
     from dynacache.node.core import Node
 
-__all__ = ["closing_of", "invalidator_of", "quarantine_of", "retention_ms", "swim_of", "transfer_of"]
+__all__ = ["closing_of", "engine_of", "invalidator_of", "quarantine_of", "retention_ms", "swim_of", "transfer_of"]
 
 
 def closing_of(node: "Node") -> Closing:
@@ -78,6 +79,15 @@ def transfer_of(node: "Node") -> Transfer:
         keep_ms=storage.gc_grace_min_ms,
         stale_after_ms=int(storage.gc_grace_max_ms * STALE_SHARE),
     )
+
+
+def engine_of(config: Config, table: MemberTable, random: Random) -> Engine:
+    """The store, with the partitions that the table knows of."""
+    engine = Engine(config.storage, table.partition_count, random)
+    for factor, _ in table.factors:
+        engine.add_factor(factor)
+    engine.hash_seed = int.from_bytes(table.cluster_id[:4], "big")
+    return engine
 
 
 def swim_of(node: "Node", table: MemberTable, random: Random) -> Swim:

@@ -3,7 +3,8 @@
 What: ``Change`` counts the acknowledgements of one push, ``Levels`` says when they are enough.
 
 Invariant: the author hears exactly once. `one`: this node holds it. `quorum` (and `strict_quorum`): in every set of
-owners of every partition a write quorum holds it, so that every quorum read asks somebody who does. `all`: every member
+owners of every partition that it may concern a write quorum holds it, so that every quorum read asks somebody who does:
+the partitions of the replication factors of the namespaces that the change is about. `all`: every member
 that is not gone. A change that misses its level is kept and spreads on: the error is an uncertain one.
 
 An acknowledgement counts only from a node that holds our member table: else a node that gains a partition by a table
@@ -12,7 +13,7 @@ Whoever holds another table takes the change all the same, and is told again onc
 
 Why sets of owners and not a majority of the members: an invalidation concerns keys of every partition, and what a read
 at `quorum` must meet is one of the partition's own owners. With three copies any one node may be missing, and two
-that own no partition together.
+that own no partition together. A namespace of one copy needs every owner, and others do not wait for that.
 """
 
 from collections.abc import Callable
@@ -48,6 +49,8 @@ class Change:
     holders: set[NodeId]
     send: Callable[[tuple[ConnectionId, ...], "Change"], None]
     """Pushes the change to some connections."""
+    factors: frozenset[int] = frozenset({0})
+    """Replication factors of the namespaces concerned, 0 for the cluster's."""
     request_id: int = 0
     resends: int = 0
     is_over: bool = False
@@ -82,7 +85,7 @@ class Change:
     def step(self) -> bool:
         """Tell the author when the level is reached or cannot be; True when nobody is waited for."""
         if not self.is_over:
-            lacking = self.levels.lacking(self.level, self.holders)
+            lacking = self.levels.lacking(self.level, self.holders, self.factors)
             if lacking is None:
                 self._end(None)
             elif not self.waiting:
@@ -101,10 +104,13 @@ class Levels:
     """Judges who holds a change against the members and owners of the moment."""
 
     members: "Members"
-    _known: tuple[Placement | None, frozenset[frozenset[NodeId]]] = (None, frozenset())
+    _known: tuple[Placement | None, frozenset[int], frozenset[frozenset[NodeId]]] = (None, frozenset(), frozenset())
 
-    def lacking(self, level: int, holders: set[NodeId]) -> list[NodeId] | None:
-        """Return None when the level is reached by these holders, else the members that lack the change."""
+    def lacking(
+        self, level: int, holders: set[NodeId], factors: frozenset[int] = frozenset({0})
+    ) -> list[NodeId] | None:
+        """Return None when the level is reached by these holders, else the members that lack the change, which is about
+        namespaces of some replication factors (0: the cluster's)."""
         if level == Level.ONE:
             return None
         entries = self.members.table.entries.values()
@@ -114,16 +120,16 @@ class Levels:
         if level == Level.ALL:
             return lacking
         missing = frozenset(lacking)
-        for owners in self._owner_sets():
+        for owners in self._owner_sets(factors):
             if len(owners - missing) < required_answers(Level.QUORUM, len(owners)):
                 return lacking
         return None
 
-    def _owner_sets(self) -> frozenset[frozenset[NodeId]]:
+    def _owner_sets(self, factors: frozenset[int]) -> frozenset[frozenset[NodeId]]:
         """Return every set of owners in which a write needs a quorum; looked through once for each placement."""
         placement = self.members.placement
-        if self._known[0] is not placement:
-            partitions = range(placement.partition_count)
-            sets = (owners for partition in partitions for owners in placement.write_sets(partition))
-            self._known = (placement, frozenset(map(frozenset, sets)))
-        return self._known[1]
+        if self._known[0] is not placement or self._known[1] != factors:
+            concerned = [each for each in placement.partitions if each.start // placement.partition_count in factors]
+            sets = (owners for numbers in concerned for p in numbers for owners in placement.write_sets(p))
+            self._known = (placement, factors, frozenset(map(frozenset, sets)))
+        return self._known[2]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from dynacache.coordination.catalogue import Catalogue, Entry, check_entry
+from dynacache.coordination.namespaces import namespace_concerned
 from dynacache.coordination.ports import CatalogueWaiter
 from dynacache.coordination.shared import Shared
 from dynacache.coordination.timeline import timeout_class_ms
@@ -121,8 +122,11 @@ class CatalogueSync:
             check_entry(*entry)
         catalogue.require_room(sum(name not in catalogue.entries for name, _, _ in entries))
         before = catalogue.sequence
+        concerned = [namespace_concerned(name) for name, _, _ in entries]
+        factors = {shared.namespaces.factor(each) for each in concerned}
         for entry in entries:
             catalogue.merge(*entry)
+        factors.update(shared.namespaces.factor(each) for each in concerned)
         # With what listeners made of it: an entry that was folded away at once is not known to who lacks the fold.
         _, made = catalogue.after(before, _ALL_BYTES)
         linked = self._linked()
@@ -137,7 +141,7 @@ class CatalogueSync:
             message = (CATALOGUE, change.request_id, shared.clock.last, *numbers, payload, shared.digest)
             shared.effects.shared.append((connections, message))
 
-        change = Change(self._levels, level, finished, waiting, {shared.node_id}, send)
+        change = Change(self._levels, level, finished, waiting, {shared.node_id}, send, frozenset(factors))
         if waiting:
             timeout_ms = timeout_class_ms(timeout_ms)
             change.request_id = shared.new_request(change, timeout_ms, timeout_ms)

@@ -123,10 +123,11 @@ class Commands:
         return self.node.reports.change()
 
     def _repair(self, partitions: list[Any] | None = None) -> dict[str, Any]:
-        count = self.node.members.table.partition_count
+        placement = self.node.members.placement
         for partition in partitions or ():
-            if type(partition) is not int or not 0 <= partition < count:
-                raise InvalidRequest(f"repair: partition: got {_shown(partition)}, expected 0 to {count - 1}")
+            if type(partition) is not int or not placement.has(partition):
+                some = " or ".join(f"{numbers.start} to {numbers.stop - 1}" for numbers in placement.partitions)
+                raise InvalidRequest(f"repair: partition: got {_shown(partition)}, expected {some}")
         self.node.exchange.repair_now(None if partitions is None else BitMap(partitions))
         return self.node.reports.repair()
 

@@ -46,7 +46,15 @@ from dynacache.events import (
     Writable,
 )
 from dynacache.membership.birth import Birth
-from dynacache.node.assembly import closing_of, invalidator_of, quarantine_of, retention_ms, swim_of, transfer_of
+from dynacache.node.assembly import (
+    closing_of,
+    engine_of,
+    invalidator_of,
+    quarantine_of,
+    retention_ms,
+    swim_of,
+    transfer_of,
+)
 from dynacache.node.catalogue_sync import CatalogueSync
 from dynacache.node.cleaning import Cleaning
 from dynacache.node.commands import Commands
@@ -64,7 +72,6 @@ from dynacache.repair.exchange import Exchange
 from dynacache.repair.hints import HintStore
 from dynacache.repair.ring_change import RingChange
 from dynacache.repair.sync_times import STALE_SHARE
-from dynacache.storage.engine import Engine
 from dynacache.types import Instant, NodeId, Role
 from dynacache.versioning.actors import ActorIssuer
 from dynacache.versioning.hybrid_clock import HybridClock
@@ -106,8 +113,7 @@ class Node:
         self.config = config
         self.node_id = node_id
         settings = config.coordination
-        self.engine = Engine(config.storage, table.partition_count, random)
-        self.engine.hash_seed = int.from_bytes(table.cluster_id[:4], "big")
+        self.engine = engine_of(config, table, random)
         self.hints = HintStore(config.hints)
         self.links = Links(settings)
         self.counters = Counters()
@@ -323,6 +329,8 @@ class Node:
         self.transfer.begin(self.members.placement.owned_by(self.node_id), reason)
 
     def _owners_changed(self, before: Placement, after: Placement) -> None:
+        for factor, _ in after.table.factors:
+            self.engine.add_factor(factor)
         self.upkeep.table_changed(before, after)
         self.replay.table_changed()
 

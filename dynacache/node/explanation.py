@@ -13,7 +13,7 @@ Why on each node and not gathered here: a node answers for itself; who asks join
 from typing import TYPE_CHECKING, Any
 
 from dynacache.datatypes.reading import read
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import partition_of_key
 from dynacache.storage.records import deleted_ms, is_tombstone
 from dynacache.types import NodeId
 from dynacache.versioning import kernel
@@ -30,7 +30,7 @@ _KINDS = {kernel.REGISTER: "value", kernel.TOMBSTONE: "tombstone", kernel.COUNTE
 def explain(node: "Node", key: bytes) -> dict[str, Any]:
     """Return what a node knows of a key."""
     shared, placement = node.shared, node.members.placement
-    partition = key_hash(key) >> shared.partition_shift
+    partition = partition_of_key(key, shared.partition_shift)
     readers = placement.owners(partition)
     return {
         "node": node.node_id,

@@ -25,7 +25,7 @@ from dynacache.membership.birth import Birth
 from dynacache.membership.state import Member, NodeState
 from dynacache.membership.swim import Swim
 from dynacache.placement.placement import Placement
-from dynacache.placement.table import MemberEntry, MemberState, MemberTable
+from dynacache.placement.table import FACTORS_PARTITION_LIMIT, MemberEntry, MemberState, MemberTable
 from dynacache.types import MEMBER_STOPPING, Instant, NodeId
 from dynacache.wire.messages import BIRTH, MEMBERSHIP, STALE_TABLE, TABLE, TOPOLOGY
 
@@ -110,6 +110,12 @@ class Members:
         if merged is not self.table:
             self._set_table(merged)
 
+    def add_factor(self, factor: int, born_ms: int) -> None:
+        """Let there be partitions of a further replication factor, which nobody had before a hybrid millisecond."""
+        table = self.table
+        if table.partition_count <= FACTORS_PARTITION_LIMIT and (merged := table.with_factor(factor, born_ms)) != table:
+            self._set_table(merged)
+
     def liveness(self, node_id: NodeId) -> str:
         """Return "alive", "suspect", "dead" or "stopped"; a member that SWIM has not heard of counts as dead."""
         if node_id == self.shared.node_id:
@@ -166,14 +172,17 @@ class Members:
         if self.clients:
             self.shared.effects.shared.append((tuple(sorted(self.clients)), self.topology_message()))
 
-    def topology_message(self) -> tuple[int, int, object, dict[NodeId, int], int, dict[str, str]]:
+    def topology_message(
+        self,
+    ) -> tuple[int, int, object, dict[NodeId, int], int, dict[str, str], dict[str, int]]:
         """Return the message that tells a client the table, the states, this node's monotonic time, and what it must
         know of namespaces."""
         states = self.states()
         if self.is_stopping:
             states[self.shared.node_id] = MEMBER_STOPPING
-        compressions = self.shared.namespaces.for_clients()
-        return (TOPOLOGY, 0, self.table.to_wire(), states, int(self.shared.now_s * 1000), compressions)
+        namespaces = self.shared.namespaces
+        told = (namespaces.for_clients(), namespaces.factors_for_clients())
+        return (TOPOLOGY, 0, self.table.to_wire(), states, int(self.shared.now_s * 1000), *told)
 
     def tell_stopping(self, stopping: bool) -> None:
         """Tell every client whether to ask other nodes instead of this one."""
@@ -272,11 +281,13 @@ class Members:
 def _placement_digest(table: MemberTable) -> int:
     """Return 64 bits of what the owners depend on. A restart or a node that owns nothing changes the table, but it
     moves no partition and need not make nodes refuse each other's requests."""
-    inputs = [
+    inputs: list[object] = [
         [entry.node_id, int(entry.state), entry.zone, entry.weight, *_removal(entry)]
         for entry in table.entries.values()
         if entry.state not in _GONE and entry.state != MemberState.OUTSIDE
     ]
+    if table.factors:
+        inputs.append(table.factors)
     return int.from_bytes(blake2b(msgpack.packb(inputs), digest_size=8).digest(), "big")
 
 

@@ -17,8 +17,11 @@ import attrs
 from dynacache.coordination.catalogue import Entry
 from dynacache.coordination.namespaces import SETTINGS_KIND
 from dynacache.coordination.shared import Shared
-from dynacache.errors import InvalidRequest
-from dynacache.namespaces.names import DEFAULT, check_name, prefix
+from dynacache.errors import InvalidRequest, Overloaded
+from dynacache.namespaces.names import DEFAULT, bare, check_name, prefix
+from dynacache.namespaces.settings import NamespaceSettings
+from dynacache.placement.partitions import factor_in
+from dynacache.placement.table import FACTORS_LIMIT, FACTORS_PARTITION_LIMIT
 from dynacache.storage.census import Tenant
 from dynacache.storage.engine import Engine
 from dynacache.storage.eviction.groups import GroupSettings
@@ -53,7 +56,7 @@ class NamespaceOrders:
     members: "Members"
     retention_ms: int
     """How long it is remembered that a namespace was dropped: as long as epochs are."""
-    _told: dict[str, str] = attrs.field(factory=dict)
+    _told: tuple[dict[str, str], dict[str, int]] = attrs.field(factory=lambda: ({}, {}))
     _groups: tuple[str, tuple[GroupSettings, ...]] | None = None
     _next_retire_s: float = 0.0
 
@@ -72,7 +75,28 @@ class NamespaceOrders:
             if not isinstance(option, str):
                 raise InvalidRequest(f"option: got {option!r:.80}, expected its name")
         entry = self.shared.namespaces.change(name, options, version, self._stamp())
+        if self._require_room(NamespaceSettings.from_value(entry[2]).replication_factor, name):
+            write_level = Level.ALL  # until each node knows it, entries are written to two places
         return Later((entry,), write_level, lambda: self.one(name))
+
+    def _require_room(self, factor: int, name: str) -> bool:
+        """Tell whether a namespace gets a replication factor of its own now. Raises ``InvalidRequest`` or
+        ``Overloaded`` where the cluster can have no further one."""
+        table = self.members.table
+        if factor in (0, table.replication_factor) or self.shared.namespaces.named(name).replication_factor:
+            return False
+        factors = [each for each, _ in table.factors]
+        if table.partition_count > FACTORS_PARTITION_LIMIT:
+            raise InvalidRequest(
+                f"replication_factor: got {factor}, expected 0: a cluster of {table.partition_count} partitions has its"
+                f" own alone; others need {FACTORS_PARTITION_LIMIT} partitions at most"
+            )
+        if factor not in factors and len(factors) >= FACTORS_LIMIT:
+            raise Overloaded(
+                f"replication_factor: got {factor}, expected {table.replication_factor} or one of"
+                f" {', '.join(map(str, factors))}: a cluster has at most {FACTORS_LIMIT} beside its own"
+            )
+        return True
 
     def drop(self, name: str, version: int | None = None, write_level: int = Level.QUORUM) -> Later:
         """Set a namespace back to the defaults, and flush it."""
@@ -124,7 +148,8 @@ class NamespaceOrders:
         found: dict[str, tuple[int, int]] = {}
         tenants = [tenant for tenant in census.tenants.values() if tenant.entries and tenant.prefix != _ESCAPED]
         for tenant in tenants:
-            found[_name_of(tenant)] = (tenant.entries, tenant.size_bytes)
+            entries, size_bytes = found.get(_name_of(tenant), (0, 0))
+            found[_name_of(tenant)] = (entries + tenant.entries, size_bytes + tenant.size_bytes)
         entries, size_bytes = self.engine.held()
         rest = [*tenants, census.other]
         found[DEFAULT] = (
@@ -144,8 +169,11 @@ class NamespaceOrders:
     def _apply(self, name: str) -> None:
         namespaces = self.shared.namespaces
         self.engine.keeps_newest = namespaces.keeps_newest if namespaces.any_keeps_newest else None
+        factor = namespaces.factor(name)
+        if factor:
+            self.members.add_factor(factor, namespaces.version(name) >> 16)
         self._group()
-        told = namespaces.for_clients()
+        told = namespaces.for_clients(), namespaces.factors_for_clients()
         if told != self._told:
             self._told = told
             self.members.topology_changed = True
@@ -154,10 +182,11 @@ class NamespaceOrders:
         """Tell the store which namespaces have a policy or a share of their own. The default namespace's policy is that
         of everybody who has none."""
         by_name = self.shared.namespaces.by_name
+        factor_of = self.shared.namespaces.factor
         default = by_name.get(DEFAULT)
         policy = (default.eviction if default else "") or self.engine.settings.eviction
         groups = tuple(
-            GroupSettings(prefix(name), settings.eviction, float(settings.memory_share))
+            GroupSettings(prefix(name, factor_of(name)), settings.eviction, float(settings.memory_share))
             for name, settings in sorted(by_name.items())
             if name != DEFAULT and (settings.eviction or settings.memory_share)
         )
@@ -167,5 +196,5 @@ class NamespaceOrders:
 
 
 def _name_of(tenant: Tenant) -> str:
-    name = tenant.prefix[2:].decode("ascii", "replace")
-    return name if prefix(name) == tenant.prefix else repr(tenant.prefix)
+    name = bare(tenant.prefix[2:]).decode("ascii", "replace")
+    return name if prefix(name, factor_in(tenant.prefix)) == tenant.prefix else repr(tenant.prefix)

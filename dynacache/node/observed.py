@@ -19,7 +19,7 @@ from dynacache.config.observability import ObservabilityConfig
 from dynacache.coordination.key_events import KeyEvents
 from dynacache.coordination.shared import Shared
 from dynacache.events import ConnectionId, Message
-from dynacache.namespaces.names import DEFAULT, namespace_of
+from dynacache.namespaces.names import DEFAULT, namespace_of, without_factor
 from dynacache.observability.hot_keys import HOT_KEYS_LIMIT, HotKeys
 from dynacache.observability.miss_counts import PREFIXES_LIMIT, MissCounts
 from dynacache.storage.engine import Engine
@@ -95,7 +95,9 @@ class Observed:
             "node": self.shared.node_id,
             "delimiter": self.settings.prefix_delimiter,
             "by_reason": named(counts.by_reason),
-            "prefixes": [[row.prefix, named(row.by_reason), row.error] for row in rows[:REPORTED_PREFIXES_LIMIT]],
+            "prefixes": [
+                [without_factor(row.prefix), named(row.by_reason), row.error] for row in rows[:REPORTED_PREFIXES_LIMIT]
+            ],
             "other": named(other),
         }
 

@@ -180,7 +180,7 @@ class Quarantine:
         limit_ms = now.wall_ms + self.shared.clock.max_skew_ms
         looked = 0
         while self._cleansed is not None and looked < _CLEANSED_PER_TICK:
-            if self._cleansed >= self.engine.partition_count:
+            if self._cleansed >= self.engine.shard_count:
                 self._return(now, limit_ms)
                 return
             items = self.engine.items(self._cleansed)

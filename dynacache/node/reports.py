@@ -15,7 +15,7 @@ from dynacache.errors import InvalidRequest
 from dynacache.events import ConnectionId, Message
 from dynacache.membership.state import NodeState
 from dynacache.node.explanation import explain
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import partition_of_key
 from dynacache.wire.messages import KEY_LIMIT_BYTES, REPORTED
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class Reports:
             "cluster": node.members.table.cluster_id.hex(),
             "partition_count": node.members.table.partition_count,
             "replication_factor": node.members.table.replication_factor,
+            "other_factors": [factor for factor, _ in node.members.table.factors],
             "zone_violation": node.members.placement.zone_violation,
             "zone_violations": node.members.placement.zone_violations,
             "members": members,
@@ -99,7 +100,8 @@ class Reports:
     def owners(self, key: bytes) -> dict[str, Any]:
         """Return the partition, owners and fallbacks of a key."""
         node = self.node
-        partition = key_hash(key) >> node.shared.partition_shift
+        key = node.shared.namespaces.placed(key)
+        partition = partition_of_key(key, node.shared.partition_shift)
         placement = node.members.placement
         owners = placement.owners(partition)
         preference = placement.preference(partition)
@@ -107,7 +109,7 @@ class Reports:
 
     def explain(self, key: bytes) -> dict[str, Any]:
         """Return what this node knows of a key: its copy, hints, repair, the last miss."""
-        return explain(self.node, key)
+        return explain(self.node, self.node.shared.namespaces.placed(key))
 
     def hints(self) -> dict[str, Any]:
         """Return the hints that wait for each owner that is away, and how many have ended, by reason."""

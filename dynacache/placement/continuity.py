@@ -14,9 +14,14 @@ Three things break that:
 * It was only in New, filled from the node it was about to displace, and now takes another's place: its copy stands
   for that one in quorums, and for no other.
 
+Partitions of a replication factor that came with the new table are judged as if the factor had been there before: it
+was there for others, maybe. Beyond that, who was about to be an owner (only in New) has not been filled with them; and
+who has begun without memory since the factor was born may have forgotten what a process before it acknowledged.
+
 Each of these was found by the model (``sim.ring``): ignored, a quorum read missed an acknowledged write.
 """
 
+import attrs
 from pyroaring import BitMap
 
 from dynacache.placement.placement import Placement, holders_of
@@ -37,10 +42,25 @@ _NEVER_FULL = frozenset({MemberState.OUTSIDE, MemberState.JOINING, MemberState.S
 """States that come before NORMAL in every place."""
 
 
-def gained(before: Placement, after: Placement, node_id: NodeId) -> BitMap:
-    """Return the partitions that ``node_id`` owns under ``after`` and did not own without a break since ``before``."""
+def gained(before: Placement, after: Placement, node_id: NodeId, memory_ms: int = 0) -> BitMap:
+    """Return the partitions that ``node_id`` owns under ``after`` and did not own without a break since ``before``.
+
+    ``memory_ms`` is the hybrid millisecond in which this process began with an empty memory, 0 for one that has missed
+    nothing.
+    """
     owned = after.owned_by(node_id)
-    kept = owned & before.owned_by(node_id)
+    unmet: list[int] = []
+    born = dict(before.table.factors)
+    fresh = [(factor, born_ms) for factor, born_ms in after.table.factors if born_ms < born.get(factor, born_ms + 1)]
+    if fresh:
+        new_ones = [factor for factor, _ in fresh if factor not in born]
+        if new_ones:
+            before = Placement.from_table(attrs.evolve(before.table, factors=after.table.factors))
+        for factor, born_ms in fresh:
+            numbers = range(factor * after.partition_count, (factor + 1) * after.partition_count)
+            forgot = born_ms < memory_ms
+            unmet += [p for p in numbers if forgot or (factor in new_ones and node_id not in before.old(p))]
+    kept = (owned & before.owned_by(node_id)) - BitMap(unmet)
     hidden = _possibly_full(before.table, after.table)
     if hidden:
         kept &= _owned_at_least(after.table, hidden, node_id)
@@ -62,9 +82,12 @@ def _takes_another_place(before: Placement, after: Placement, partition: int, no
 
 def _owned_at_least(table: MemberTable, imagined: frozenset[NodeId], node_id: NodeId) -> BitMap:
     """Return what a node owns in Old if these, and it itself, were full members beside those that are."""
-    holders = holders_of(table, imagined | {node_id})
-    assignment = assign(holders, table.partition_count, table.replication_factor)
-    return BitMap(partition for partition, owners in enumerate(assignment.owners) if node_id in owners)
+    holders, count = holders_of(table, imagined | {node_id}), table.partition_count
+    owned = BitMap()
+    for number, factor in ((0, table.replication_factor), *((factor, factor) for factor, _ in table.factors)):
+        owners_by_place = assign(holders, count, factor).owners
+        owned.update(number * count + place for place, owners in enumerate(owners_by_place) if node_id in owners)
+    return owned
 
 
 def _possibly_full(before: MemberTable, after: MemberTable) -> frozenset[NodeId]:

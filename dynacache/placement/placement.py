@@ -14,6 +14,11 @@ members in some states (R4.5)::
 While nobody joins or leaves the three are one. A write counts when it has its quorum in each; equal sets count once.
 Model-checked (``sim.ring``): with any of these rules left out a quorum read missed an acknowledged quorum write.
 
+Partitions are numbered from 0 below Q for the cluster's own replication factor. For each further factor f of the table
+there are Q more from ``f * Q`` on, with the same order of holders and f owners each. So a number says how many copies
+its partition has (``factor_of``), and whatever works on partitions by their numbers needs to know no more. Numbers
+between, of factors that nobody uses, have no owners.
+
 Why liveness plays no part: a dead member keeps its place (hints and fallbacks cover it), so that a crash moves no data.
 """
 
@@ -32,6 +37,7 @@ __all__ = ["BalanceFigures", "Owners", "Placement", "holders_of"]
 _OLD = frozenset({MemberState.NORMAL, MemberState.LEAVING, MemberState.RETIRING, MemberState.REMOVING})
 _READ = frozenset({MemberState.NORMAL, MemberState.SETTLING, MemberState.LEAVING})
 _NEW = frozenset({MemberState.NORMAL, MemberState.JOINING, MemberState.SETTLING})
+_VIEWS = (_READ, _NEW, _OLD)
 
 Owners = tuple[NodeId, ...]
 """Node ids without duplicates, nearest first."""
@@ -58,9 +64,13 @@ class Placement:
     """The digest of the whole member table. What travels with requests is another (``Shared.digest``): of the part that
     decides who owns what."""
     partition_count: int
+    """Of one replication factor; see ``partitions``."""
     replication_factor: int
+    """The cluster's; see ``factor_of``."""
     shift: int
-    """A key's hash shifted right by this is its partition."""
+    """A key's hash shifted right by this is its partition, for keys of namespaces without a factor of their own."""
+    partitions: tuple[range, ...]
+    """The numbers of all partitions: the cluster's own first, then those of each further factor."""
     owners_by_partition: tuple[Owners, ...]
     """Those that reads ask and that coordinate, nearest first."""
     write_owners_by_partition: tuple[Owners, ...]
@@ -75,7 +85,8 @@ class Placement:
     """Whether any partition has more than one write set."""
     zone_violations: int
     """Partitions with more copies in one zone than zones and copies call for."""
-    _fallback_order: Assignment
+    _fallback_order: dict[int, Assignment]
+    """By replication factor, 0 for the cluster's."""
     _owned: dict[NodeId, BitMap]
     _weights: dict[NodeId, int]
     _preferences: dict[int, Owners] = attrs.field(factory=dict, init=False)
@@ -83,30 +94,48 @@ class Placement:
     @classmethod
     def from_table(cls, table: MemberTable) -> "Placement":
         """Compute the placement that follows from ``table``: about 15 ms for 20 members and 1,024 partitions."""
-        read, new, old = (_assignment(table, states) for states in (_READ, _NEW, _OLD))
-        if read is new and new is old:
-            write_sets: tuple[tuple[Owners, ...], ...] = tuple((owners,) for owners in read.owners)
-            write_owners = read.owners
+        holders = [tuple(_holder(entry) for entry in table.entries.values() if entry.state in view) for view in _VIEWS]
+        count = table.partition_count
+        assigned = {0: [assign(each, count, table.replication_factor) for each in holders]}
+        assigned |= {factor: [assign(each, count, factor) for each in holders] for factor, _ in table.factors}
+        read, new, old = (_numbered(assigned, view) for view in range(3))
+        if holders[0] == holders[1] == holders[2]:
+            write_owners = new = old = read
+            write_sets: tuple[tuple[Owners, ...], ...] = tuple((owners,) for owners in read)
         else:
-            write_sets = tuple(tuple(_distinct(sets)) for sets in zip(read.owners, new.owners, old.owners, strict=True))
+            write_sets = tuple(tuple(_distinct(sets)) for sets in zip(read, new, old, strict=True))
             write_owners = tuple(_union(sets) for sets in write_sets)
         return cls(
             table=table,
             digest=table.digest,
             partition_count=table.partition_count,
             replication_factor=table.replication_factor,
-            shift=partition_shift(table.partition_count),
-            owners_by_partition=read.owners,
+            shift=partition_shift(count),
+            partitions=tuple(range(factor * count, (factor + 1) * count) for factor in assigned),
+            owners_by_partition=read,
             write_owners_by_partition=write_owners,
             write_sets_by_partition=write_sets,
-            old_owners_by_partition=old.owners,
-            new_owners_by_partition=new.owners,
+            old_owners_by_partition=old,
+            new_owners_by_partition=new,
             in_transition=any(len(sets) > 1 for sets in write_sets),
-            zone_violations=read.zone_violations,
-            fallback_order=new,
+            zone_violations=sum(views[0].zone_violations for views in assigned.values()),
+            fallback_order={factor: views[1] for factor, views in assigned.items()},
             owned=_partitions_by_owner(write_owners),
-            weights={holder.node_id: holder.weight for holder in read.holders},
+            weights={holder.node_id: holder.weight for holder in holders[0]},
         )
+
+    @property
+    def numbers_end(self) -> int:
+        """The number after that of the last partition."""
+        return len(self.owners_by_partition)
+
+    def has(self, partition: int) -> bool:
+        """Tell whether there is a partition of this number."""
+        return any(partition in numbers for numbers in self.partitions)
+
+    def factor_of(self, partition: int) -> int:
+        """Return the replication factor of a partition."""
+        return partition // self.partition_count or self.replication_factor
 
     def owners(self, partition: int) -> Owners:
         """Return the owners that reads ask, nearest first."""
@@ -145,7 +174,8 @@ class Placement:
         """
         known = self._preferences.get(partition)
         if known is None:
-            known = _union((self.write_owners_by_partition[partition], self._fallback_order.preference(partition)))
+            factor, place = divmod(partition, self.partition_count)
+            known = _union((self.write_owners_by_partition[partition], self._fallback_order[factor].preference(place)))
             self._preferences[partition] = known
         return known
 
@@ -179,9 +209,15 @@ def holders_of(table: MemberTable, imagined: frozenset[NodeId] = frozenset()) ->
     return tuple(_holder(entry) for entry in entries if entry.state in _OLD or entry.node_id in imagined)
 
 
-def _assignment(table: MemberTable, states: frozenset[MemberState]) -> Assignment:
-    holders = tuple(_holder(entry) for entry in table.entries.values() if entry.state in states)
-    return assign(holders, table.partition_count, table.replication_factor)
+def _numbered(assigned: dict[int, list[Assignment]], view: int) -> tuple[Owners, ...]:
+    """Return the owners by the number of the partition; none where a factor is not used."""
+    if len(assigned) == 1:
+        return assigned[0][view].owners
+    nothing: tuple[Owners, ...] = ((),) * len(assigned[0][view].owners)
+    numbered: list[Owners] = []
+    for factor in range(max(assigned) + 1):
+        numbered += assigned[factor][view].owners if factor in assigned else nothing
+    return tuple(numbered)
 
 
 def _holder(entry: MemberEntry) -> Holder:

@@ -32,7 +32,7 @@ __all__ = [
     "distance",
 ]
 
-_CACHED_ASSIGNMENTS = 16
+_CACHED_ASSIGNMENTS = 32
 
 
 @attrs.frozen

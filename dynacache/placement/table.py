@@ -12,6 +12,9 @@ step of its own is undone by a process that was restarted with an older table, a
 member had come when it was removed. Two different states with one version never come from a correct node; should they,
 the remaining fields decide, so that all tables still agree.
 The digest is the same in every process for equal tables. Tables of different clusters never merge.
+The factors beside the cluster's that namespaces use are a part of it, each with the hybrid millisecond before which
+nobody can have held anything of it: they are only ever added, and merge by union and the earliest time, so that a table
+also tells all partitions there are (``placement.placement``).
 
 Why a map of self-written entries and not an agreed table: there is nothing to elect, to lock or to lose. The one
 exception is the removal of a dead member, which others write (DESIGN section 6, R4.4; ``sim.ring`` is its model).
@@ -28,11 +31,13 @@ import msgpack
 
 from dynacache.errors import ClusterMismatch
 from dynacache.placement.checks import U64_MAX, WireValueError, integer, octets, sequence, shown, text
-from dynacache.placement.partitions import partition_shift
+from dynacache.placement.partitions import MAX_FACTOR, partition_shift
 from dynacache.types import NodeId
 
 __all__ = [
     "CLUSTER_ID_BYTES",
+    "FACTORS_LIMIT",
+    "FACTORS_PARTITION_LIMIT",
     "HOST_LIMIT_CHARACTERS",
     "MAX_MEMBERS",
     "MAX_REPLICATION_FACTOR",
@@ -46,7 +51,12 @@ __all__ = [
 
 MAX_MEMBERS = 4096
 MAX_WEIGHT = 64
-MAX_REPLICATION_FACTOR = 9
+MAX_REPLICATION_FACTOR = MAX_FACTOR
+FACTORS_LIMIT = 4
+"""Replication factors beside the cluster's that a cluster is given; two sides of a partition may each have given it so
+many, so that a merged table can have more, ``MAX_REPLICATION_FACTOR`` at most."""
+FACTORS_PARTITION_LIMIT = 8192
+"""The most partitions a cluster may have to be given other factors: the places of entries are numbered in 32 bits."""
 CLUSTER_ID_BYTES = 16
 NODE_ID_LIMIT_CHARACTERS = 64
 ZONE_LIMIT_CHARACTERS = 64
@@ -180,6 +190,8 @@ class MemberTable:
     partition_count: int
     replication_factor: int
     entries: Mapping[NodeId, MemberEntry] = attrs.field(converter=_canonical)
+    factors: tuple[tuple[int, int], ...] = ()
+    """Replication factors of namespaces that have another than the cluster's, ascending, each with when it was born."""
 
     def __hash__(self) -> int:
         return self.digest
@@ -207,12 +219,20 @@ class MemberTable:
         if other is self:
             return self
         self._require_same_cluster(other)
+        factors = self.factors if other.factors == self.factors else _union(self.factors, other.factors)
         merged = dict(self.entries)
-        if not _raise_to(merged, other.entries.values()):
+        if not _raise_to(merged, other.entries.values()) and factors == self.factors:
             return self
-        if merged == other.entries:
+        if merged == other.entries and factors == other.factors:
             return other
-        return attrs.evolve(self, entries=merged)
+        return attrs.evolve(self, entries=merged, factors=factors)
+
+    def with_factor(self, factor: int, born_ms: int) -> "MemberTable":
+        """Return the table with a replication factor beside the cluster's; ``self`` if it is there since then."""
+        factors = _union(self.factors, ((factor, born_ms),))
+        if factor == self.replication_factor or factors == self.factors:
+            return self
+        return attrs.evolve(self, factors=factors)
 
     def with_entry(self, entry: MemberEntry) -> "MemberTable":
         """Return the table with ``entry`` merged into it; ``self`` if that changes nothing."""
@@ -231,12 +251,15 @@ class MemberTable:
     def to_wire(self) -> list[object]:
         """Return the table as nested lists that msgpack can carry; equal tables give equal lists."""
         entries = [entry.to_wire() for entry in self.entries.values()]
-        return [self.cluster_id, self.partition_count, self.replication_factor, entries]
+        wire: list[object] = [self.cluster_id, self.partition_count, self.replication_factor, entries]
+        if self.factors:
+            wire.append([list(each) for each in self.factors])
+        return wire
 
     @classmethod
     def from_wire(cls, wire: object) -> "MemberTable":
         """Return the table that nested lists stand for; raises ``WireValueError`` naming what is wrong."""
-        fields = sequence(wire, "member table", 4, 4)
+        fields = sequence(wire, "member table", 4, 5)
         cluster_id = octets(fields[0], "cluster id", CLUSTER_ID_BYTES)
         partition_shift(fields[1])
         replication_factor = integer(fields[2], "replication factor", 1, MAX_REPLICATION_FACTOR)
@@ -246,7 +269,31 @@ class MemberTable:
             if entry.node_id in entries:
                 raise WireValueError(f"members: {entry.node_id} is there twice")
             entries[entry.node_id] = entry
-        return cls(cluster_id, fields[1], replication_factor, entries)
+        factors = _factors(fields[4], replication_factor, fields[1]) if len(fields) > 4 else ()
+        return cls(cluster_id, fields[1], replication_factor, entries, factors)
+
+
+def _factors(wire: object, cluster: int, partition_count: int) -> tuple[tuple[int, int], ...]:
+    """Return the checked factors of a table."""
+    if partition_count > FACTORS_PARTITION_LIMIT:
+        raise WireValueError(f"factors: got {partition_count} partitions, expected {FACTORS_PARTITION_LIMIT} at most")
+    factors = []
+    for item in sequence(wire, "factors", 1, MAX_REPLICATION_FACTOR):
+        factor, born_ms = sequence(item, "factor", 2, 2)
+        factors.append((integer(factor, "factor", 1, MAX_REPLICATION_FACTOR), integer(born_ms, "birth", 0, U64_MAX)))
+    numbers = [factor for factor, _ in factors]
+    if numbers != sorted(set(numbers)) or cluster in numbers:
+        raise WireValueError(f"factors: got {numbers}, expected different ones ascending, without {cluster}")
+    return tuple(factors)
+
+
+def _union(*several: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return all factors, each with the earliest of its times."""
+    born: dict[int, int] = {}
+    for factors in several:
+        for factor, born_ms in factors:
+            born[factor] = min(born_ms, born.get(factor, born_ms))
+    return tuple(sorted(born.items()))
 
 
 def _raise_to(kept: dict[NodeId, MemberEntry], entries: Iterable[MemberEntry]) -> bool:

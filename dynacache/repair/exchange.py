@@ -74,8 +74,8 @@ class Exchange:
         port, settings = self.port, self.settings
         placement = port.placement
         pace = Pace(settings.repair_bytes_per_s, settings.pause_load, settings.busy_pause_s)
-        sync = SyncTimes.since(port.now_ms, placement.partition_count, self.grace_ms)
-        forest = Forest(placement.partition_count)
+        sync = SyncTimes.since(port.now_ms, placement.numbers_end, self.grace_ms)
+        forest = Forest.of(placement)
         self.ground = ExchangeGround(port, settings, self.engine, self.fresh, forest, sync, pace)
         self.runner = Runner(self.ground)
         self.answers = ExchangeAnswers(self.ground)
@@ -294,7 +294,7 @@ class Exchange:
             owners = placement.new(partition)
             done = self._handed_over.setdefault(partition, [])
             # So many of those who will own it that every write quorum of the past meets one of them.
-            needed = witnesses(placement.replication_factor, len(owners))
+            needed = witnesses(placement.factor_of(partition), len(owners))
             if not owners or len([node_id for node_id in owners if node_id in done]) >= needed:
                 self.engine.clear(partition)
                 self.engine.stale.discard(partition)

@@ -21,7 +21,7 @@ from pyroaring import BitMap
 
 from dynacache.errors import DynacacheError
 from dynacache.events import ConnectionId, Message
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import partition_of_key
 from dynacache.repair.copy_state import unpack_partitions, unpack_state
 from dynacache.repair.differences import unpack_entries
 from dynacache.repair.exchange_ground import ExchangeGround, size_of
@@ -69,8 +69,8 @@ class ExchangeAnswers:
             raise ValueError("compare: nodes and digests do not fit each other")
         view = ground.peers.get(node_id) or PeerView(node_id, forest)
         ground.absorb()
-        view.note_state(*unpack_state(state, forest.partition_count))
-        left_out = unpack_partitions(excluded, forest.partition_count)
+        view.note_state(*unpack_state(state, ground.port.placement.numbers_end))
+        left_out = unpack_partitions(excluded, ground.port.placement.numbers_end)
         if nodes[:1] == [TOP]:
             self._begun(view)
         outcome, body = WAS_COMPARED, _NOTHING
@@ -200,9 +200,8 @@ class ExchangeAnswers:
         self._reply(connection, message, answer)
 
     def _check_place(self, partition: object, level: object, leaves: list[int]) -> None:
-        count = self.ground.forest.partition_count
-        if type(partition) is not int or not 0 <= partition < count:
-            raise ValueError(f"entries: got partition {partition!r:.40}, expected a number below {count}")
+        if type(partition) is not int or not self.ground.port.placement.has(partition):
+            raise ValueError(f"entries: got partition {partition!r:.40}, expected one that there is")
         if type(level) is not int or not 0 <= level <= PREFIX_BITS or any(leaf >> level for leaf in leaves):
             raise ValueError(f"entries: got level {level!r:.40}, expected 0 to {PREFIX_BITS} and leaves that fit it")
 
@@ -247,7 +246,7 @@ class ExchangeAnswers:
         meanwhile, or of a copy that may not be compared any more, is served with nothing."""
         ground = self.ground
         for served, key in enumerate(wanted):
-            partition = key_hash(key) >> ground.port.placement.shift
+            partition = partition_of_key(key, ground.port.placement.shift)
             record = ground.engine.peek(partition, key)
             if record is None or partition not in view.shared or not self._may_meet(view, partition):
                 continue

@@ -16,7 +16,6 @@ from collections import deque
 import attrs
 
 from dynacache.errors import DynacacheError
-from dynacache.placement.partitions import key_hash
 from dynacache.repair.differences import (
     BOTH,
     DROP_OURS,
@@ -145,7 +144,7 @@ class Decisions:
     def leaf(self, key: bytes) -> int:
         """Return the leaf of a key, at the level at which its partition was listed."""
         forest = self.session.ground.forest
-        id_ = forest.id_of(key_hash(key))
+        id_ = forest.id_of(key)
         return forest.leaf_of_id(id_, self._levels.get(id_ >> PREFIX_BITS, 0))
 
     def _send(self, partition: int, leaf: int, key: bytes | None) -> None:

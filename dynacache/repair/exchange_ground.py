@@ -18,7 +18,7 @@ from pyroaring import BitMap
 
 from dynacache.config.repair import RepairConfig
 from dynacache.errors import InvalidRequest
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import partition_of_key
 from dynacache.placement.placement import Placement
 from dynacache.repair.copy_state import pack_state
 from dynacache.repair.differences import Entry
@@ -99,6 +99,11 @@ class ExchangeGround:
         """Take the owners of another placement: peers are all who share a partition with us."""
         me = self.port.node_id
         self.owned = placement.owned_by(me)
+        forest = Forest.of(placement)
+        if forest != self.forest:  # further partitions: nothing that is known by the numbers of nodes holds any more
+            self.forest = forest
+            self.peers.clear()
+        self.sync.extend(placement.numbers_end, self.port.now_ms)
         shared: dict[NodeId, list[int]] = {}
         for partition in self.owned:
             for node_id in placement.write_owners(partition):
@@ -191,7 +196,7 @@ class ExchangeGround:
             raise InvalidRequest(f"key: got {key!r:.80}, expected 1 to {KEY_LIMIT_BYTES} bytes")
         if type(record) is not bytes or not packed.is_well_formed(record):
             raise InvalidRequest(f"record of {key!r:.80}: malformed")
-        partition = key_hash(key) >> self.port.placement.shift
+        partition = partition_of_key(key, self.port.placement.shift)
         if partition not in self.owned:
             raise InvalidRequest(f"partition {partition}: this node is no owner")
         counters, engine = self.counters, self.engine

@@ -5,7 +5,8 @@ partitions; below a partition they are its tree at rising levels, down to the 14
 place. A digest of any node is the XOR of the digests below it, so partitions fold into groups as leaves fold into
 coarser leaves, and one question, "is this your digest of node n", serves every step of an exchange.
 
-Invariant: a node fits 32 bits for the most partitions there can be (2**16). What marks a change is an *id*, partition
+Invariant: a node fits 32 bits for the most partitions there can be (2**16 of one replication factor, or 2**13 of each
+where there are several). What marks a change is an *id*, partition
 and prefix in one number; the ids below a node are one range, so a bitmap of changes is cut and counted by ranges.
 
 Why: Merkle exchanges elsewhere have one message for roots, one for branches, one for leaves (brief R8.4); with heap
@@ -19,7 +20,8 @@ from collections.abc import Callable, Iterable, Iterator
 import attrs
 from pyroaring import BitMap
 
-from dynacache.placement.partitions import HASH_BITS
+from dynacache.placement.partitions import HASH_BITS, factor_in, key_hash, numbers_limit
+from dynacache.placement.placement import Placement
 
 __all__ = ["PREFIX_BITS", "TOP", "WALK_LEVELS", "Forest", "pack_numbers", "unpack_numbers"]
 
@@ -58,17 +60,31 @@ def unpack_numbers(kind: str, packed: object, limit_count: int) -> "array[int]":
 
 @attrs.frozen
 class Forest:
-    """The numbering for one number of partitions, a power of two."""
+    """The numbering of so many partitions, a power of two. ``key_partition_count`` is how many a key's hash tells
+    apart, where there are more for other replication factors; 0 for all."""
 
     partition_count: int
+    key_partition_count: int = 0
     partition_depth: int = attrs.field(init=False)
     id_base: int = attrs.field(init=False)
     """What a node at the level of single prefixes has above its id."""
+
+    _key_shift: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Derive the depths."""
         object.__setattr__(self, "partition_depth", self.partition_count.bit_length() - 1)
         object.__setattr__(self, "id_base", self.partition_count << PREFIX_BITS)
+        depth = (self.key_partition_count or self.partition_count).bit_length() - 1
+        object.__setattr__(self, "_key_shift", HASH_BITS - PREFIX_BITS - depth)
+
+    @classmethod
+    def of(cls, placement: Placement) -> "Forest":
+        """Return the numbering of all partitions of a placement."""
+        count = placement.partition_count
+        if len(placement.partitions) == 1:
+            return cls(count)
+        return cls(1 << (numbers_limit(count) - 1).bit_length(), count)
 
     def node(self, partition: int, level: int, leaf: int) -> int:
         """Return the node of a leaf of a partition's tree of ``level``."""
@@ -101,9 +117,9 @@ class Forest:
         width = self.partition_depth + 1 - node.bit_length()
         return (node << width) - self.partition_count, (node + 1 << width) - self.partition_count
 
-    def id_of(self, hashed: int) -> int:
-        """Return the id of a key by its 32-bit hash."""
-        return hashed >> HASH_BITS - PREFIX_BITS - self.partition_depth
+    def id_of(self, key: bytes) -> int:
+        """Return the id of a qualified key."""
+        return (key_hash(key) >> self._key_shift) + (factor_in(key) << HASH_BITS - self._key_shift)
 
     def leaf_of_id(self, id_: int, level: int) -> int:
         """Return the node at ``level`` that an id is below."""

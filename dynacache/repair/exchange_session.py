@@ -188,7 +188,7 @@ class Session:
                     ),
                 )
                 outcome = answer[4]
-                view.note_state(*unpack_state(answer[3], ground.forest.partition_count))
+                view.note_state(*unpack_state(answer[3], ground.port.placement.numbers_end))
                 if outcome == OTHER_SET:
                     return Compared(OTHER_SET, [], {}, None)
                 if outcome == WAS_COMPARED:
@@ -219,12 +219,12 @@ class Session:
         return Compared(WAS_COMPARED, unequal, deeper, dirty)
 
     def _read_levels(self, levels: object) -> dict[int, int]:
-        count = self.ground.forest.partition_count
+        placement = self.ground.port.placement
         if not isinstance(levels, list) or len(levels) > DEEPER_LIMIT:
             raise ValueError(f"levels: got {levels!r:.80}, expected at most {DEEPER_LIMIT} pairs")
         found: dict[int, int] = {}
         for partition, level in levels:
-            if type(partition) is not int or type(level) is not int or not 0 <= partition < count:
+            if type(partition) is not int or type(level) is not int or not placement.has(partition):
                 raise ValueError(f"levels: got {partition!r:.40}, {level!r:.40}, expected a partition and its level")
             if not 0 <= level < PREFIX_BITS:
                 raise ValueError(f"levels: got level {level}, expected 0 to {PREFIX_BITS - 1}")

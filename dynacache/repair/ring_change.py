@@ -240,7 +240,7 @@ class RingChange:
             old, new = placement.old(partition), placement.new(partition)
             whole = [name for name in new if name in incomplete and partition not in incomplete[name]]
             lacking = [name for name in new if name not in old and name not in whole]
-            if not lacking and len(whole) < witnesses(placement.replication_factor, len(new)):
+            if not lacking and len(whole) < witnesses(placement.factor_of(partition), len(new)):
                 lacking = [name for name in new if name not in whole]
             for name in lacking:
                 waiting[name] = waiting.get(name, 0) + 1

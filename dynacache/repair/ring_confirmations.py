@@ -116,7 +116,7 @@ class Confirmations:
     def answered(self, question: _Question, message: Message) -> None:
         """Count an answer for what stood in our table when it was asked for; a malformed one counts for nothing."""
         try:
-            warming, stale = unpack_state(message[3], self.port.placement.partition_count)
+            warming, stale = unpack_state(message[3], self.port.placement.numbers_end)
         except (LookupError, TypeError, ValueError):
             return
         name = question.node_id

@@ -37,6 +37,13 @@ class SyncTimes:
         limit_ms = int(grace_ms * STALE_SHARE)
         return cls(grace_ms, array("Q", [now_ms]) * partition_count, now_ms + limit_ms)
 
+    def extend(self, count: int, now_ms: int) -> None:
+        """Let there be ``count`` partitions; those that are new are complete (or warming) as of now."""
+        more = count - len(self.times_ms)
+        if more > 0:
+            self.times_ms.extend([now_ms] * more)
+            self.next_due_ms = min(self.next_due_ms, now_ms + self.limit_ms)
+
     @property
     def limit_ms(self) -> int:
         """How long a copy may be without a sync."""

@@ -88,6 +88,7 @@ class Transfer:
     begun_again: int = attrs.field(init=False, default=0)
     _bucket: TokenBucket = attrs.field(init=False)
     _not_before_s: float = attrs.field(init=False, default=float("-inf"))
+    _memory_ms: int = attrs.field(init=False, default=0)  # what was born before, an earlier process may have held
     _bytes_before: int = attrs.field(init=False, default=0)
     _begun: list[tuple[int, str]] = attrs.field(init=False, factory=list)
     """What began to be filled and was not noted yet: the node has no effects before its first turn."""
@@ -111,6 +112,7 @@ class Transfer:
     def start_empty(self) -> None:
         """This process began without memory: nothing that it owns is complete."""
         self._not_before_s = self.port.now_s + self.settle_s
+        self._memory_ms = self.port.now_ms + int(self.settle_s * 1000)
         self.begin(self.port.placement.owned_by(self.port.node_id), "the node started without memory")
 
     def begin(self, partitions: BitMap, reason: str) -> None:
@@ -165,7 +167,7 @@ class Transfer:
         for partition in self.store.warming & owned:
             if owner_sets(before, partition, node_id) != owner_sets(after, partition, node_id):
                 self.plan.forget(partition)
-        new = gained(before, after, node_id)
+        new = gained(before, after, node_id, self._memory_ms)
         for partition in new:
             if partition not in had or node_id in before.old(partition):
                 self._distrust_remains(partition)
@@ -274,9 +276,8 @@ class Transfer:
         if self.sources.get(source.node_id) is not source:
             self._settle(asked, 0)
             return
-        placement = self.port.placement
         try:
-            page = read_page(message, asked.named, placement.partition_count, placement.shift)
+            page = read_page(message, asked.named, self.port.placement)
             if message[2] > self.port.hybrid:
                 raise ValueError(f"clock {message[2]} of the source: further ahead than is allowed")
         except _MALFORMED as error:
@@ -371,8 +372,7 @@ class Transfer:
         self._begun.clear()
         if self.store.warming and self.port.now_s >= self._waiting_noted_s + _WAITING_S:
             self._waiting_noted_s = self.port.now_s
-            waiting = self.plan.waiting_for()
-            away = {name: count for name, count in waiting.items() if not self.port.is_up(name)}
+            away = {name: count for name, count in self.plan.waiting_for().items() if not self.port.is_up(name)}
             if away:
                 self.port.note("memory.waiting", "warning", partitions_by_node=away)
 

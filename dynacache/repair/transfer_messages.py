@@ -22,7 +22,8 @@ from pyroaring import BitMap
 from dynacache.config.transfer import PAGE_LIMIT_BYTES
 from dynacache.events import Message
 from dynacache.placement.checks import U64_MAX, WireValueError, integer, sequence, shown
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import partition_of_key
+from dynacache.placement.placement import Placement
 from dynacache.repair.copy_state import unpack_state
 from dynacache.versioning import packed
 from dynacache.wire.messages import KEY_LIMIT_BYTES
@@ -122,26 +123,27 @@ def part_bytes(part: Part) -> int:
     return sum(map(len, part.records)) + len(part.ghosts)
 
 
-def read_pull(message: Message, partition_count: int) -> Pull:
+def read_pull(message: Message, placement: Placement) -> Pull:
     """Return what a PULL asks for; raises ``ValueError`` for a malformed one."""
     fields = sequence(message, "PULL", 6, 64)
     wanted = []
     for item in sequence(fields[4], "partitions", 0, PARTITIONS_PER_PULL):
         partition, cursor, root = sequence(item, "partition", 3, 3)
-        integer(partition, "partition", 0, partition_count - 1)
+        if type(partition) is not int or not placement.has(partition):
+            raise WireValueError(f"partition: got {shown(partition)}, expected one that there is")
         wanted.append(Wanted(partition, integer(cursor, "cursor", 0, U64_MAX), integer(root, "root", 0, U64_MAX)))
     return Pull(wanted, integer(fields[5], "limit_bytes", 1, PAGE_LIMIT_BYTES))
 
 
-def read_page(message: Message, asked: Collection[int], partition_count: int, shift: int) -> Page:
+def read_page(message: Message, asked: Collection[int], placement: Placement) -> Page:
     """Return a PAGE that answers a pull of ``asked``; raises ``ValueError`` for a malformed one."""
     fields = sequence(message, "PAGE", 6, 64)
-    warming, stale = unpack_state(fields[3], partition_count)
+    warming, stale = unpack_state(fields[3], placement.numbers_end)
     hints_left = integer(fields[4], "hints", 0, U64_MAX)
     left = set(asked)
     parts = []
     for item in sequence(fields[5], "parts", 0, len(asked)):
-        part = _part(item, shift)
+        part = _part(item, placement.shift)
         if part.partition not in left:
             raise WireValueError(f"part: got partition {part.partition}, expected one that was asked for, once")
         left.discard(part.partition)
@@ -165,7 +167,7 @@ def _part(item: object, shift: int) -> Part:
         key = records[place]
         if type(key) is not bytes or not 0 < len(key) <= KEY_LIMIT_BYTES:
             raise WireValueError(f"key: got {shown(key)}, expected 1 to {KEY_LIMIT_BYTES} bytes")
-        if key_hash(key) >> shift != partition:
+        if partition_of_key(key, shift) != partition:
             raise WireValueError(f"key: got {shown(key)}, expected one of partition {shown(partition)}")
         if not packed.is_well_formed(records[place + 1]):
             raise WireValueError(f"record of {shown(key)}: malformed")

@@ -75,7 +75,7 @@ class Server:
 
     def serve(self, connection: int, node_id: NodeId, message: Message) -> None:
         """Answer a PULL; raises ``ValueError`` for a malformed one."""
-        pull = read_pull(message, self.port.placement.partition_count)
+        pull = read_pull(message, self.port.placement)
         unowned = [each.partition for each in pull.wanted if each.partition not in self._owned]
         if unowned:
             raise ValueError(f"PULL of partition {unowned[0]}, which this node does not own")

@@ -103,7 +103,7 @@ def owner_sets(placement: Placement, partition: int, node_id: NodeId) -> OwnerSe
     """Return the owner sets of a partition under a placement, as ``node_id`` sees them."""
     read, old, new = placement.owners(partition), placement.old(partition), placement.new(partition)
     displaced = placement.displaced(partition, node_id)
-    copies = placement.replication_factor
+    copies = placement.factor_of(partition)
     return OwnerSets(tuple(sorted(read)), tuple(sorted(old)), tuple(sorted(new)), copies, displaced)
 
 

@@ -45,7 +45,8 @@ _clean = packed.clean
 
 @attrs.define(eq=False)
 class Engine(Replica):
-    """The store of one node. ``partition`` counts from 0 below ``partition_count``.
+    """The store of one node. ``partition`` is one of ``partitions``: from 0 below ``partition_count``, and as many for
+    each further replication factor (``add_factor``).
 
     ``warming`` and ``stale`` (partitions that must not reap) and ``dirty`` (those that repair visits first) are the
     caller's to set. Raises InvalidOption if the limit does not hold the empty store twice over.

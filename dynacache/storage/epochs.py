@@ -25,6 +25,7 @@ from collections.abc import Callable
 import attrs
 
 from dynacache.errors import InvalidRequest
+from dynacache.namespaces.names import bare
 from dynacache.storage.records import is_tombstone
 from dynacache.versioning.attachments import tags_of
 from dynacache.versioning.invalidating import invalidate, remains
@@ -247,4 +248,4 @@ class Epochs:
 def _split(key: bytes) -> tuple[bytes, bytes]:
     """Return (namespace, the user's key) of a qualified key that begins with a zero byte."""
     end = 2 + key[1] if len(key) > 1 else 2
-    return key[2:end], key[end:]
+    return bare(key[2:end]), key[end:]

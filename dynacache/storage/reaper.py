@@ -47,7 +47,6 @@ class Reaper:
 
     grace_min_ms: int
     grace_max_ms: int
-    partition_count: int
     next_ms: int | None = None
     _looks_ms: "array[int]" = attrs.field(factory=lambda: array("Q"))
     _departures_s: "array[int]" = attrs.field(factory=lambda: array("Q"))
@@ -133,8 +132,7 @@ class Reaper:
         confirmed: Callable[[int, bytes], bool] = never,
     ) -> list[tuple[int, bytes, bool]]:
         """Return what is to be dropped of one shard, and plan when to look at the rest."""
-        partition = shard % self.partition_count
-        is_held = any(partition in partitions for partitions in held)
+        is_held = any(shard in partitions for partitions in held)
         now_s, retry_ms = now_ms // 1000, now_ms + self.retry_ms
         next_look_ms = next_departure_s = _NEVER
         dropped: list[tuple[int, bytes, bool]] = []

@@ -313,8 +313,7 @@ class Replica(Invalidation):
         return looked
 
     def _is_held(self, shard: int) -> bool:
-        partition = shard % self.partition_count
-        return partition in self.warming or partition in self.stale
+        return shard in self.warming or shard in self.stale
 
     def _tend(self, now_ms: int, budget: int) -> int:
         """Let ghosts go whose second has come, and give trees the level that suits them; return the entries looked

@@ -2,7 +2,9 @@
 
 What: ``Shape`` makes the parts and adds shards to them; ``holdings`` adds the steps that move them together.
 
-Invariants: a shard is a partition; every part knows every shard. The limit holds the empty store twice over.
+Invariants: a shard is a partition; every part knows every shard. The limit holds the empty store twice over. The
+partitions of a further replication factor are added when the first namespace has it (``add_factor``); shards between,
+of factors that nobody uses, hold nothing and cost some places in lists.
 
 Why apart from the steps: a file that is read to the end. The parts are attributes of one object because a hot call
 touches four of them, and each call between objects costs as much as the dictionary does.
@@ -41,6 +43,8 @@ PENDING_BYTES = 320
 _BYTES_A_PENDING = 16_384
 
 _SHARD_BYTES = 2 * TABLE_BYTES + SHARD_TREE_BYTES + SHARD_REAPER_BYTES
+_VACANT_BYTES = SHARD_TREE_BYTES + SHARD_REAPER_BYTES + 40
+"""What a shard costs that is not used: its places in lists and arrays."""
 
 
 _R = TypeVar("_R")
@@ -114,6 +118,8 @@ class Shape:
     _reaper: Reaper = attrs.field(init=False)
     _limit_bytes: int = attrs.field(init=False)
     _tombstone_limit_bytes: int = attrs.field(init=False)
+    _factors: set[int] = attrs.field(init=False, factory=set)
+    """Whose partitions there are; 0 is the cluster's own replication factor."""
     _used_bytes: int = attrs.field(init=False, default=0)
     _live_bytes: int = attrs.field(init=False, default=0)
     _tombstone_bytes: int = attrs.field(init=False, default=0)
@@ -130,7 +136,7 @@ class Shape:
         self._tombstone_limit_bytes = int(limit_bytes * settings.tombstone_share)
         self._tables = self._live.tables
         self._wheel = ExpiryWheel()
-        self._reaper = Reaper(settings.gc_grace_min_ms, settings.gc_grace_max_ms, self.partition_count)
+        self._reaper = Reaper(settings.gc_grace_min_ms, settings.gc_grace_max_ms)
         self._trees = Trees(self.partition_count)
         ghosts_bytes = int(limit_bytes * settings.ghost_share)
         self._ghosts = Ghosts.of_share(self._trees, ghosts_bytes, self.partition_count, self._reaper.grace_s)
@@ -139,7 +145,7 @@ class Shape:
         self._pending_limit = min(PENDING_LIMIT_COUNT, limit_bytes // _BYTES_A_PENDING) if self._groups.evicts else 0
         self._gone_keys = GoneKeys(slots_of(limit_bytes))
         self._used_bytes = self._groups.size_bytes + self._gone_keys.size_bytes
-        self._extend()
+        self.add_factor(0)
         if limit_bytes < 2 * self._used_bytes:
             raise InvalidOption(
                 f"storage.limit_bytes: got {limit_bytes}, expected at least {2 * self._used_bytes}"
@@ -148,18 +154,37 @@ class Shape:
 
     # Shape.
 
-    def _extend(self) -> None:
-        before = self._live.size_bytes + self._tombstones.size_bytes
+    def add_factor(self, factor: int) -> None:
+        """Make the partitions of a replication factor, ``factor * partition_count`` and on, if they are not there."""
+        if factor in self._factors:
+            return
+        before = self._live.size_bytes + self._tombstones.size_bytes + self._base_bytes()
+        self._factors.add(factor)
+        first, end = factor * self.partition_count, (factor + 1) * self.partition_count
+        more = max(0, end - len(self._tables))
         for tables in (self._live, self._tombstones):
-            tables.extend(self.partition_count)
-        self._wheel.extend(self.partition_count)
-        self._trees.extend(self.partition_count)
-        self._reaper.extend(self.partition_count)
-        added = self._live.size_bytes + self._tombstones.size_bytes - before
-        self._used_bytes += added + _SHARD_BYTES * self.partition_count
+            tables.skip(end)
+            tables.fill(first, end)
+        self._wheel.extend(more)
+        self._trees.extend(more)
+        self._reaper.extend(more)
+        self._used_bytes += self._live.size_bytes + self._tombstones.size_bytes + self._base_bytes() - before
+
+    @property
+    def partitions(self) -> list[range]:
+        """The numbers of the partitions that there are."""
+        count = self.partition_count
+        return [range(factor * count, (factor + 1) * count) for factor in sorted(self._factors)]
+
+    @property
+    def shard_count(self) -> int:
+        """A number above those of all partitions."""
+        return len(self._tables)
 
     def _base_bytes(self) -> int:
-        return self._groups.size_bytes + self._gone_keys.size_bytes + _SHARD_BYTES * len(self._tables)
+        used = len(self._factors) * self.partition_count
+        shards = _SHARD_BYTES * used + _VACANT_BYTES * (len(self._tables) - used)
+        return self._groups.size_bytes + self._gone_keys.size_bytes + shards
 
     # Trees.
 

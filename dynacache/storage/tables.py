@@ -90,6 +90,10 @@ class Table(Generic[_V]):
         return size - before
 
 
+_VACANT: Table[bytes] = Table()
+"""What stands for the table of a shard that is not used; nothing is ever put into it."""
+
+
 @attrs.define(eq=False)
 class TableSet:
     """One table of records for every shard; ``occupied`` lists, in no order, the shards that are not empty."""
@@ -104,9 +108,20 @@ class TableSet:
 
     def extend(self, shards: int) -> None:
         """Add ``shards`` empty tables."""
-        added: list[Table[bytes]] = [Table() for _ in range(shards)]
-        self.tables.extend(added)
-        self._places.extend([-1] * shards)
+        self.skip(len(self.tables) + shards)
+        self.fill(len(self.tables) - shards, len(self.tables))
+
+    def skip(self, end: int) -> None:
+        """Let there be shards up to ``end``, as yet without tables."""
+        more = end - len(self.tables)
+        if more > 0:
+            self.tables.extend([_VACANT] * more)
+            self._places.extend([-1] * more)
+
+    def fill(self, first: int, end: int) -> None:
+        """Give tables to shards that were skipped."""
+        added: list[Table[bytes]] = [Table() for _ in range(first, end)]
+        self.tables[first:end] = added
         self.size_bytes += sum(table.size_bytes for table in added)
 
     def insert(self, shard: int, key: bytes, record: bytes) -> int:
@@ -163,6 +178,8 @@ class TableSet:
         """Return what keys, records and dictionaries occupy, by visiting every one."""
         total = 0
         for table in self.tables:
+            if table is _VACANT:
+                continue
             total += dictionary_bytes(table.entries)
             total += sum(object_bytes(len(key)) + object_bytes(len(record)) for key, record in table.entries.items())
         return total

@@ -198,7 +198,7 @@ PROTOCOL_VERSION_MAX: Final = 1
 
 USER_KEY_LIMIT_BYTES: Final = 1024
 """An application's key."""
-KEY_LIMIT_BYTES: Final = USER_KEY_LIMIT_BYTES + 66
+KEY_LIMIT_BYTES: Final = USER_KEY_LIMIT_BYTES + 67
 """A key as it travels: with its namespace before it (``namespaces.names``)."""
 VALUE_LIMIT_BYTES: Final = 16 * 1024 * 1024
 FRAME_LIMIT_BYTES: Final = 40 * 1024 * 1024

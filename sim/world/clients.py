@@ -325,7 +325,7 @@ class SimClient:
         topology, link.protocol.topology = link.protocol.topology, None
         if topology is not None:
             try:
-                self.router.update(*topology, self.heap.now_s)
+                self.router.update(*topology, self.heap.now_s, factors=link.protocol.factors)
             except ProtocolError as error:
                 self._lose(link, error)
 

@@ -81,7 +81,11 @@ def test_the_defaults_travel_as_nothing() -> None:
         ({"memory_share": 1.1}, "memory_share: got 1.1, expected a share from 0"),
         ({"memory_share": float("nan")}, "memory_share: got nan"),
         ({"compression": "gzip"}, "compression: got 'gzip', expected one of"),
-        ({"replication_factor": 2}, "replication_factor: got 2, expected 0, the cluster's"),
+        (
+            {"replication_factor": 10},
+            "replication_factor: got 10, expected 0, the cluster's, or a number of copies from 1",
+        ),
+        ({"replication_factor": True}, "replication_factor: got True, expected 0"),
         ({"colour": "blue"}, "option: got 'colour', expected one of mode, default_read_level"),
     ],
 )

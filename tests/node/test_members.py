@@ -44,8 +44,9 @@ def test_clients_are_told_the_table_and_every_change() -> None:
     cluster.pushed.clear()
     cluster.join("n4")
     cluster.run(1.0)
-    kind, rid, table, states, clock_ms, compressions = cluster.pushed[-1]
+    kind, rid, table, states, clock_ms, compressions, factors = cluster.pushed[-1]
     assert compressions == {}
+    assert factors == {}
     assert (kind, rid) == (TOPOLOGY, 0)
     assert 0 <= cluster.now_s * 1000 - clock_ms <= 1_000
     assert set(MemberTable.from_wire(table).entries) == set(states) == {"n1", "n2", "n3", "n4"}

@@ -11,6 +11,8 @@ from pyroaring import BitMap
 
 from dynacache.config.transfer import PAGE_LIMIT_BYTES
 from dynacache.placement.partitions import key_hash, partition_shift
+from dynacache.placement.placement import Placement
+from dynacache.placement.table import MemberTable
 from dynacache.repair.copy_state import pack_state
 from dynacache.repair.transfer_messages import (
     GHOST_BYTES,
@@ -31,6 +33,7 @@ SHIFT = partition_shift(COUNT)
 KEY = b"key"
 HOME = key_hash(KEY) >> SHIFT
 RECORD = record_of()
+PLACEMENT = Placement.from_table(MemberTable.of(bytes(16), COUNT, 3, ()))
 
 
 def page_of(*parts: list[Any], state: Any = None, hints: Any = 0) -> list[Any]:
@@ -40,22 +43,22 @@ def page_of(*parts: list[Any], state: Any = None, hints: Any = 0) -> list[Any]:
 
 
 def read(message: Any, asked: set[int] | None = None) -> Any:
-    return read_page(message, {HOME} if asked is None else asked, COUNT, SHIFT)
+    return read_page(message, {HOME} if asked is None else asked, PLACEMENT)
 
 
 def test_a_pull_is_read_as_it_was_meant() -> None:
-    pull = read_pull([PULL, 1, 0, 0, [[3, 0, 77], [4, 1 << 40, 0]], 4_096], COUNT)
+    pull = read_pull([PULL, 1, 0, 0, [[3, 0, 77], [4, 1 << 40, 0]], 4_096], PLACEMENT)
     assert pull.wanted == [Wanted(3, 0, 77), Wanted(4, 1 << 40, 0)]
     assert pull.limit_bytes == 4_096
 
 
 def test_a_pull_may_name_so_many_partitions_and_bytes() -> None:
     most = [[0, 0, 0]] * PARTITIONS_PER_PULL
-    assert len(read_pull([PULL, 1, 0, 0, most, PAGE_LIMIT_BYTES], COUNT).wanted) == PARTITIONS_PER_PULL
+    assert len(read_pull([PULL, 1, 0, 0, most, PAGE_LIMIT_BYTES], PLACEMENT).wanted) == PARTITIONS_PER_PULL
     with pytest.raises(ValueError, match="partitions: got list of length"):
-        read_pull([PULL, 1, 0, 0, [*most, [0, 0, 0]], 1], COUNT)
+        read_pull([PULL, 1, 0, 0, [*most, [0, 0, 0]], 1], PLACEMENT)
     with pytest.raises(ValueError, match="limit_bytes: got"):
-        read_pull([PULL, 1, 0, 0, [], PAGE_LIMIT_BYTES + 1], COUNT)
+        read_pull([PULL, 1, 0, 0, [], PAGE_LIMIT_BYTES + 1], PLACEMENT)
 
 
 def test_a_page_is_read_as_it_was_meant() -> None:
@@ -121,6 +124,6 @@ _JUNK = st.recursive(
 
 @given(st.lists(_JUNK, max_size=8))
 def test_junk_raises_what_a_malformed_message_raises(fields: list[Any]) -> None:
-    for call in (lambda: read_pull([PULL, *fields], COUNT), lambda: read([PAGE, *fields], set(range(COUNT)))):
+    for call in (lambda: read_pull([PULL, *fields], PLACEMENT), lambda: read([PAGE, *fields], set(range(COUNT)))):
         with contextlib.suppress(ValueError, LookupError, TypeError):
             call()

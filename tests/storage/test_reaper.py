@@ -13,7 +13,7 @@ NOTHING_HELD = (BitMap(), BitMap())
 
 
 def filled(count: int, spread_ms: int = 0, early_ms: int = GRACE_MS) -> tuple[Reaper, TableSet]:
-    reaper, tables = Reaper(early_ms, GRACE_MS, 4), TableSet()
+    reaper, tables = Reaper(early_ms, GRACE_MS), TableSet()
     tables.extend(4)
     reaper.extend(4)
     for number in range(count):
@@ -59,7 +59,7 @@ def test_sweeps_are_spaced() -> None:
     reaper, tables = filled(2, spread_ms=1)
     reaper.sweep(tables, START_MS + GRACE_MS, 100, NOTHING_HELD)
     assert reaper.next_ms == START_MS + GRACE_MS + SWEEP_INTERVAL_MS
-    assert Reaper(1_600, 1_600, 4).interval_ms == 100, "a short grace asks for more frequent sweeps"
+    assert Reaper(1_600, 1_600).interval_ms == 100, "a short grace asks for more frequent sweeps"
 
 
 def test_a_slice_ends_near_its_budget_and_asks_for_more() -> None:

@@ -149,7 +149,8 @@ class AsyncOperations:
         ``level``: "one" asks one owner of each partition, "quorum" and "all" ask all and need a majority or every one
         of them. ``count``: keys asked for at a time. ``timeout``: seconds for one page.
         """
-        walk = ScanWalk.of(selection(self.requests.head, prefix, pattern, count), level, timeout, self._owners_of)
+        wanted, router = selection(self.requests.head, prefix, pattern, count), self.session.router
+        walk = ScanWalk.of(wanted, level, timeout, self._owners_of, router.numbers_of)
         return self._walk(walk)
 
     def _owners_of(self, partition: int) -> list[tuple[Endpoint, bool]]:

@@ -156,4 +156,5 @@ class BlockingPool:
             if link.endpoint.node_id != node_id:
                 self.router.learn_node(link.endpoint, node_id)
             if topology is not None:
-                self.router.update(*topology, time.monotonic(), link.protocol.compressions)
+                told = link.protocol.compressions, link.protocol.factors
+                self.router.update(*topology, time.monotonic(), *told)

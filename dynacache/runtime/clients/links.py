@@ -149,7 +149,8 @@ class Links:
                 self.router.learn_node(link.endpoint, node_id)
             topology, link.protocol.topology = link.protocol.topology, None
             if topology is not None:
-                self.router.update(*topology, time.monotonic(), link.protocol.compressions)
+                told = link.protocol.compressions, link.protocol.factors
+                self.router.update(*topology, time.monotonic(), *told)
                 self._drop_unknown()
         self.progressed.set()
         self.progressed = anyio.Event()

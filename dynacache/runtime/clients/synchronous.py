@@ -142,9 +142,8 @@ class Operations:
         ``level``: "one" asks one owner of each partition, "quorum" and "all" ask all and need a majority or every one
         of them. ``count``: keys asked for at a time. ``timeout``: seconds for one page.
         """
-        walk = ScanWalk.of(
-            selection(self.requests.head, prefix, pattern, count), level, timeout, self.session.pool.owners_of
-        )
+        wanted, pool = selection(self.requests.head, prefix, pattern, count), self.session.pool
+        walk = ScanWalk.of(wanted, level, timeout, pool.owners_of, pool.router.numbers_of)
         return self._walk(walk)
 
     def _walk(self, walk: ScanWalk) -> Iterator[bytes]:
