@@ -1,5 +1,7 @@
 """Lives on made-up evidence: what a write, a touch and a read may make of them."""
 
+from typing import Any
+
 import msgpack
 import pytest
 
@@ -51,7 +53,7 @@ def written(story: Lived, life_ms: int, asked_ms: int = 0) -> None:
     begun = story.step()
     # The mint is stamped a hundredth of a second before the store changes.
     story.mint("a", b"v", ttl_ms=life_ms + 10 if life_ms else 0)
-    given = {"ttl_s": asked_ms / 1000} if asked_ms else {}
+    given: dict[str, Any] = {"ttl_s": asked_ms / 1000} if asked_ms else {}
     story.call(OperationKind.SET, begun=begun, value=b"v", **given)
 
 
