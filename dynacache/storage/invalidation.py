@@ -11,8 +11,8 @@ news. An entry that went this way leaves no ghost; the ghost of one that was evi
 others do not have, until an exchange drops it.
 
 Why a sweep and no index from tags to keys: an index costs each entry more than its tags do, has to follow evictions and
-expiries, and would make an invalidation as slow as the tag is large. A sweep costs a microsecond or two an entry and can wait;
-it starts at most every ``SWEEP_REST_MS``, so that a tag a second does not keep a core busy. Brief R14.3.
+expiries, and would make an invalidation as slow as the tag is large. A sweep costs a microsecond or two an entry and
+can wait; it starts at most every ``SWEEP_REST_MS``, so that a tag a second does not keep a core busy. Brief R14.3.
 """
 
 from array import array
