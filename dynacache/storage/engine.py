@@ -18,6 +18,7 @@ import attrs
 
 from dynacache.storage.accounting import Usage
 from dynacache.storage.contributions import DELETED, key_hash
+from dynacache.storage.evicting import EVICTION_COST
 from dynacache.storage.eviction.groups import GroupSettings
 from dynacache.storage.eviction.policy import READ_SAMPLE_SPAN
 from dynacache.storage.ghost_shard import Ghost
@@ -288,7 +289,8 @@ class Engine(Replica):
         if done < budget and self._unswept:
             done += self._sweep_dead(now_ms, budget - done)
         if done < budget and self._used_bytes > self._limit_bytes:
-            done += self._evict(None, self._limit_bytes, budget - done)
+            most = max(1, (budget - done) // EVICTION_COST)
+            done += EVICTION_COST * self._evict(None, self._limit_bytes, most)
         if self._grouped:
             done += self._trim_groups(budget - done)
         return done

@@ -31,13 +31,16 @@ from dynacache.storage.contributions import (
     key_hash,
 )
 from dynacache.storage.eviction.groups import Groups
-from dynacache.storage.eviction.policy import EvictionPolicy
+from dynacache.storage.eviction.policy import PATIENCE_COUNT, EvictionPolicy
 from dynacache.storage.leaves import Leaves
 from dynacache.storage.records import due_of, leaves_nothing, value_bytes
 from dynacache.types import KeyChange, MissReason
 from dynacache.versioning import packed
 
-__all__ = ["EVICT_COUNT", "Evicting"]
+__all__ = ["EVICTION_COST", "EVICT_COUNT", "Evicting"]
+
+EVICTION_COST = 8
+"""What one eviction counts in entries that clean-up only looks at."""
 
 EVICT_COUNT = 16
 """Entries that go together when room is needed, unless fewer make a thousandth of the limit free."""
@@ -124,6 +127,7 @@ class Evicting(Leaves):
         live, tables, groups, policy, pending = self._live, self._tables, self._groups, self._policy, self._pending
         ghosts, prefix_shift, now_ms, done = self._ghosts, self._trees.prefix_shift, self._now_ms, 0
         sized: EvictionPolicy | Groups = groups if self._grouped else policy
+        sized.patience = PATIENCE_COUNT
         while self._used_bytes > goal_bytes and done < most_count:
             before = live.size_bytes + sized.size_bytes
             if within is not None:

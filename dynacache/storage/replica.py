@@ -18,6 +18,7 @@ import attrs
 from pyroaring import BitMap
 
 from dynacache.storage.contributions import DELETED, contribution, fingerprint, key_hash
+from dynacache.storage.evicting import EVICTION_COST
 from dynacache.storage.eviction.policy import EvictionPolicy
 from dynacache.storage.ghost_shard import Ghost
 from dynacache.storage.invalidation import Invalidation
@@ -345,7 +346,7 @@ class Replica(Invalidation):
         """Evict from groups that have more than their share; return how many entries went."""
         done = 0
         while done < budget and (policy := self._above_share()) is not None and self._evict(None, 0, 1, within=policy):
-            done += 1
+            done += EVICTION_COST
         return done
 
     def _find_misfit(self) -> None:

@@ -199,6 +199,16 @@ class Groups:
         found = {group.policy: group for routes in (self._before, self._now) if routes for group in _all_of(routes)}
         return list(found.values())
 
+    @property
+    def patience(self) -> int:
+        """The least patience of any policy."""
+        return min(group.policy.patience for group in self.groups())
+
+    @patience.setter
+    def patience(self, count: int) -> None:
+        for group in self.groups():
+            group.policy.patience = count
+
     def victim(self, spared: bytes | None, writer: EvictionPolicy | None) -> tuple[int, bytes] | None:
         """Return (shard, key) of the entry that makes room for a group's write; None if nothing may go for it.
 

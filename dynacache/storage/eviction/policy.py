@@ -23,6 +23,7 @@ import attrs
 __all__ = [
     "LEAST_CELLS",
     "MOST_CELLS",
+    "PATIENCE_COUNT",
     "READS_LIMIT",
     "READ_SAMPLE_SPAN",
     "Cells",
@@ -38,6 +39,9 @@ LEAST_CELLS = 1 << 17
 
 MOST_CELLS = 1 << 24
 """Cells beyond which a policy does not grow: to copy more would be a pause."""
+
+PATIENCE_COUNT = 1_024
+"""Entries that the search for the victims of one step looks at and leaves: about a millisecond."""
 
 READ_SAMPLE_SPAN = 15
 """The next read that is remembered for other replicas (``coordination.touch_digests``) is one of so many, by chance:
@@ -70,6 +74,10 @@ class EvictionPolicy(Protocol):
     entry_bytes: int
     size_bytes: int
     """The memory of the policy's own data, not to be changed by others."""
+
+    patience: int
+    """Entries that may still be looked at and left in place; whoever asks for victims sets it, once for several. At 0
+    the next one goes."""
 
     evicts: bool
     """Whether this policy ever names a victim."""
@@ -122,6 +130,7 @@ class Cells:
     count: int = attrs.field(init=False, default=0)
     entry_bytes: int = attrs.field(init=False, default=0)
     size_bytes: int = attrs.field(init=False, default=0)
+    patience: int = attrs.field(init=False, default=PATIENCE_COUNT)
     evicts: bool = attrs.field(init=False, default=True)
     _most_count: int = attrs.field(init=False, default=0)
     """Entries beyond which the cells double."""

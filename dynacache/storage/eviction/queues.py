@@ -34,7 +34,7 @@ SMALL = 0x80
 """Bit of a cell: the entry is in the small queue."""
 
 LOOKS_COUNT = 128
-"""Entries looked at for one victim before the next one goes whatever it was used."""
+"""Entries looked at for one victim before the next one goes whatever it was used; fewer when ``patience`` ends."""
 
 _USES = 0x7F
 _SLACK = 1.25
@@ -156,7 +156,8 @@ class TwoQueues(Cells):
         """Take the victim from the queues of a policy for everybody; None if they have none. What ``_next_owned`` does,
         with all that it calls in one place."""
         cells, mask, tables, small, numbers = self.cells, self.mask, self.live.tables, self._small, self._numbers
-        wanted, looks, met_spared = self.entry_bytes * self._share, LOOKS_COUNT, False
+        wanted, met_spared = self.entry_bytes * self._share, False
+        looks = self._looks_allowed()
         while True:
             if small.count and small.held_bytes >= wanted and not met_spared:
                 shard, key, size = small.take()
@@ -174,6 +175,7 @@ class TwoQueues(Cells):
                     self.live.rotate(shard, key)
                     numbers.append(shard)
                 looks -= 1
+                self.patience -= 1
                 continue
             number = numbers.pop()
             if number is None:
@@ -191,6 +193,7 @@ class TwoQueues(Cells):
                     continue
                 slot = key_hash(first) & mask
             uses, looks = cells[slot], looks - 1
+            self.patience -= 1
             if first != spared and (not uses or looks <= 0):
                 cells[slot] = 0
                 return number, first
@@ -206,7 +209,7 @@ class TwoQueues(Cells):
         """Take the victim from the queues; None if they have none."""
         cells, mask, small = self.cells, self.mask, self._small
         wanted = self.entry_bytes * self._share
-        looks, dry, met_spared = LOOKS_COUNT, False, False
+        looks, dry, met_spared = self._looks_allowed(), False, False
         while not dry:
             from_small = small.count > 0 and small.held_bytes >= wanted and not met_spared
             found = self._from_small(owns) if from_small else self._from_main(owns)
@@ -218,6 +221,7 @@ class TwoQueues(Cells):
             slot = key_hash(key) & mask
             uses = cells[slot] & _USES
             looks -= 1
+            self.patience -= 1
             if key == spared and from_small:
                 small.append(shard, key, size)
                 met_spared = True
@@ -231,6 +235,9 @@ class TwoQueues(Cells):
                 cells[slot] = 0
                 return shard, key
         return None
+
+    def _looks_allowed(self) -> int:
+        return max(1, min(LOOKS_COUNT, self.patience))
 
     def _from_small(self, owns: Owner | None) -> tuple[int, bytes, int] | None:
         """Take the first entry of the small queue that is still there."""

@@ -197,6 +197,7 @@ class BucketLru(_Ticks):
             self._queue(self._tick, shard, key, size)
             self._named = None
         met_spared = False
+        self.patience -= 1
         tick, cells = (self._tick + 1) & _TICK_MASK, self.cells
         for _ in range(_TICKS):
             while (line := self._buckets.get(tick)) is not None:
@@ -209,8 +210,9 @@ class BucketLru(_Ticks):
                     if met_spared:
                         return None
                     met_spared = tick == self._tick
-                elif (self._tick - used) & _TICK_MASK < (self._tick - tick) & _TICK_MASK:
+                elif (self._tick - used) & _TICK_MASK < (self._tick - tick) & _TICK_MASK and self.patience > 0:
                     self._queue(used, shard, key, size)
+                    self.patience -= 1
                 else:
                     self._named = shard, key, size
                     return shard, key
