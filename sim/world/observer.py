@@ -227,6 +227,11 @@ def _judged_class(observer: Observer) -> type[Engine]:
                 Engine._bury(self, shard, key, record, left)
             observer.changed("", key, left, StoreCause.INVALIDATE)
 
+        def _bury_plain(self, shard: int, keys: list[bytes]) -> None:
+            Engine._bury_plain(self, shard, keys)
+            for key in keys:
+                observer.changed("", key, None, StoreCause.INVALIDATE)
+
         def _meet_tombstone(self, shard: int, key: bytes) -> bool:
             met = Engine._meet_tombstone(self, shard, key)
             if met:
