@@ -365,7 +365,7 @@ class Replica(Invalidation):
 
     def _all_contributions(self, shard: int) -> Iterator[tuple[int, int]]:
         """Return (prefix, contribution) of all that a shard holds and remembers at the time of the call."""
-        self._settle_trees()
+        self._settle_shard(shard)
         records = list(self._tables[shard].entries.items())
         records += self._tombstones.tables[shard].entries.items()
         return self._contributions_of(records, list(self._ghosts.of(shard)))
