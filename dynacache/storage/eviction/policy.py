@@ -8,8 +8,8 @@ Invariants: a policy names only entries that are there and never the key that is
 ``entry_bytes`` are those of its entries; ``size_bytes`` is what its own data occupy.
 
 Why a hash and no exact place: anything exact is a dictionary of its own, 50 bytes an entry and more. Two keys in one
-slot share its cell; with eight cells an entry that costs LRU a point of its hit ratio on the steepest of the recorded
-traces, with sixteen half a point, so the array is generous while it is small (``LEAST_CELLS``) and has four to eight
+slot share its cell, which costs LRU up to two points of its hit ratio with few cells an entry and half a one with many
+(docs/eviction.md has the figures), so the array is generous while it is small (``LEAST_CELLS``) and has four to eight
 cells an entry beyond. It doubles by copying itself: both halves of a slot begin with what the slot knew.
 """
 
