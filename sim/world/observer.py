@@ -187,7 +187,7 @@ def _engine_class(observer: Observer) -> type[Engine]:
             self, partition: int, versions: Iterable[tuple[int, int, int, int, bool]], superseding: bool = False
         ) -> int:
             versions = list(versions)
-            if not superseding and not self.admits():
+            if not superseding and self.room() is not True:
                 observer.note_witnessed(versions)
             return Engine.witness_many(self, partition, versions, superseding)
 
