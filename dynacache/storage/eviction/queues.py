@@ -112,7 +112,9 @@ class TwoQueues(Cells):
         if named is not None and named[1] == key:
             self._named = None
             return 0
-        if self.whole and not self.cells[hashed & self.mask] & SMALL:
+        if self.cells[hashed & self.mask] & SMALL:
+            return self._left_small(1)
+        if self.whole:
             numbers = self._numbers
             before = numbers.size_bytes
             numbers.removed(shard)
@@ -129,11 +131,21 @@ class TwoQueues(Cells):
         if self._named is not None and self._named[1] in keys:
             gone.remove(self._named[0])
             self._named = None
+        growth = self._left_small(len(keys) - len(gone))
         if not self.whole or not gone:
-            return 0
+            return growth
         before = numbers.size_bytes
         numbers.removed_many(gone)
-        growth = numbers.size_bytes - before
+        main_growth = numbers.size_bytes - before
+        self.size_bytes += main_growth
+        return growth + main_growth
+
+    def _left_small(self, count: int) -> int:
+        """Note that so many entries of the small queue are gone; return the growth."""
+        small = self._small
+        before = small.size_bytes
+        small.note_gone(count, self.live.tables)
+        growth = small.size_bytes - before
         self.size_bytes += growth
         return growth
 
