@@ -161,8 +161,7 @@ class Node:
         self.members.owners_changed = self._owners_changed
         self._add_repair_cores()
         if not complete:
-            self.transfer.start_empty()
-            shared.namespaces.is_known = not table.factors
+            self._start_empty()
         self.quarantine = quarantine_of(self, now)
         self.peer_messages = PeerMessages(
             shared, self.members, self.replica, self.gate, self.upkeep, self.quarantine, self.catalogue_sync
@@ -327,6 +326,10 @@ class Node:
         pause_s = min(_IDLE_TICK_S, due_s - self.shared.now_s)
         pause_s = min(pause_s, self.quarantine.next_due_s() - self.shared.now_s)
         return max(_TICK_S, pause_s)
+
+    def _start_empty(self) -> None:
+        self.transfer.start_empty()
+        self.shared.namespaces.is_known = not self.members.table.factors
 
     def begin_warming(self, reason: str) -> None:
         """Have everything this node owns filled anew from the other owners."""

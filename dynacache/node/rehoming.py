@@ -6,11 +6,11 @@ another than the settings say, and no request would find them any more. ``Rehomi
 their records under the right key to the owners of the right partition: as hints, which are kept until enough of them
 have the record, and into this node's own store where it is one of them. Then it drops its copy.
 
-Invariant: a record leaves only when its hints have been taken, all of them; merging decides what it is worth beside what
-has been written under the right key since. What was moved by several owners is the same record, moved several times. A
-copy that is warming or stale is left alone until it is whole. Records that have missed so much time since the settings
-changed that a delete under the right key may be forgotten (``stale_after_ms``) are dropped and counted instead, and
-told: a value must not come back.
+Invariant: a record leaves only when its hints have been taken, all of them; merging decides what it is worth beside
+what has been written under the right key since. What was moved by several owners is the same record, moved several
+times. A copy that is warming or stale is left alone until it is whole. So long after the settings changed that a delete
+under the right key may be forgotten (``stale_after_ms``), records are dropped and counted instead, and told: a value
+must not come back.
 
 Why every owner for itself: each holds all it needs, and there is no one to ask. What an exchange brings back from an
 owner that has not looked yet is found again by the counts of the store (``storage.census``). Reads that come before a

@@ -55,8 +55,8 @@ def gauge(machine: Machine, node: Node, at_s: float, *, recount: bool) -> Gauge:
         ghosts=statistics.ghosts,
         catalogue=len(node.shared.catalogue.entries),
         catalogue_limit=2 * ENTRIES_LIMIT,
-        trees=engine.partition_count,
-        trees_right=sum(map(engine.check_trees, range(engine.partition_count))) if recount else None,
+        trees=sum(map(len, engine.partitions)),
+        trees_right=sum(map(engine.check_trees, chain(*engine.partitions))) if recount else None,
         largest_entry_bytes=_largest_bytes(engine) if statistics.usage.total_bytes > statistics.limit_bytes else 0,
         group_bytes=_group_bytes(node),
         group_limit_bytes=_group_limits(node, statistics),
@@ -80,7 +80,7 @@ def _group_bytes(node: Node) -> dict[str, int]:
     if not sizes:
         return sizes
     engine = node.engine
-    for partition in range(engine.partition_count):
+    for partition in chain(*engine.partitions):
         for key, record in engine.items(partition):
             name = namespace_of(key) if not key[0] else ""
             if name in sizes and not is_tombstone(record):
@@ -126,7 +126,7 @@ def _largest_bytes(engine: Engine) -> int:
     """Return what the largest entry costs: by so much a store may pass its limit."""
     sizes = (
         object_bytes(len(key)) + object_bytes(len(record))
-        for partition in range(engine.partition_count)
+        for partition in chain(*engine.partitions)
         for key, record in engine.items(partition)
     )
     return max(sizes, default=0)
@@ -136,7 +136,7 @@ def snapshot(machine: Machine, node: Node, left_out: Iterable[bytes] = ()) -> No
     """Return all that one node holds, what it remembers of the keys that were ``left_out`` somewhere, evicted or only
     witnessed, and which of them it had no room for itself."""
     engine, members = node.engine, node.members
-    records = {key: record for partition in range(engine.partition_count) for key, record in engine.items(partition)}
+    records = {key: record for partition in chain(*engine.partitions) for key, record in engine.items(partition)}
     return NodeSnapshot(
         node_id=machine.name,
         incarnation=node.shared.issuer.incarnation,

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pyroaring import BitMap
 
 from dynacache.node import Node
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import partition_of_key
 from dynacache.placement.table import MemberState
 from dynacache.repair.ring_rules import TRANSITIONS
 from dynacache.storage.records import is_tombstone
@@ -33,7 +33,7 @@ def unfinished(nodes: Sequence[Node], refused: Mapping[str, Collection[bytes]], 
     ``refused`` are the keys that each node's full store had no room to merge: what waits for that is no work left, as
     long as there is no room.
     """
-    full = {key_hash(key) >> node.members.placement.shift for node in nodes for key in refused.get(node.node_id, ())}
+    full = {partition_of_key(key, node.members.placement.shift) for node in nodes for key in refused.get(node.node_id, ())}
     waited_for = {node.node_id: (node.engine.admits(), refused.get(node.node_id, ())) for node in nodes}
     for node in nodes:
         left = _own(node, waited_for, full)
