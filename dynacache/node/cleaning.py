@@ -5,14 +5,15 @@ the operating system counts for the process, asks the governor, and moves the st
 
 Invariants: a slice looks at no more than ``storage.collect_count`` entries, so no turn is held up for longer than some
 two milliseconds by it. What is due when a second ends is gone ``DRAIN_S`` later, unless that needs more than a full
-slice every ``SLICE_S``. The limit is lowered by at most ``STEP_BYTES`` a slice: what stands above a limit would
-otherwise be evicted all at once, by the first write that needs room.
+slice every ``EXPIRY_SLICE_S``. A turn that brings messages answers them and leaves the slice to the next one, unless
+the slice is ``PATIENCE_S`` late. The limit is lowered by at most ``STEP_BYTES`` a slice: what stands above a limit
+would otherwise be evicted all at once, by the first write that needs room.
 
 Why the pace follows the backlog: buckets of the wheel are seconds, so a hundred thousand entries become due together.
 Freed at once they would hold up every request for a fifth of a second; freed at the pace of housekeeping, a thousand
-every 50 ms, they would take five. Spread over most of the second until the next bucket, in slices of a third of a
+every 50 ms, they would take five. Spread over most of the second until the next bucket, in slices of a quarter of a
 millisecond, requests hardly notice. The rate is that of the largest backlog since there was none, so that it does not
-tail off.
+tail off; a slice that comes late is the larger for it.
 """
 
 from typing import Any
@@ -26,13 +27,19 @@ from dynacache.storage.engine import Engine
 from dynacache.storage.governor import Governor
 from dynacache.types import Instant
 
-__all__ = ["DRAIN_S", "SLICE_S", "STEP_BYTES", "SWEEP_SLICE_S", "Cleaning"]
+__all__ = ["DRAIN_S", "EXPIRY_SLICE_S", "PATIENCE_S", "SLICE_S", "STEP_BYTES", "SWEEP_SLICE_S", "Cleaning"]
 
-DRAIN_S = 0.6
+DRAIN_S = 0.7
 """Seconds over which what became due together is freed."""
 
+EXPIRY_SLICE_S = 0.001
+"""Seconds from one slice to the next while entries wait that have expired."""
+
+PATIENCE_S = 0.002
+"""How late a slice may come so that a turn with messages is not held up by it."""
+
 SLICE_S = 0.0025
-"""Seconds from one slice to the next while there is a backlog."""
+"""Seconds from one slice to the next while the limit is on its way down."""
 
 SWEEP_SLICE_S = 0.005
 """Seconds from one slice to the next while what has been invalidated is looked for."""
@@ -69,10 +76,11 @@ class Cleaning:
         if self.memory.limit_bytes:
             self.governor = Governor(self.memory, self.engine.limit_bytes)
 
-    def act(self, ticking: bool = False) -> None:
-        """Do a slice of clean-up if one is due; ``ticking`` in a turn of housekeeping, which counts as one."""
+    def act(self, ticking: bool = False, busy: bool = False) -> None:
+        """Do a slice of clean-up if one is due; ``ticking`` in a turn of housekeeping, which counts as one, ``busy`` in
+        a turn in which somebody waits for an answer."""
         shared, engine = self.shared, self.engine
-        if shared.now_s < self.due_s and not ticking:
+        if (shared.now_s < self.due_s and not ticking) or (busy and shared.now_s < self.due_s + PATIENCE_S):
             return
         if not shared.clock_safe:
             self.due_s = shared.now_s + _TICK_S
@@ -80,8 +88,10 @@ class Cleaning:
         count = self._next_count()
         lowering = self._lower()
         engine.collect(shared.now_ms, count)
-        if lowering or self._rate:
+        if lowering:
             self.due_s = shared.now_s + SLICE_S
+        elif self._rate:
+            self.due_s = shared.now_s + EXPIRY_SLICE_S
         elif engine.is_sweeping:
             self.due_s = shared.now_s + SWEEP_SLICE_S
         else:
@@ -135,7 +145,7 @@ class Cleaning:
         """Return how many entries the next slice looks at, and keep the rate that follows from the backlog."""
         largest, now_s = self.engine.settings.collect_count, self.shared.now_s
         backlog = self.engine.due_count(self.shared.now_ms)
-        since_s = now_s - self._looked_s if self._rate else SLICE_S
+        since_s = now_s - self._looked_s if self._rate else EXPIRY_SLICE_S
         self._looked_s = now_s
         self._rate = max(self._rate, backlog / DRAIN_S) if backlog else 0.0
         return min(largest, max(_LEAST_COUNT, int(self._rate * since_s))) if backlog else largest

@@ -197,7 +197,7 @@ class Node:
                 self.peer_messages.serve(connection, peers[connection], messages, now)
             else:
                 self._serve_client(connection, messages)
-        self._act_on_time(now)
+        self._act_on_time(now, bool(received))
         self.slider.flush()
         self.writer.flush()
         self.asker.flush()
@@ -288,7 +288,7 @@ class Node:
 
     # Time
 
-    def _act_on_time(self, now: Instant) -> None:
+    def _act_on_time(self, now: Instant, busy: bool) -> None:
         shared = self.shared
         pending = shared.pending
         for request_id in shared.attention.due(now.monotonic_s):
@@ -301,7 +301,7 @@ class Node:
                 request.overdue()
         self.members.tick(now)
         is_tick = now.monotonic_s >= self._next_tick_s
-        self.cleaning.act(is_tick)
+        self.cleaning.act(is_tick, busy)
         if not is_tick:
             return
         self.links.tick(now.monotonic_s)

@@ -273,7 +273,7 @@ class Engine(Replica):
         return [*self._tables[partition].entries.items(), *self._tombstones.tables[partition].entries.items()]
 
     def collect(self, now_ms: int, budget_count: int | None = None) -> int:
-        """Do a slice of clean-up: expire what is due, reap tombstones, evict down to a lowered limit.
+        """Do a slice of clean-up: expire what is due, reap tombstones, evict down to a lowered limit or share.
 
         Looks at about ``budget_count`` entries (``settings.collect_count`` by default) and returns how many it was;
         fewer than the budget means that nothing is left to do before ``next_deadline_ms``.
@@ -289,13 +289,15 @@ class Engine(Replica):
             done += self._sweep_dead(now_ms, budget - done)
         while done < budget and self._used_bytes > self._limit_bytes and self._evict(None):
             done += 1
+        if self._grouped:
+            done += self._trim_groups(budget - done)
         return done
 
     def next_deadline_ms(self) -> int | None:
         """Return when ``collect`` will have work; None if nothing is foreseen."""
         if self._used_bytes > self._limit_bytes and self._live.count:
             return self._now_ms
-        if self._trees.is_growing or (self._grouped and self._groups.is_moving):
+        if self._trees.is_growing or (self._grouped and (self._groups.is_moving or self._above_share() is not None)):
             return self._now_ms
         instants = (self._wheel.next_due_ms(), self._reaper.next_ms, self._sweep_due_ms())
         return min((instant for instant in instants if instant is not None), default=None)

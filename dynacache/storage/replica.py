@@ -18,6 +18,7 @@ import attrs
 from pyroaring import BitMap
 
 from dynacache.storage.contributions import DELETED, contribution, fingerprint, key_hash
+from dynacache.storage.eviction.policy import EvictionPolicy
 from dynacache.storage.ghosts import Ghost
 from dynacache.storage.invalidation import Invalidation
 from dynacache.storage.listing import Listed, Listing
@@ -335,6 +336,17 @@ class Replica(Invalidation):
         growth, added = trees.grow(budget - done)
         self._used_bytes += growth
         return done + added
+
+    def _above_share(self) -> EvictionPolicy | None:
+        """Return the policy of a group that has more than its share of what entries may have."""
+        return self._groups.above_share(max(0, self._limit_bytes - self._used_bytes + self._live_bytes))
+
+    def _trim_groups(self, budget: int) -> int:
+        """Evict from groups that have more than their share; return how many entries went."""
+        done = 0
+        while done < budget and (policy := self._above_share()) is not None and self._evict(None, within=policy):
+            done += 1
+        return done
 
     def _find_misfit(self) -> None:
         """Change the level of the first of the next few shards that needs it, if any does."""

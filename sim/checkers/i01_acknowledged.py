@@ -86,9 +86,13 @@ def _counters(case: Case) -> list[Violation]:
 
 
 def _excused(case: Case, key: bytes) -> bool:
-    """Return whether eviction, or more losses than the fault model has, may have taken part of a counter."""
+    """Return whether eviction, the end of a life that its namespace gave it, or more losses than the fault model has,
+    may have taken part of a counter."""
     return key in case.lost_hints or any(
-        case.evicted(key, dot) or case.losses.exceeded_by(key, dot) or case.invalidated(key, dot)
+        case.ledger.life_ms.get((key, dot))
+        or case.evicted(key, dot)
+        or case.losses.exceeded_by(key, dot)
+        or case.invalidated(key, dot)
         for dot in case.ledger.dots(key)
     )
 

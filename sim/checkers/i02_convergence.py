@@ -23,6 +23,7 @@ from dynacache.versioning import packed
 
 from ..evidence import Evidence, NodeSnapshot, Violation
 from ..history import StoreCause
+from . import i02_settings
 from .case import Case
 
 __all__ = ["check"]
@@ -55,7 +56,7 @@ def check(evidence: Evidence) -> list[Violation]:
         if len(set(judged.values())) > 1 and not _hidden(held, ghosts):
             shown = ", ".join(f"{node_id} {_shown(prefix)}" for node_id, prefix in judged.items())
             found.append(Violation("I2", key, f"the owners hold different versions: {shown}"))
-    return found
+    return [*found, *i02_settings.check(evidence)]
 
 
 def _gone(evidence: Evidence, cause: StoreCause) -> dict[tuple[str, bytes], int]:

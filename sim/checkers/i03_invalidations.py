@@ -25,9 +25,8 @@ from dynacache.versioning.layout import decode
 from ..evidence import Evidence, Violation
 from ..history import OperationKind, OperationRecord, Outcome
 from ..ledger import Mint
-from ..options import write_quorum
 from .case import Case
-from .invalidations import concerns
+from .invalidations import concerns, lost_while_spreading
 
 __all__ = ["check"]
 
@@ -76,17 +75,7 @@ def _binds(case: Case, operation: OperationRecord) -> bool:
     """Return whether a quorum acknowledged an invalidation, whose memories were not lost before it had spread."""
     if operation.outcome is not Outcome.OK or operation.level < Level.QUORUM:
         return False
-    begin_s, end_s = operation.call_s, operation.return_s or operation.call_s
-    lost = {
-        (event.node_id, event.incarnation)
-        for event in case.evidence.machines
-        if event.kind in ("crashed", "stopped", "halted") and begin_s <= event.at_s <= end_s + _SPREAD_S
-    }
-    return len(lost) < write_quorum(case.evidence.options)
-
-
-_SPREAD_S = 15.0
-"""Within this a change of the catalogue has reached every node that somebody reaches."""
+    return not lost_while_spreading(case.evidence, operation)
 
 
 def _began(case: Case, mint: Mint, value: bytes) -> int:

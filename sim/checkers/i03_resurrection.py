@@ -23,7 +23,7 @@ from dynacache.versioning.layout import decode
 from ..evidence import Evidence, Violation
 from ..history import OperationKind, OperationRecord, Outcome, StoreCause
 from ..ledger import Mint, dots_of
-from . import i03_invalidations
+from . import i03_invalidations, i03_lives
 from .case import Case
 
 __all__ = ["check"]
@@ -40,7 +40,8 @@ def check(evidence: Evidence) -> list[Violation]:
         for breach in case.ledger.breaches
         if breach.invariant == "I3"
     ]
-    return [*found, *_alive_at_the_end(case), *_too_early(case), *_reads(case), *i03_invalidations.check(evidence)]
+    found += [*_alive_at_the_end(case), *_too_early(case), *_reads(case)]
+    return [*found, *i03_invalidations.check(evidence), *i03_lives.check(evidence)]
 
 
 def _is_value(version: Version) -> bool:
@@ -104,7 +105,8 @@ def _too_early(case: Case) -> list[Violation]:
             if mint is None or event.cause is not StoreCause.EXPIRE or event.before is None or event.place:
                 continue
             version = decode(event.before).dots[dot]
-            lasts_s = (version.expire_ms - (mint.version.time >> 16)) / 1000
+            # From its mint and not from its time: a fill has that of its miss, a shortened life that of its value.
+            lasts_s = (version.expire_ms - mint.event.hybrid_ms) / 1000
             if version.expire_ms and event.at_s + slack_s < mint.event.at_s + lasts_s:
                 early_s = mint.event.at_s + lasts_s - event.at_s
                 text = f"{dot} expired at {event.node_id} {early_s:.1f} s before its time"

@@ -14,12 +14,15 @@ from dynacache.wire.epoch_names import ALL_TAGS, EPOCH_PREFIX, FLUSH, PATTERN, T
 
 from ..evidence import Evidence
 from ..history import OperationKind, OperationRecord
+from ..options import write_quorum
 
-__all__ = ["INVALIDATORS", "Invalidations", "concerns", "matches", "namespace_of"]
+__all__ = ["INVALIDATORS", "Invalidations", "concerns", "lost_while_spreading", "matches", "namespace_of"]
 
 INVALIDATORS = frozenset({OperationKind.INVALIDATE_TAG, OperationKind.INVALIDATE_PATTERN, OperationKind.FLUSH})
 """Operations that end whatever they concern."""
 
+_SPREAD_S = 15.0
+"""Within this a change of the catalogue has reached every node that somebody reaches."""
 _KINDS = {TAG: OperationKind.INVALIDATE_TAG, PATTERN: OperationKind.INVALIDATE_PATTERN, FLUSH: OperationKind.FLUSH}
 
 
@@ -82,6 +85,18 @@ def concerns(invalidation: OperationRecord, key: bytes, tags: tuple[bytes, ...])
     argument = invalidation.arguments.get("tag") or invalidation.arguments.get("pattern") or b""
     kind = next(kind for kind, each in _KINDS.items() if each is invalidation.kind)
     return _applies((kind, invalidation.arguments.get("namespace", b""), argument), key, tags)
+
+
+def lost_while_spreading(evidence: Evidence, operation: OperationRecord) -> bool:
+    """Return whether as many nodes as make a quorum lost their memory while a change of the catalogue was made, or
+    before it had spread: what they alone knew of is gone, and that is beyond the fault model."""
+    begin_s, end_s = operation.call_s, operation.return_s or operation.call_s
+    lost = {
+        (event.node_id, event.incarnation)
+        for event in evidence.machines
+        if event.kind in ("crashed", "stopped", "halted") and begin_s <= event.at_s <= end_s + _SPREAD_S
+    }
+    return len(lost) >= write_quorum(evidence.options)
 
 
 def _applies(name: tuple[int, bytes, bytes], key: bytes, tags: tuple[bytes, ...]) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from dynacache.config.memory import MemoryConfig
 from dynacache.events import MemoryMeasured, Note, TrimMemory
-from dynacache.node.cleaning import DRAIN_S, SLICE_S, STEP_BYTES, Cleaning
+from dynacache.node.cleaning import DRAIN_S, EXPIRY_SLICE_S, PATIENCE_S, SLICE_S, STEP_BYTES, Cleaning
 from dynacache.node.core import Node
 from dynacache.storage.engine import Engine
 from dynacache.storage.governor import Governor
@@ -32,13 +32,14 @@ class Bench:
         shared = self.cleaning.shared
         end_s = shared.now_s + seconds
         while self.cleaning.due_s <= end_s:
-            self._set(max(shared.now_s, self.cleaning.due_s))
+            self.set(max(shared.now_s, self.cleaning.due_s))
             before = self.engine.expired + self.engine.evicted
             self.cleaning.act()
             self.slices.append(self.engine.expired + self.engine.evicted - before)
-        self._set(end_s)
+        self.set(end_s)
 
-    def _set(self, now_s: float) -> None:
+    def set(self, now_s: float) -> None:
+        """Let it be that second."""
         shared = self.cleaning.shared
         shared.now_s = now_s
         shared.now_ms = self.start_ms + int((now_s - self.start_s) * 1000)
@@ -70,17 +71,36 @@ def test_what_becomes_due_together_is_freed_within_a_second_and_never_at_once() 
     bench.slices.clear()
     bench.run(DRAIN_S + 0.6)  # half a second: the longest rest of an idle node
     assert bench.engine.expired == COUNT
-    assert max(bench.slices) <= max(64, COUNT / DRAIN_S * SLICE_S)
-    assert sum(count > 0 for count in bench.slices) >= 0.8 * DRAIN_S / SLICE_S
+    assert max(bench.slices) <= max(64, COUNT / DRAIN_S * EXPIRY_SLICE_S)
+    assert sum(count > 0 for count in bench.slices) >= COUNT / 64 / 2
+
+
+def test_a_turn_with_messages_leaves_the_slice_to_the_next_but_not_for_long() -> None:
+    bench = bench_of()
+    fill(bench, 3 * COUNT, ttl_ms=1_000, size=1)
+    cleaning, shared = bench.cleaning, bench.cleaning.shared
+    while not bench.engine.expired:
+        bench.run(0.01)
+    expired = bench.engine.expired
+    bench.set(cleaning.due_s)
+    cleaning.act(busy=True)
+    cleaning.act(ticking=True, busy=True)
+    assert bench.engine.expired == expired
+    assert cleaning.due_s <= shared.now_s, "so the next turn comes at once"
+    bench.set(cleaning.due_s + PATIENCE_S)
+    cleaning.act(busy=True)
+    late = bench.engine.expired - expired
+    assert late >= 3 * COUNT / DRAIN_S * (EXPIRY_SLICE_S + PATIENCE_S) * 0.9, "a late slice is the larger"
+    assert cleaning.due_s > shared.now_s
 
 
 def test_a_backlog_beyond_all_pace_is_freed_in_full_slices() -> None:
     bench = bench_of()
-    bench.engine.settings = attrs.evolve(bench.engine.settings, collect_count=100)
+    bench.engine.settings = attrs.evolve(bench.engine.settings, collect_count=50)
     fill(bench, 3 * COUNT, ttl_ms=2_000, size=1)
     bench.run(5)
     assert bench.engine.expired == 3 * COUNT
-    assert max(bench.slices) == 100
+    assert max(bench.slices) == 50
 
 
 def test_nothing_is_expired_while_the_clock_is_in_doubt() -> None:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from dynacache.namespaces.names import prefix
+from dynacache.storage.eviction.groups import GroupSettings
 from dynacache.storage.records import is_tombstone
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
@@ -204,6 +206,28 @@ def test_a_lowered_limit_is_reached_in_slices() -> None:
         slices += 1
     assert slices > 5
     assert engine.next_deadline_ms() is None
+
+
+def test_a_lowered_share_is_reached_in_slices_without_a_write() -> None:
+    engine = engine_of(limit_bytes=400_000)
+    space, other = prefix("web"), prefix("kept")
+    engine.set_groups([GroupSettings(space, "", 0.8), GroupSettings(other, "noeviction", 0.1)])
+    for number in range(300):
+        engine.put(number % 4, space + key_of(number), value(300))
+    for number in range(20):
+        engine.put(number % 4, other + key_of(number), value(300))
+    engine.collect(START_MS)
+    assert engine.evicted == 0
+    engine.set_groups([GroupSettings(space, "", 0.1), GroupSettings(other, "noeviction", 0.001)])
+    slices = 0
+    while engine.next_deadline_ms() is not None:
+        engine.collect(START_MS, 20)
+        slices += 1
+    held = engine.census.tenants[space].size_bytes
+    entries_limit_bytes = 400_000 - engine.usage().total_bytes + engine.held()[1]
+    assert 0.05 * entries_limit_bytes < held <= 0.1 * entries_limit_bytes
+    assert slices > 5
+    assert engine.census.tenants[other].entries == 20, "nothing of its own may be evicted"
 
 
 def test_two_hundred_entries_over_a_thousand_partitions() -> None:

@@ -243,6 +243,14 @@ class Groups:
             return group.policy
         return None
 
+    def above_share(self, entries_limit_bytes: int) -> EvictionPolicy | None:
+        """Return the policy of a group that has more than its share, which may have become smaller, and may evict."""
+        for group in self._now.named.values():
+            share, policy = group.settings.memory_share, group.policy
+            if share and policy.entry_bytes > share * entries_limit_bytes and policy.evicts and policy.count:
+                return policy
+        return None
+
     def take_reads(self) -> list[tuple[bytes, set[int]]]:
         """Return and forget the hashes of keys that were sampled when read, by the prefix of their group."""
         found = []

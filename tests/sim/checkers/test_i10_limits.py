@@ -44,3 +44,29 @@ def test_one_more_is_found_once(changed: dict[str, Any]) -> None:
 def test_a_lowered_limit_is_reached_by_and_by() -> None:
     squeeze = Fault(0.0, "memory", {"node": "a", "limit_bytes": 100, "duration_s": 9.0})
     assert check(Evidence(Options(storage_limit_bytes=200), gauges=(gauge(150),), faults=(squeeze,))) == []
+
+
+def shares(*sizes: int, limit: int = 10_000) -> tuple[Gauge, ...]:
+    """Gauges of one node, a second apart."""
+    return tuple(
+        Gauge(float(at_s), "a", 5, 0, group_bytes={"s1": size}, group_limit_bytes={"s1": limit})
+        for at_s, size in enumerate(sizes)
+    )
+
+
+def test_a_namespace_has_no_more_than_its_share_for_long() -> None:
+    assert check(Evidence(Options(), gauges=shares(9_000, 12_000, 12_000, 11_000, 12_000))) == []
+    found = check(Evidence(Options(), gauges=shares(9_000, 12_000, 12_000, 12_000, 12_000)))
+    assert [violation.text for violation in found] == [
+        "memory of namespace s1 at a was 12000 at 3.000 s, its share of it is 10000"
+    ]
+
+
+def test_who_stands_still_cleans_up_nothing() -> None:
+    pause = Fault(0.0, "pause", {"node": "a", "duration_s": 3.0})
+    assert check(Evidence(Options(), gauges=shares(*[12_000] * 5), faults=(pause,))) == []
+
+
+def test_the_catalogue_has_a_limit() -> None:
+    gauges = (Gauge(1.0, "a", 5, 0, catalogue=11, catalogue_limit=10),)
+    assert ["catalogue" in violation.text for violation in check(Evidence(Options(), gauges=gauges))] == [True]

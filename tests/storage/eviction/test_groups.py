@@ -161,6 +161,19 @@ def test_a_share_names_the_group_that_is_beyond_it() -> None:
     assert store.groups.over_share(0, b"key", 1 << 30, 1) is None
 
 
+def test_a_group_that_has_more_than_its_share_is_named_while_it_may_evict() -> None:
+    store = GroupedStore()
+    store.groups.change(
+        "lru", [GroupSettings(prefix_of("a"), "", 0.25), GroupSettings(prefix_of("b"), "noeviction", 0.1)]
+    )
+    for number in range(10):
+        store.insert("a", number)
+        store.insert("b", number)
+    held = store.group("a").policy.entry_bytes
+    assert store.groups.above_share(4 * held) is None
+    assert store.groups.above_share(4 * held - 4) is store.group("a").policy
+
+
 def test_a_second_change_waits_for_the_first() -> None:
     store = GroupedStore()
     for number in range(50):
