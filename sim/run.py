@@ -36,7 +36,7 @@ from .world.world import World
 
 __all__ = ["Judge", "Result", "Scenario", "draw_scenario", "run", "run_scenario"]
 
-_FACTOR_LIMIT_S: Final = 20.0
+_FACTOR_LIMIT_S = 20.0
 _BIRTH_LIMIT_S = 90.0
 _SETTLE_LIMIT_S = 60.0
 _REST_S = 3.0
