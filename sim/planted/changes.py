@@ -17,9 +17,9 @@ from dynacache.repair.ring_change import RingChange
 from ..run import Scenario
 from .bug import Bug, Patch, Script
 
-__all__ = ["BUGS", "QUICK"]
+__all__ = ["BUGS"]
 
-QUICK: dict[str, Any] = {
+_QUICK: dict[str, Any] = {
     "exchange_interval_s": 1.0,
     "confirm_s": 0.2,
     "young_ms": 500,
@@ -27,7 +27,6 @@ QUICK: dict[str, Any] = {
     "join_undo_after_s": 5.0,
     "drain_limit_s": 60.0,
 }
-"""Options of a run in which a ring change takes seconds."""
 
 
 def _nothing_gained(original: Callable[..., Any]) -> Callable[..., BitMap]:
@@ -40,7 +39,7 @@ def _false(original: Callable[..., Any]) -> Callable[..., bool]:
 
 def _one_joins() -> Scenario:
     """A node takes over partitions of which there is one copy, and is read."""
-    script = Script.of(joiners=1, replication_factor=1, **QUICK)
+    script = Script.of(joiners=1, replication_factor=1, **_QUICK)
     script.fault(2.0, "join", node="j1")
     for number in range(24):
         script.set(0.5 + number / 50, level=3, key=b"k%d" % number)
@@ -51,7 +50,7 @@ def _one_joins() -> Scenario:
 
 def _two_join() -> Scenario:
     """Two nodes join at the same moment."""
-    script = Script.of(joiners=2, **QUICK)
+    script = Script.of(joiners=2, **_QUICK)
     script.set(0.5)
     for name in ("j1", "j2"):
         script.fault(2.0, "join", node=name)

@@ -1,25 +1,19 @@
 """Planted bugs in namespaces with a replication factor of their own.
 
-What: each mistakes the cluster's factor, or its partitions, for those of a namespace.
+What: each mistakes the cluster's factor for that of a namespace.
 
 Invariant: as in ``bug``. A namespace of five copies in a cluster of three is where the two differ most.
 """
 
 from collections.abc import Callable
-from typing import Any
-
-from pyroaring import BitMap
 
 from dynacache.coordination import read, read_operation, routes, tally
 from dynacache.namespaces.names import qualify
-from dynacache.placement.placement import Placement
-from dynacache.repair import transfer
 from dynacache.types import Level
 
 from ..options import FIRST_NAMESPACE
 from ..run import Scenario
 from .bug import Bug, Patch, Script
-from .changes import QUICK
 
 __all__ = ["BUGS"]
 
@@ -32,14 +26,6 @@ def _by_the_cluster(original: Callable[[int, int], int]) -> Callable[[int, int],
         return original(level, owner_count if level == Level.ALL else min(owner_count, _CLUSTERS))
 
     return required
-
-
-def _only_the_clusters(original: Callable[..., BitMap]) -> Callable[..., BitMap]:
-    def gained(before: Placement, after: Placement, *more: Any) -> BitMap:
-        found = original(before, after, *more)
-        return found & BitMap(range(after.partition_count))
-
-    return gained
 
 
 def _key(number: int) -> bytes:
@@ -60,23 +46,8 @@ def _two_of_five() -> Scenario:
     return script.scenario(12.0)
 
 
-def _one_joins() -> Scenario:
-    """A node takes over partitions of the one copy of a namespace, and is read."""
-    script = Script.of(joiners=1, namespaces=1, first_factor=1, **QUICK | {"exchange_interval_s": 20.0})
-    script.fault(2.0, "join", node="j1")
-    for number in range(24):
-        script.set(0.5 + number / 50, level=3, key=_key(number))
-        for step in range(20):
-            script.get(2.2 + number / 50 + step / 2, level=3, key=_key(number))
-    return script.scenario(14.0)
-
-
 def _has_five(scenario: Scenario) -> bool:
     return scenario.options.first_factor > _CLUSTERS
-
-
-def _has_joiners(scenario: Scenario) -> bool:
-    return bool(scenario.options.first_factor and any(fault.kind == "join" for fault in scenario.faults))
 
 
 BUGS = (
@@ -85,11 +56,6 @@ BUGS = (
         "in a namespace of five copies two answers make a quorum, as in a cluster of three",
         tuple(Patch(module, "required_answers", _by_the_cluster) for module in (read, read_operation, routes, tally)),
         _two_of_five, _has_five,
-    ),
-    Bug(
-        "only the cluster's partitions are filled", "I9",
-        "a node that gains partitions of a namespace's own factor takes itself for complete there",
-        (Patch(transfer, "gained", _only_the_clusters),), _one_joins, _has_joiners,
     ),
 )  # fmt: skip
 """Bugs in replication factors of namespaces."""
