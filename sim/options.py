@@ -185,6 +185,8 @@ def draw(seed: int, **fixed: Any) -> Options:
     options = attrs.evolve(Options(**drawn), **fixed)
     if options.replication_factor > options.nodes:
         options = attrs.evolve(options, replication_factor=options.nodes)
+    if options.first_factor > options.nodes:
+        options = attrs.evolve(options, first_factor=options.nodes)
     if options.first_factor and (not options.namespaces or options.storage_limit_bytes < _ROOMY_STORE_BYTES):
         options = attrs.evolve(options, first_factor=0)
     return options
