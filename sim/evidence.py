@@ -101,6 +101,8 @@ class NodeSnapshot:
     catalogue_digest: int = 0
     settings: dict[bytes, tuple[int, bytes]] = attrs.field(factory=dict)
     """What its catalogue says of namespaces: name of the entry to (stamp, value)."""
+    without_room: frozenset[str] = frozenset()
+    """Namespaces that have nearly all of their share of the memory here, and are brought nothing new by repair."""
     member_states: dict[str, int] = attrs.field(factory=dict)
     """What it thinks of each member (``membership.state.NodeState`` as int)."""
     counters: dict[str, int] = attrs.field(factory=dict)

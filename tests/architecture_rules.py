@@ -45,7 +45,10 @@ SIMULATOR_WORLDLY = (
 """Modules of the simulator that know real time, terminals, processes or pytest; a run itself knows none of these."""
 PLANTED_BUGS = tuple(
     f"sim/planted/{name}.py"
-    for name in ("changes", "healing", "invalidation", "membership", "replication", "rules", "storage", "versions")
+    for name in (
+        *("changes", "healing", "invalidation", "membership", "namespaces", "replication", "rules", "storage"),
+        "versions",
+    )
 )
 """Chapters of one catalogue, which one test goes through."""
 MODULE_LINES_LIMIT = 400

@@ -41,7 +41,7 @@ PATIENCE_S = 0.002
 SLICE_S = 0.0025
 """Seconds from one slice to the next while the limit is on its way down."""
 
-SWEEP_SLICE_S = 0.005
+SWEEP_SLICE_S = 0.002
 """Seconds from one slice to the next while what has been invalidated is looked for."""
 
 STEP_BYTES = 256 * 1024

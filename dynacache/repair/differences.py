@@ -35,6 +35,7 @@ __all__ = [
     "WITNESS",
     "Entry",
     "decide",
+    "has_room",
     "pack_entries",
     "unpack_entries",
 ]
@@ -115,6 +116,14 @@ def decide(ours: Entry | None, theirs: Entry | None, we_admit: bool, they_admit:
     if ours.time_ms == theirs.time_ms:
         return LEAVE  # a store keeps the ghost it has unless another's version is newer
     return TELL if ours.time_ms > theirs.time_ms else WITNESS
+
+
+def has_room(room: object, key: bytes | None) -> bool:
+    """Return whether a side has room for a key: ``room`` is True, False, or the prefixes of keys that it has none for,
+    as it comes in a message."""
+    if isinstance(room, list):
+        return key is None or not any(type(prefix) is bytes and key.startswith(prefix) for prefix in room)
+    return room is True
 
 
 def _of_one(entry: Entry, admitted: bool, travel: int, witness: int, drop: int) -> int:

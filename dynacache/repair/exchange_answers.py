@@ -192,7 +192,7 @@ class ExchangeAnswers:
             DIFFERENCES,
             request_id,
             ground.port.hybrid,
-            ground.engine.admits(),
+            ground.engine.room(),
             [listing.fields() for listing in listings],
             pack_numbers("I", later),
             pack_numbers("I", [node for listing in listings for node in listing.more]),

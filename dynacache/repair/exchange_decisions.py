@@ -27,6 +27,7 @@ from dynacache.repair.differences import (
     WITNESS,
     Entry,
     decide,
+    has_room,
     pack_entries,
 )
 from dynacache.repair.exchange_nodes import PREFIX_BITS, pack_numbers
@@ -44,7 +45,8 @@ class Decisions:
     """What follows from one comparison. ``later`` gathers the leaves that are not finished."""
 
     session: Session
-    they_admit: bool
+    their_room: object
+    """As ``differences.has_room`` takes it."""
     later: set[int]
     records: deque[tuple[int, bytes, bytes]] = attrs.field(factory=deque)
     """(leaf, key, record) to send."""
@@ -63,7 +65,7 @@ class Decisions:
         """Decide about the entries of one partition that are not the same on both sides."""
         session = self.session
         ground = session.ground
-        now_ms, we_admit = ground.port.now_ms, ground.engine.admits()
+        now_ms, our_room = ground.port.now_ms, ground.engine.room()
         young_ms = now_ms - ground.settings.young_ms
         soon_s = (now_ms + ground.settings.young_ms) // 1000
         self._levels[partition] = level
@@ -72,7 +74,8 @@ class Decisions:
         for fingerprint in sorted(mine.keys() | theirs.keys()):
             our, our_key = mine.get(fingerprint, (None, None))
             their, their_key = theirs.get(fingerprint, (None, None))
-            action = decide(our, their, we_admit, self.they_admit)
+            key = our_key or their_key
+            action = decide(our, their, has_room(our_room, key), has_room(self.their_room, key))
             if action == LEAVE:
                 continue
             ground.counters.differences += 1

@@ -143,7 +143,7 @@ def _repair_parts(session: Session, parts: list[_Part], later: set[int], more: s
     answer = yield Ask(ENTRIES, (multiplier, questions))
     later.update(unpack_numbers("I", answer[5], LEAVES_LIMIT))
     more.update(unpack_numbers("I", answer[6], LEAVES_LIMIT))
-    decisions = Decisions(session, answer[3] is True, later)
+    decisions = Decisions(session, answer[3], later)
     for partition, missing, entries, keys in answer[4]:
         level, listed = listings.pop(partition)
         missing_here = [listed[place] for place in unpack_numbers("I", missing, len(listed))]

@@ -66,6 +66,10 @@ class ExchangeStore(Protocol):
         """Tell whether there is room for what nobody here has asked for."""
         ...
 
+    def room(self) -> bool | list[bytes]:
+        """Tell the same, or of which keys there is none: by their prefixes."""
+        ...
+
     def peek(self, partition: int, key: bytes) -> bytes | None:
         """Return the record as held."""
         ...

@@ -20,7 +20,7 @@ from dynacache.events import ConnectionId, Message
 from dynacache.placement.table import MemberEntry, MemberTable
 from dynacache.repair.copy_state import pack_state, unpack_state
 from dynacache.repair.ports import RepairPort
-from dynacache.repair.ring_rules import IN_RING, blocking, removal_may_count
+from dynacache.repair.ring_rules import IN_RING, blocking, removal_may_count, stalemate
 from dynacache.types import NodeId
 from dynacache.wire.messages import FENCE, FENCED
 
@@ -48,6 +48,7 @@ class _Question:
     own: MemberEntry
     is_alone: bool
     removals: tuple[MemberEntry, ...]
+    stalemate: tuple[MemberEntry, ...]
 
     def answered(self, message: Message) -> None:
         """Count the confirmation."""
@@ -72,6 +73,10 @@ class Confirmations:
     """The partitions that are not whole at each who confirmed our present entry, as it last said."""
     removals: dict[NodeId, tuple[MemberEntry, set[NodeId]]] = attrs.field(factory=dict)
     """By member that is being removed: the entry that is meant, and who confirmed it."""
+    stalemate: tuple[MemberEntry, ...] = ()
+    """The members of the ring, where nobody among them is left to decide anything (``ring_rules.stalemate``)."""
+    stalled: set[NodeId] = attrs.field(factory=set)
+    """Who confirmed just that."""
     asked: dict[NodeId, float] = attrs.field(factory=dict)
     """When each member was last asked, while its answer is awaited or young."""
     fences_sent: int = 0
@@ -97,6 +102,10 @@ class Confirmations:
         for entry, known in self.removals.values():
             if _counts(table, entry):
                 known.add(node_id)
+        stalled = stalemate(table) if removing else ()
+        if stalled != self.stalemate:
+            self.stalemate = stalled
+            self.stalled = {node_id}
 
     def ask(self, table: MemberTable) -> None:
         """Ask every member of the ring that was not asked for a while."""
@@ -110,7 +119,7 @@ class Confirmations:
             self.asked[name] = port.now_s
             self.fences_sent += 1
             removals = tuple(each for each, _ in self.removals.values() if _counts(table, each))
-            question = _Question(self, name, self.own, not blocking(table, port.node_id), removals)
+            question = _Question(self, name, self.own, not blocking(table, port.node_id), removals, self.stalemate)
             port.ask(name, FENCE, (port.digest,), question, _ASK_TIMEOUT_MS)
 
     def answered(self, question: _Question, message: Message) -> None:
@@ -129,6 +138,8 @@ class Confirmations:
             present = self.removals.get(entry.node_id)
             if present is not None and present[0] == entry:
                 present[1].add(name)
+        if question.stalemate == self.stalemate:
+            self.stalled.add(name)
 
     def serve(self, connection: ConnectionId, message: Message, copies: Copies) -> None:
         """Answer a FENCE of a member whose table is ours."""

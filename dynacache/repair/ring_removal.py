@@ -11,6 +11,10 @@ Why not REMOVED at once, as gossip would allow: the member may be merely cut off
 that know nothing of it; written with its place already given away, a value would be missed by them. With its share of
 every quorum kept until enough owners know, it is not (model: ``removed_at_once``, ``early_removed``). Why a JOINING or
 SETTLING member that dies is removed too: it would hold up every other change; a LEAVING one wanted to go anyway.
+
+Two sides of a cut may condemn each other until nobody is left to vote. Nothing can move then, so when all members of
+the ring have confirmed just that, and are therefore alive, the one whose removal has come the least far takes itself
+back, by a new place, and decides on the others alone; who is removed so comes back as any member does.
 """
 
 from typing import Protocol
@@ -22,7 +26,16 @@ from dynacache.errors import InvalidRequest
 from dynacache.placement.table import MemberEntry, MemberState, MemberTable
 from dynacache.repair.ports import RepairPort
 from dynacache.repair.ring_confirmations import Confirmations
-from dynacache.repair.ring_rules import IN_RING, TRANSITIONS, blocking, enough_know, has_majority, sets_of, voters
+from dynacache.repair.ring_rules import (
+    IN_RING,
+    TRANSITIONS,
+    blocking,
+    enough_know,
+    has_majority,
+    reprieved,
+    sets_of,
+    voters,
+)
 from dynacache.types import NodeId
 
 __all__ = ["Removals", "Ring"]
@@ -94,6 +107,18 @@ class Removals:
         for node_id, (entry, known) in list(self.confirmations.removals.items()):
             if node_id != self.port.node_id and (leader or self._is_left_lying(entry)):
                 self._carry_on(entry, known)
+        self._end_stalemate()
+
+    def _end_stalemate(self) -> None:
+        """Take ourselves back where all are condemned, all know it, and it falls to us."""
+        members = self.confirmations.stalemate
+        if not members or not self.confirmations.stalled.issuperset(entry.node_id for entry in members):
+            return
+        entry = reprieved(members)
+        if entry.node_id == self.port.node_id:
+            self.port.note("ring.reprieved", "warning", removal=entry.removal)
+            freed = attrs.evolve(entry.at_removal(0), place=entry.place + 1, version=entry.version + 1)
+            self.ring.write_entry(freed)
 
     def _watch(self, table: MemberTable) -> None:
         now_s = self.port.now_s

@@ -26,7 +26,9 @@ __all__ = [
     "enough_know",
     "has_majority",
     "removal_may_count",
+    "reprieved",
     "sets_of",
+    "stalemate",
     "voters",
     "witnesses",
     "yields_to",
@@ -63,6 +65,23 @@ def yields_to(table: MemberTable, own: MemberEntry) -> MemberEntry | None:
 def voters(table: MemberTable) -> list[NodeId]:
     """Return the members of whom more than half must know of a change before it takes effect."""
     return [entry.node_id for entry in table.entries.values() if entry.state in _VOTING and not entry.removal]
+
+
+def stalemate(table: MemberTable) -> tuple[MemberEntry, ...]:
+    """Return all members of the ring where every one that could vote is condemned, so that no removal can go on and no
+    change begin; empty otherwise. Two sides of a cut that condemn each other come to this."""
+    members = tuple(entry for entry in table.entries.values() if entry.state in IN_RING)
+    if voters(table) or not any(entry.removal and entry.written in _VOTING for entry in members):
+        return ()
+    return members
+
+
+def reprieved(members: Iterable[MemberEntry]) -> MemberEntry:
+    """Return who of a stalemate keeps its place: whose removal has come the least far, of those the first by id."""
+    return min(
+        (entry for entry in members if entry.removal and entry.written in _VOTING),
+        key=lambda entry: (entry.removal, entry.written is not MemberState.NORMAL, entry.node_id),
+    )
 
 
 def has_majority(known: Collection[NodeId], voting: Collection[NodeId]) -> bool:

@@ -155,7 +155,7 @@ class Engine(Replica):
         """
         self._now_ms = now_ms
         ends = self._judging and self.epochs.left(key, record) is not record
-        if ends or self.admits() or self.peek(partition, key) is not None or is_tombstone(record):
+        if ends or self.admits_key(key) or self.peek(partition, key) is not None or is_tombstone(record):
             self.merge(partition, key, record, now_ms)
             return TAKEN
         time, expire_ms = read_times(record)

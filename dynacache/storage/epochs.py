@@ -27,15 +27,20 @@ import attrs
 from dynacache.errors import InvalidRequest
 from dynacache.namespaces.names import bare
 from dynacache.storage.records import is_tombstone
-from dynacache.versioning.attachments import tags_of
+from dynacache.versioning.attachments import SLIDING_BYTES, tags_of, value_start
 from dynacache.versioning.invalidating import invalidate, remains
 from dynacache.versioning.kernel import ALIVE, DEAD, GUARDED, WIPED, Version
 from dynacache.versioning.layout import ENTRY_BYTES, HEADER_BYTES, MANY, TOMBSTONE
-from dynacache.versioning.packed import TAGGED
+from dynacache.versioning.packed import SLIDING, TAGGED
 from dynacache.wire.epoch_names import ALL_TAGS, FLUSH, PATTERN, TAG
 from dynacache.wire.patterns import compile_pattern
 
 __all__ = ["Epochs"]
+
+_BLOCKS_COUNT = 2_048
+_BLOCK_BYTES = 128
+"""So many blocks of tags, none longer than this, are remembered with their epoch: values have few different ones, and
+to take a block apart costs more than all else of a look."""
 
 _unpack_time = struct.Struct(">5xQ").unpack_from
 
@@ -50,6 +55,8 @@ class _Space:
     patterns: dict[bytes, tuple[Callable[[bytes], object], int]] = attrs.field(factory=dict)
     newest_tag: int = 0
     newest_pattern: int = 0
+    by_block: dict[bytes, int] = attrs.field(factory=dict)
+    """What ``until`` has found."""
 
     def measure(self) -> None:
         """Find the newest of each kind again."""
@@ -69,12 +76,15 @@ class _Space:
                     epoch = at
         return epoch
 
-    def ends_tagged(self, tags: tuple[bytes, ...], time: int) -> bool:
-        """Tell whether a version of a time ends by one of its tags."""
-        if time <= self.all_tags:
-            return True
+    def until(self, block: bytes) -> int:
+        """Return the newest epoch of a block of tags, as it stands before a value, 0 for none."""
         epochs = self.tags
-        return any(time <= epochs.get(tag, 0) for tag in tags)
+        newest = max(self.all_tags, *[epochs.get(tag, 0) for tag in tags_of(TAGGED, block)])
+        if len(block) <= _BLOCK_BYTES:
+            if len(self.by_block) >= _BLOCKS_COUNT:
+                self.by_block.clear()
+            self.by_block[block] = newest
+        return newest
 
 
 @attrs.define(eq=False)
@@ -108,6 +118,7 @@ class Epochs:
         held = self.get(kind, namespace, argument)
         if held >= epoch:
             return False
+        space.by_block.clear()
         if kind == FLUSH:
             space.flush = epoch
         elif kind == ALL_TAGS:
@@ -134,6 +145,7 @@ class Epochs:
         if not self.get(kind, namespace, argument):
             return
         space = self._spaces[namespace]
+        space.by_block.clear()
         if kind == FLUSH:
             space.flush = 0
         elif kind == ALL_TAGS:
@@ -205,8 +217,12 @@ class Epochs:
             return record if kind == TOMBSTONE else remains(record, guarded=True)
         flags = record[2]
         if flags & TAGGED and time <= space.newest_tag and kind != TOMBSTONE:
-            tags = tags_of(flags, record, HEADER_BYTES + ENTRY_BYTES * record[3])
-            if space.ends_tagged(tags, time):
+            start = HEADER_BYTES + ENTRY_BYTES * record[3]
+            if flags & SLIDING:
+                start += SLIDING_BYTES
+            block = record[start : start + 2 + (record[start] << 8 | record[start + 1])]
+            until = space.by_block.get(block)
+            if time <= (space.until(block) if until is None else until):
                 return remains(record)
         return record
 
@@ -238,8 +254,10 @@ class Epochs:
             if time <= epoch:
                 return WIPED if time <= epoch - margin else GUARDED
             flags = version.flags
-            if flags & TAGGED and time <= space.newest_tag and space.ends_tagged(tags_of(flags, version.payload), time):
-                return DEAD
+            if flags & TAGGED and time <= space.newest_tag:
+                start = SLIDING_BYTES if flags & SLIDING else 0
+                if time <= space.until(version.payload[start : value_start(flags, version.payload, 0)]):
+                    return DEAD
             return ALIVE
 
         return fate

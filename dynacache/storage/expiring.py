@@ -94,6 +94,17 @@ class Expiring(Holdings):
 
     def _drop_plain(self, keys: Sequence[bytes], shards: Sequence[int], records: Sequence[bytes]) -> None:
         """Drop plain values that leave nothing, which the wheel has handed out and whose leaves are up to date."""
+        self._drop_many(keys, shards, records, MissReason.EXPIRED)
+        self.expired += len(keys)
+        if self.gone is not None:
+            for shard, key in zip(shards, keys, strict=True):
+                self.gone(shard, key, KeyChange.EXPIRE)
+
+    def _drop_many(
+        self, keys: Sequence[bytes], shards: Sequence[int], records: Sequence[bytes], reason: MissReason
+    ) -> None:
+        """Drop plain values, which the wheel has let go and whose leaves are up to date, and unmarked what they
+        contribute."""
         hashes, seed = list(map(key_hash, keys)), self.hash_seed
         seeds = [hashed ^ seed for hashed in hashes] if seed else hashes
         digests = map(digest, [record[PLAIN_PREFIX] for record in records], seeds)
@@ -112,8 +123,4 @@ class Expiring(Holdings):
                     self.census.count(key, -1, -object_bytes(len(key)) - object_bytes(len(record)))
         self._live_bytes -= objects
         self._used_bytes += growth - objects
-        self.expired += len(keys)
-        self._gone_keys.add_many(keys, hashes, MissReason.EXPIRED)
-        if self.gone is not None:
-            for shard, key in zip(shards, keys, strict=True):
-                self.gone(shard, key, KeyChange.EXPIRE)
+        self._gone_keys.add_many(keys, hashes, reason)

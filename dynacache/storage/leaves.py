@@ -55,8 +55,16 @@ class Leaves(Shape):
 
     def _settle_trees(self, count: int = PENDING_LIMIT_COUNT) -> bool:
         """Bring up to ``count`` leaves up to date; True when none is left behind."""
+        self._settle_keys(list(islice(self._pending, count)))
+        return not self._pending
+
+    def _settle_shard(self, shard: int) -> None:
+        """Bring the leaves of one shard up to date: what waits in all of them may be the work of ten milliseconds."""
+        self._settle_keys([key for key, (held, _) in self._pending.items() if held == shard])
+
+    def _settle_keys(self, keys: list[bytes]) -> None:
         pending, tables, trees = self._pending, self._tables, self._trees
-        for key in list(islice(pending, count)):
+        for key in keys:
             shard, prefix = pending.pop(key)
             self._used_bytes -= PENDING_BYTES
             hashed = key_hash(key)
@@ -64,7 +72,6 @@ class Leaves(Shape):
             difference = digest(prefix, seed) & CONTRIBUTION_MASK ^ contribution(tables[shard].entries[key], seed)
             if difference:
                 trees.toggle(shard, trees.prefix(hashed), difference)
-        return not pending
 
     def _settle_leaf(self, shard: int, key: bytes, record: bytes) -> None:
         """Bring the leaf of one record up to date before the record goes."""

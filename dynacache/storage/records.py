@@ -15,7 +15,23 @@ from dynacache.versioning.kernel import EXPIRED, MAY_BE_OUTLIVED
 from dynacache.versioning.kernel import TOMBSTONE as TOMBSTONE_VERSION
 from dynacache.versioning.layout import ENTRY_BYTES, HEADER_BYTES, MANY, TOMBSTONE, VALUE, decode
 
-__all__ = ["deleted_ms", "deleted_s", "due_of", "is_tombstone", "leaves_nothing", "read_times", "value_bytes"]
+__all__ = [
+    "EXPIRY",
+    "NEVER",
+    "deleted_ms",
+    "deleted_s",
+    "due_of",
+    "is_tombstone",
+    "leaves_nothing",
+    "read_times",
+    "value_bytes",
+]
+
+EXPIRY = slice(13, 21)
+"""The bytes of a record that hold its expiry."""
+
+NEVER = bytes(8)
+"""Those bytes of one that never expires."""
 
 _unpack_times = struct.Struct(">QQQ").unpack_from
 _TIMES_AT = 5

@@ -143,6 +143,20 @@ class Replica(Invalidation):
         """Tell whether there is room for what repair brings."""
         return self._used_bytes < self._limit_bytes * ADMIT_SHARE
 
+    def room(self) -> bool | list[bytes]:
+        """Return whether there is room for what repair brings; or the prefixes of the keys that there is none for,
+        since their groups have nearly all of their shares."""
+        if not self.admits():
+            return False
+        return (self._grouped and self._groups.without_room(self._entries_limit_bytes() * ADMIT_SHARE)) or True
+
+    def admits_key(self, key: bytes) -> bool:
+        """Tell whether there is room for what repair brings of a key."""
+        if key[0] or not self._grouped:
+            return self.admits()
+        room = self.room()
+        return room is True or (room is not False and key[: 2 + key[1]] not in room)
+
     def witness(
         self, partition: int, fingerprint: int, version_hash: int, time: int, expire_s: int, deleted: bool
     ) -> None:
@@ -339,7 +353,11 @@ class Replica(Invalidation):
 
     def _above_share(self) -> EvictionPolicy | None:
         """Return the policy of a group that has more than its share of what entries may have."""
-        return self._groups.above_share(max(0, self._limit_bytes - self._used_bytes + self._live_bytes))
+        return self._groups.above_share(self._entries_limit_bytes())
+
+    def _entries_limit_bytes(self) -> int:
+        """Return what entries may have beside all else."""
+        return max(0, self._limit_bytes - self._used_bytes + self._live_bytes)
 
     def _trim_groups(self, budget: int) -> int:
         """Evict from groups that have more than their share; return how many entries went."""
@@ -364,7 +382,7 @@ class Replica(Invalidation):
 
     def _all_contributions(self, shard: int) -> Iterator[tuple[int, int]]:
         """Return (prefix, contribution) of all that a shard holds and remembers at the time of the call."""
-        self._settle_trees()
+        self._settle_shard(shard)
         records = list(self._tables[shard].entries.items())
         records += self._tombstones.tables[shard].entries.items()
         return self._contributions_of(records, list(self._ghosts.of(shard)))

@@ -74,8 +74,9 @@ COMPARED              request_id, clock, state, outcome, positions of nodes that
                       [[partition, level], ...] of trees less deep than asked, leaves known as changed (u32s or nil)
 ENTRIES               request_id, clock, digest, multiplier, [[partition, level, leaves (u16s), counts (u32s), tags
                       (u32s)], ...]
-DIFFERENCES           request_id, clock, admits, [[partition, positions of unknown tags (u32s), entries, [key or nil,
-                      ...]], ...], leaves to come back to (u32s), leaves cut short (u32s)
+DIFFERENCES           request_id, clock, room (true, false, or the prefixes of keys that there is none for),
+                      [[partition, positions of unknown tags (u32s), entries, [key or nil, ...]], ...], leaves to come
+                      back to (u32s), leaves cut short (u32s)
 RECORDS               request_id, clock, digest, [key, record, ...], [key wanted, ...], [[partition, entries to
                       remember, ghosts to forget (u64s)], ...]; answered by WRITE_ACK with two fields more: [key,
                       record, ...] of those wanted and those that became a third version, count of keys served

@@ -30,7 +30,7 @@ from .invalidations import Invalidations, namespace_of
 from .lost_hints import lost_hints
 from .memory_losses import MemoryLosses, was_told
 
-__all__ = ["SETTERS", "Case", "value_of"]
+__all__ = ["DELETERS", "SETTERS", "Case", "value_of"]
 
 SETTERS = frozenset({
     OperationKind.SET, OperationKind.SET_IF_ABSENT, OperationKind.SET_IF_PRESENT, OperationKind.SET_IF_VERSION,
@@ -38,7 +38,8 @@ SETTERS = frozenset({
 })  # fmt: skip
 """Operations that write a value."""
 
-_DELETERS = frozenset({OperationKind.DELETE, OperationKind.DELETE_IF_VERSION, OperationKind.INVALIDATE_VERSION})
+DELETERS = frozenset({OperationKind.DELETE, OperationKind.DELETE_IF_VERSION, OperationKind.INVALIDATE_VERSION})
+"""Operations that delete one."""
 
 
 @attrs.define(eq=False)
@@ -102,7 +103,7 @@ class Case:
         """Return the versions that an operation minted, or may have minted."""
         if operation.kind in SETTERS:
             return self._by_value.get((operation.key, operation.arguments.get("value", b"")), [])
-        kind = TOMBSTONE if operation.kind in _DELETERS else COUNTER
+        kind = TOMBSTONE if operation.kind in DELETERS else COUNTER
         until = operation.return_sequence
         mints = [self.ledger.mints[operation.key, dot] for dot in self.ledger.dots(operation.key)]
         return [
@@ -129,7 +130,7 @@ class Case:
         """Return whether an operation that succeeded wrote a value or deleted one."""
         if operation.kind in (OperationKind.SET, OperationKind.GET_AND_SET):
             return True
-        return operation.kind in SETTERS | _DELETERS and operation.result is True
+        return operation.kind in SETTERS | DELETERS and operation.result is True
 
     def unprotected(self, key: bytes, dot: Dot) -> bool:
         """Return whether more memories lost this version than the fault model allows, or its hint was lost aloud."""

@@ -14,7 +14,7 @@ replicas repair each other. Who was filled by a node that had evicted the versio
 for it, and remembers it as that one did, need not hold it either: its tree is right. A store that evicts nothing may
 refuse a version while it is full; one that evicts refuses only tombstones, which it never throws out. Above its
 watermark (``storage.replica``) a store takes no key from repair that it does not hold: what others have would throw out
-what is used here.
+what is used here. The same goes for a namespace that has nearly all of its share.
 """
 
 from dynacache.storage.records import is_tombstone
@@ -25,6 +25,7 @@ from ..evidence import Evidence, NodeSnapshot, Violation
 from ..history import StoreCause
 from . import i02_settings
 from .case import Case
+from .invalidations import namespace_of
 
 __all__ = ["check"]
 
@@ -97,6 +98,8 @@ def _refused(case: Case, node_id: str, key: bytes, held: dict[str, bytes | None]
     """Return whether a node's full store has declined what others hold of a key, or refused to merge it."""
     snapshot = case.evidence.snapshots[node_id]
     if held[node_id] is None and snapshot.used_bytes > case.evidence.options.storage_limit_bytes * ADMIT_SHARE:
+        return True
+    if held[node_id] is None and namespace_of(key)[0].decode() in snapshot.without_room:
         return True
     return key in snapshot.refused
 

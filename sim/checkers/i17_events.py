@@ -27,7 +27,7 @@ from dynacache.versioning.layout import decode
 from ..evidence import Evidence, KeyHappening, Subscriber, Told, Violation
 from ..history import OperationKind, StoreCause, StoreEvent
 from ..ledger import Mint
-from .case import Case
+from .case import DELETERS, Case
 
 __all__ = ["check"]
 
@@ -84,7 +84,7 @@ def _untold(case: Case, happened: list[KeyHappening]) -> Iterator[Violation]:
         if not any(begin < event.sequence < end for begin, end in spans):
             continue
         change = KeyChange.DELETE if mint.version.kind == TOMBSTONE else KeyChange.SET
-        if told[(*_moment(event), change)] or (change is KeyChange.DELETE and not _found(mint)):
+        if told[(*_moment(event), change)] or (change is KeyChange.DELETE and not _found(case, mint)):
             continue
         if _touched(case, mint):
             continue
@@ -108,16 +108,27 @@ def _listening(evidence: Evidence) -> dict[tuple[str, int], list[tuple[int, int]
     return spans
 
 
-def _found(mint: Mint) -> bool:
-    """Return whether a delete superseded a value that its node showed."""
-    before = mint.event.before
-    if before is None or mint.event.place:
+def _found(case: Case, mint: Mint) -> bool:
+    """Return whether a delete superseded a value that its node had shown since before the delete was called: a delete
+    looks before it writes, and what is written in between it has not found."""
+    event = mint.event
+    called = [
+        operation.call_sequence
+        for operation in case.evidence.history
+        if operation.kind in DELETERS
+        and operation.key == event.key
+        and operation.call_sequence < event.sequence < (operation.return_sequence or 0)
+    ]
+    if event.before is None or event.place or not called:
         return False
-    versions = decode(before).dots
-    return any(
-        dot in versions and versions[dot].kind in (REGISTER, COUNTER) and not versions[dot].expire_ms
-        for dot in mint.superseded
-    )
+    versions = decode(event.before).dots
+    for dot in mint.superseded:
+        arrivals = case.ledger.arrivals.get((event.key, dot), [])
+        here = [change.event.sequence for change in arrivals if change.event.node_id == event.node_id]
+        version = versions[dot]
+        if version.kind in (REGISTER, COUNTER) and not version.expire_ms and here and here[-1] < min(called):
+            return True
+    return False
 
 
 def _touched(case: Case, mint: Mint) -> bool:

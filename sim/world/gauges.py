@@ -20,6 +20,7 @@ from dynacache.placement.partitions import partition_of_key
 from dynacache.storage.accounting import object_bytes
 from dynacache.storage.engine import Engine
 from dynacache.storage.records import is_tombstone
+from dynacache.storage.replica import ADMIT_SHARE
 from dynacache.storage.statistics import StorageStatistics
 from dynacache.versioning.layout import decode
 
@@ -95,6 +96,11 @@ def _group_limits(node: Node, statistics: StorageStatistics) -> dict[str, int]:
     return {name: int(share * entries_bytes) for name, share in _shares(node).items()}
 
 
+def _without_room(node: Node) -> frozenset[str]:
+    limits = _group_limits(node, node.engine.statistics())
+    return frozenset(name for name, size in _group_bytes(node).items() if size >= ADMIT_SHARE * limits[name])
+
+
 def _settings(node: Node) -> dict[bytes, tuple[int, bytes]]:
     entries = node.shared.catalogue.entries
     return {name: entry for name, entry in entries.items() if name[:1] == SETTINGS_KIND}
@@ -154,6 +160,7 @@ def snapshot(machine: Machine, node: Node, left_out: Iterable[bytes] = ()) -> No
         table_digest=members.table.digest,
         catalogue_digest=node.shared.catalogue.digest,
         settings=_settings(node),
+        without_room=_without_room(node),
         member_states=members.states(),
         counters=_counters(node),
         refused=refused(machine) | _witnessed(machine, node, left_out),

@@ -197,7 +197,7 @@ def _engine_class(observer: Observer) -> type[Engine]:
             self, partition: int, versions: Iterable[tuple[int, int, int, int, bool]], superseding: bool = False
         ) -> int:
             versions = list(versions)
-            if not superseding and not self.admits():
+            if not superseding and self.room() is not True:
                 observer.note_witnessed(versions)
             return Engine.witness_many(self, partition, versions, superseding)
 
@@ -236,6 +236,11 @@ def _judged_class(observer: Observer) -> type[Engine]:
             with observer.during(StoreCause.INVALIDATE):
                 Engine._bury(self, shard, key, record, left)
             observer.changed("", key, left, StoreCause.INVALIDATE)
+
+        def _bury_plain(self, shard: int, keys: list[bytes]) -> None:
+            Engine._bury_plain(self, shard, keys)
+            for key in keys:
+                observer.changed("", key, None, StoreCause.INVALIDATE)
 
         def _meet_tombstone(self, shard: int, key: bytes) -> bool:
             met = Engine._meet_tombstone(self, shard, key)

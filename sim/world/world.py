@@ -242,8 +242,10 @@ class World:
         return not any(node.engine.warming or node.engine.stale for node in nodes)
 
     def is_full(self) -> bool:
-        """Tell whether some store takes nothing from repair that it does not hold."""
-        return any(not machine.node.engine.admits() for machine in self.machines.values() if machine.node is not None)
+        """Tell whether some store takes nothing, of some namespace at least, from repair that it does not hold."""
+        return any(
+            machine.node.engine.room() is not True for machine in self.machines.values() if machine.node is not None
+        )
 
     def differences_found(self) -> int:
         """Return how many differences all processes that run have repaired."""

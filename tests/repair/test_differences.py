@@ -18,6 +18,7 @@ from dynacache.repair.differences import (
     WITNESS,
     Entry,
     decide,
+    has_room,
     pack_entries,
     unpack_entries,
 )
@@ -131,3 +132,22 @@ def test_an_entry_is_made_of_what_a_store_lists() -> None:
     assert entry.ghost == (11, 22, 5_000 << 16, 9, True)
     assert entry.is_held
     assert Entry.of((3, 11, 22, GHOST, 5_000, 0, None)).ghost == (11, 22, 5_000 << 16, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("room", "key", "expected"),
+    [
+        (True, b"k", True),
+        (False, b"k", False),
+        (True, None, True),
+        ([b"a", b"b"], b"k", True),
+        ([b"a", b"k"], b"key", False),
+        ([b"k"], None, True),
+        ([7, None], b"k", True),
+        (None, b"k", False),
+        (1, b"k", False),
+        ("yes", b"k", False),
+    ],
+)
+def test_room_is_told_for_all_keys_or_but_for_some_prefixes(room: object, key: bytes | None, expected: bool) -> None:
+    assert has_room(room, key) is expected

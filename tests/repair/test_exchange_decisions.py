@@ -15,7 +15,7 @@ PARTITION = 5
 class _Case:
     """An owner with some keys of one partition, and decisions about them."""
 
-    def __init__(self, count: int = 3, *, they_admit: bool = True, one_way: bool = False) -> None:
+    def __init__(self, count: int = 3, *, their_room: object = True, one_way: bool = False) -> None:
         world = World()
         self.owner: Owner = world.owners["a"]
         keys = (b"key%d" % index for index in range(100_000))
@@ -25,7 +25,7 @@ class _Case:
         world.now_s += 10
         ground = self.owner.exchange.ground
         self.session = Session(ground, ground.peers["b"], self.owner.now_ms, one_way=one_way)
-        self.decisions = Decisions(self.session, they_admit, set())
+        self.decisions = Decisions(self.session, their_room, set())
 
     def fingerprint(self, key: bytes) -> int:
         """Return a key's fingerprint."""
@@ -56,8 +56,18 @@ def test_of_two_records_the_newer_travels_and_of_equally_old_ones_ours() -> None
     assert len(case.decisions.records) == 1
 
 
+def test_what_they_have_no_room_for_is_told_once_though_they_have_for_other_keys() -> None:
+    case = _Case(their_room=[b"other", b"key"])
+    case.decisions.decide(PARTITION, 3, case.side(case.keys[0]), {})
+    assert not case.decisions.records
+    assert len(case.decisions.orders()) == 1
+    case = _Case(their_room=[b"other"])
+    case.decisions.decide(PARTITION, 3, case.side(case.keys[0]), {})
+    assert len(case.decisions.records) == 1
+
+
 def test_what_they_have_no_room_for_is_told_once() -> None:
-    case = _Case(they_admit=False)
+    case = _Case(their_room=False)
     case.decisions.decide(PARTITION, 3, case.side(case.keys[0]), {})
     [[partition, ghosts, drops]] = case.decisions.orders()
     assert partition == PARTITION

@@ -172,3 +172,54 @@ def test_for_how_long_a_member_is_held_dead_is_told() -> None:
     under_test.fake.down.clear()
     under_test.tick(1.0)
     assert under_test.core.removals.down_for_s("node-3") == 0.0
+
+
+def all_condemned(*levels: int) -> RingWorld:
+    """Members whose removals have come so far, all of them alive."""
+    found = world(len(levels))
+    for number, level in enumerate(levels):
+        known = found.fake.table.entries[f"node-{number}"]
+        found.fake.write_entry(known.at_removal(level))
+    found.tick()
+    return found
+
+
+def test_where_all_are_condemned_the_least_removed_takes_its_place_back_once_all_know() -> None:
+    """Two sides of a cut condemned each other; nobody was left to vote, and no change ever began again."""
+    under_test = all_condemned(1, 2, 2)
+    place = under_test.fake.table.entries["node-0"].place
+    under_test.confirm(["node-1"])
+    assert under_test.fake.table.entries["node-0"].removal == 1, "node-2 may not know, and vote"
+    under_test.tick(1.0)
+    under_test.confirm(["node-2"])
+    own = under_test.fake.table.entries["node-0"]
+    assert (own.removal, own.state, own.place) == (0, S.NORMAL, place + 1)
+    assert under_test.fake.notes == ["ring.reprieved"]
+    for _ in range(3):
+        under_test.tick(1.0)
+        under_test.confirm()
+    assert [under_test.state_of(name) for name in ("node-1", "node-2")] == [S.REMOVED, S.REMOVED]
+
+
+def test_who_confirmed_before_another_was_condemned_is_asked_again() -> None:
+    under_test = all_condemned(1, 2, 2)
+    under_test.confirm(["node-1"])
+    under_test.fake.write_entry(under_test.fake.table.entries["node-1"].at_removal(3))
+    under_test.tick(1.0)
+    assert under_test.fake.table.entries["node-0"].removal == 1, "node-2 has not confirmed"
+    under_test.confirm(["node-2"])
+    assert under_test.fake.table.entries["node-0"].removal == 0
+
+
+def test_it_falls_to_the_first_of_the_least_removed_alone() -> None:
+    under_test = all_condemned(2, 1, 1)
+    for _ in range(3):
+        under_test.tick(1.0)
+        under_test.confirm()
+    assert [under_test.fake.table.entries[f"node-{number}"].removal for number in range(3)] == [2, 1, 1]
+
+
+def test_a_member_that_is_condemned_and_has_nobody_beside_it_stays() -> None:
+    under_test = all_condemned(1, 3)
+    under_test.tick(1.0)
+    assert under_test.fake.table.entries["node-0"].removal == 0

@@ -10,7 +10,9 @@ from dynacache.repair.ring_rules import (
     enough_know,
     has_majority,
     removal_may_count,
+    reprieved,
     sets_of,
+    stalemate,
     voters,
     witnesses,
     yields_to,
@@ -128,3 +130,30 @@ def test_of_two_condemned_the_one_that_was_joining_goes_first() -> None:
     table = cluster(4).with_entry(condemned).with_entry(joining)
     assert removal_may_count(table, joining)
     assert not removal_may_count(table, condemned)
+
+
+def test_nobody_is_left_to_decide_only_where_all_who_could_vote_are_condemned() -> None:
+    table = cluster(2).with_entry(entry("x", S.JOINING))
+    one = table.with_entry(table.entries["node-0"].at_removal(1))
+    both = one.with_entry(table.entries["node-1"].at_removal(2))
+    assert stalemate(table) == ()
+    assert stalemate(one) == ()
+    assert stalemate(both) == tuple(both.entries.values()), "who is joining must know, too"
+    assert stalemate(both.with_entry(both.entries["node-1"].at_removal(3))) != ()
+    assert stalemate(MemberTable.of(table.cluster_id, 8, 3, [entry("x", S.JOINING).at_removal(1)])) == ()
+    assert stalemate(MemberTable.of(table.cluster_id, 8, 3, [entry("x", S.NORMAL).at_removal(3)])) == ()
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        (((S.NORMAL, 2), (S.NORMAL, 1), (S.NORMAL, 1)), "x1"),
+        (((S.LEAVING, 1), (S.NORMAL, 1)), "x1"),
+        (((S.JOINING, 1), (S.LEAVING, 2), (S.JOINING, 0)), "x1"),
+    ],
+)
+def test_who_stays_is_the_least_removed_and_wants_to_stay(
+    members: tuple[tuple[MemberState, int], ...], expected: str
+) -> None:
+    entries = [entry(f"x{index}", state).at_removal(level) for index, (state, level) in enumerate(members)]
+    assert reprieved(entries).node_id == expected

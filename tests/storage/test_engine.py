@@ -3,6 +3,7 @@
 import pytest
 
 from dynacache.namespaces.names import prefix
+from dynacache.storage.engine import TAKEN, WITNESSED
 from dynacache.storage.eviction.groups import GroupSettings
 from dynacache.storage.records import is_tombstone
 from dynacache.versioning import packed
@@ -228,6 +229,23 @@ def test_a_lowered_share_is_reached_in_slices_without_a_write() -> None:
     assert 0.05 * entries_limit_bytes < held <= 0.1 * entries_limit_bytes
     assert slices > 5
     assert engine.census.tenants[other].entries == 20, "nothing of its own may be evicted"
+
+
+def test_what_repair_brings_to_a_group_without_room_is_witnessed() -> None:
+    engine = engine_of(limit_bytes=400_000)
+    space = prefix("web")
+    engine.set_groups([GroupSettings(space, "", 0.1)])
+    assert engine.room() is True
+    for number in range(300):
+        engine.put(number % 4, space + key_of(number), value(300))
+    assert engine.room() == [space]
+    assert (engine.admits(), engine.admits_key(b"web"), engine.admits_key(space + b"k")) == (True, True, False)
+    evicted = engine.evicted
+    assert engine.merge_cold(1, space + b"k", value(300), START_MS) == WITNESSED
+    assert engine.merge_cold(1, b"k", value(300), START_MS) == TAKEN
+    assert engine.evicted == evicted
+    engine.set_limit(engine.usage().total_bytes)
+    assert engine.room() is False
 
 
 def test_two_hundred_entries_over_a_thousand_partitions() -> None:

@@ -151,3 +151,32 @@ def test_a_bad_pattern_changes_nothing() -> None:
     with pytest.raises(InvalidRequest):
         epochs.raise_to(PATTERN, b"", b"", 5)
     assert (epochs.count, epochs.namespaces()) == (0, [])
+
+
+def test_what_is_remembered_of_a_block_of_tags_follows_the_epochs() -> None:
+    epochs = epochs_of((TAG, b"", b"a", 10))
+    both, long = record(20, b"a", b"b"), record(20, b"a", *(b"%0128d" % number for number in range(9)))
+    for each in (both, long):
+        assert epochs.left(b"k", each) is each
+    epochs.raise_to(TAG, b"", b"other", 25)
+    assert epochs.left(b"k", both) is both
+    epochs.raise_to(TAG, b"", b"b", 30)
+    assert epochs.left(b"k", both) is None
+    assert epochs.left(b"k", long) is long
+    epochs.raise_to(TAG, b"", b"a", 31)
+    assert epochs.left(b"k", long) is None
+    epochs.drop(TAG, b"", b"a")
+    epochs.drop(TAG, b"", b"b")
+    epochs.measure()
+    assert epochs.left(b"k", both) is both
+    epochs.raise_to(ALL_TAGS, b"", b"", 40)
+    assert epochs.left(b"k", both) is epochs.left(b"k", long) is None
+
+
+def test_blocks_that_are_remembered_are_bounded() -> None:
+    epochs = epochs_of((TAG, b"", b"a", 10))
+    for number in range(5_000):
+        kept = record(5, b"t%d" % number)
+        assert epochs.left(b"k", kept) is kept
+        assert epochs._default is not None
+        assert len(epochs._default.by_block) <= 2_048

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from dynacache.datatypes import counter
 from dynacache.datatypes.reading import read
 from dynacache.storage.engine import WITNESSED, Engine
+from dynacache.storage.eviction.groups import GroupSettings
 from dynacache.storage.invalidation import SWEEP_REST_MS
+from dynacache.types import MissReason
 from dynacache.versioning import kernel, packed
 from dynacache.versioning.actors import ActorIssuer, Dot
 from dynacache.versioning.attachments import pack_tags, tags_of
@@ -362,3 +364,32 @@ def test_what_has_ended_stays_so_under_any_order(steps: list[Step]) -> None:
                 assert dot == expected, "what no epoch concerns is there"
     if not evicted:
         assert len({engine.root(0) for engine in world.engines}) == 1, "and the trees agree"
+
+
+def test_plain_values_with_and_without_an_end_are_swept_together_with_all_others() -> None:
+    """Masses go in one way, what may be outlived, is behind in its tree or belongs to a group in its own."""
+    swept, single = engine_of(2), engine_of(2)
+    for engine in (swept, single):
+        engine.set_groups([GroupSettings(b"\x00\x03web", "lru")])
+        for number in range(600):
+            key = (b"\x00\x03web" if number % 5 == 0 else b"") + key_of(number)
+            by, ttl_ms = 1 + number, 60_000 * (number % 3)
+            first = tagged(*([b"t"] if number % 4 else []), time_ms=START_MS - 5, ttl_ms=ttl_ms, by=by)
+            engine.put(number % 2, key, first)
+            if number % 7 == 0:
+                engine.put(number % 2, key, tagged(b"t", old=first, ttl_ms=ttl_ms, by=by))
+        engine.collect(START_MS, 10_000)
+        engine.epochs.raise_to(TAG, b"\x03web"[1:], b"t", START_MS << 16)
+        invalidate(engine, TAG, b"t")
+    sweep(swept, START_MS)
+    for shard in range(2):
+        for key, _ in single.items(shard):
+            single.get(shard, key, START_MS)
+    assert [dict(swept.items(shard)) for shard in range(2)] == [dict(single.items(shard)) for shard in range(2)]
+    assert (swept.invalidated, swept.roots) == (single.invalidated, single.roots)
+    assert [group.policy.count for group in swept._groups.groups()] == [
+        group.policy.count for group in single._groups.groups()
+    ]
+    assert swept._wheel.contents() == single._wheel.contents()
+    assert swept.why_gone(1, key_of(1)) == MissReason.INVALIDATED
+    sound(swept)

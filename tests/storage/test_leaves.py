@@ -34,3 +34,20 @@ def test_a_full_waiting_list_makes_updates_at_once() -> None:
         engine.put(0, key_of(number), value(1, old=first))
         assert len(engine._pending) <= limit
     assert engine.check_trees(0)
+
+
+def test_a_tree_that_grows_brings_the_leaves_of_its_own_shard_up_to_date_and_no_others() -> None:
+    engine = engine_of()
+    for number in range(800):
+        first = value(1)
+        engine.put(number % 2, key_of(number), first)
+        if number < 400:
+            engine.put(number % 2, key_of(number), value(1, old=first))
+    while not engine._trees.is_growing:
+        engine.collect(1, 1)
+    assert len(engine._pending) == 200
+    for _ in range(4):
+        engine.collect(1, 10_000)
+    assert (engine._trees.level(0) > 3, engine._trees.level(1) > 3) == (True, True)
+    assert engine.check_trees(0)
+    assert engine.check_trees(1)

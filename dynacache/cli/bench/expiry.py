@@ -2,7 +2,7 @@
 
 What: `expire` starts one node, fills it with entries whose expiries lie evenly in ten seconds, and loads it with reads
 and writes of other keys on schedule: once in quiet, once while the entries expire. Meanwhile it asks the node how many
-entries it holds.
+entries it holds. Before that, `expiry_turns` measures the same in the core of a node, by processor time.
 
 Invariant: how late memory is freed is judged against the expiries that were asked for: `late_s` is the longest time
 that an entry was still there after its own instant, over all looks. The p99 of both windows comes from the same
@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from dynacache.cli.bench import expiry_turns
+from dynacache.cli.bench.expiry_turns import TurnFigures
 from dynacache.cli.bench.repeated import Repeated
 from dynacache.cli.bench.soak import run_phase
 from dynacache.cli.bench.soak_load import Found, Phase
@@ -53,6 +55,8 @@ class ExpiryFigures:
     left: int
     """Entries that were never freed."""
     looks: int
+    turns: TurnFigures
+    """The same in the core of a node, by processor time."""
 
     @property
     def p99_factor(self) -> float:
@@ -93,18 +97,20 @@ class _Looks(Repeated):
 
 def expire(entries: int, settings: tuple[str, ...], tell: Callable[[str], None]) -> ExpiryFigures:
     """Fill one node, and watch the entries go; raises StartFailed."""
+    tell(f"the core of a node: {entries:,} entries, turns by processor time")
+    turns = expiry_turns.measure(entries, WITHIN_S)
     memory = str(_MEMORY_LEAST + entries * _ENTRY_BYTES)
     with ProcessGroup() as group:
         cluster = LocalCluster(group, 1, memory, settings)
         try:
             cluster.start()
             cluster.wait_until_agreed()
-            return _expire(cluster, entries, tell)
+            return _expire(cluster, entries, turns, tell)
         finally:
             cluster.close()
 
 
-def _expire(cluster: LocalCluster, entries: int, tell: Callable[[str], None]) -> ExpiryFigures:
+def _expire(cluster: LocalCluster, entries: int, turns: TurnFigures, tell: Callable[[str], None]) -> ExpiryFigures:
     base = Phase("127.0.0.1", cluster.ports[0], cluster.children[0].pid, value_bytes=_VALUE_BYTES)
     load = attrs.evolve(
         base, first_key=_LOAD_FIRST, key_count=_LOAD_KEYS, value_bytes=_LOAD_BYTES, set_share=0.2, delete_share=0.0
@@ -113,7 +119,7 @@ def _expire(cluster: LocalCluster, entries: int, tell: Callable[[str], None]) ->
     load = attrs.evolve(load, rate=_RATE, seconds=WITHIN_S)
     fill_s = entries / (others.rate * _FILL_SHARE)
     ends_at = time.time() + fill_s + _REST_S + WITHIN_S + 2 * _REST_S
-    tell(f"{entries:,} entries, which expire within {WITHIN_S:.0f} s")
+    tell(f"a node of its own: {entries:,} entries, which expire within {WITHIN_S:.0f} s")
     filled = run_phase(
         attrs.evolve(base, key_count=entries, fill=True, depth=32, ends_at=ends_at, ends_within_s=WITHIN_S)
     )
@@ -129,7 +135,7 @@ def _expire(cluster: LocalCluster, entries: int, tell: Callable[[str], None]) ->
     cluster.check_running()
     late_s = lateness_of(looks.found, ends_at, WITHIN_S, entries)
     left = looks.found[-1][1] if looks.found else entries
-    return ExpiryFigures(entries, quiet, meanwhile, late_s, left, len(looks.found))
+    return ExpiryFigures(entries, quiet, meanwhile, late_s, left, len(looks.found), turns)
 
 
 def _sleep_until(at_s: float) -> None:

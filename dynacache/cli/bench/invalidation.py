@@ -11,25 +11,18 @@ Why the node and not a client: what is claimed is that the work does not grow wi
 turn is long. A socket adds the same to both.
 """
 
-import gc
 import json
 import subprocess
 import sys
-import time
 from random import Random
 from statistics import median
 
 import attrs
-import msgpack
 
+from dynacache.cli.bench.core_node import START_MS, CoreNode, still
 from dynacache.cli.processes import StartFailed
-from dynacache.config import Config, StorageSettings
-from dynacache.events import Connected, Message
-from dynacache.membership.birth import Birth, Born, Joined
 from dynacache.node import Node
 from dynacache.placement.partitions import key_hash
-from dynacache.placement.table import MemberEntry, MemberState, MemberTable
-from dynacache.types import Instant, Role
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
 from dynacache.versioning.attachments import pack_tags
@@ -38,11 +31,7 @@ from dynacache.wire.messages import DONE, GET, INVALIDATE, MISS
 
 __all__ = ["InvalidationFigures", "main", "measure", "run_here"]
 
-_START_MS = 1_700_000_000_000
-_NAME = "n1"
-_CLIENT = 7
 _REPEATS = 400
-_BUDGET_BYTES = 400
 _SWEEP_LIMIT_S = 600.0
 
 
@@ -76,49 +65,17 @@ def measure(entries: int) -> InvalidationFigures:
     return InvalidationFigures(**json.loads(ended.stdout))
 
 
-@attrs.define(eq=False)
-class _Bench:
-    """A node, and its clock."""
-
-    node: Node
-    now_s: float = 1.0
-
-    def turn(self, *messages: Message) -> tuple[list[Message], float, float]:
-        """Let the node take one turn; return its answers, and its wall and processor time in milliseconds."""
-        instant = Instant(self.now_s, _START_MS + int(self.now_s * 1000))
-        received = [(_CLIENT, [msgpack.unpackb(msgpack.packb(each)) for each in messages])] if messages else []
-        wall, cpu = time.perf_counter_ns(), time.thread_time_ns()
-        effects = self.node.handle(instant, received)
-        taken, taken_cpu = time.perf_counter_ns() - wall, time.thread_time_ns() - cpu
-        return effects.sends.get(_CLIENT, []), taken / 1e6, taken_cpu / 1e6
-
-    def pass_time(self) -> None:
-        """Go to the node's next deadline."""
-        self.now_s = max(self.now_s + 0.0001, self.node.next_deadline())
-
-
 def run_here(entries: int) -> InvalidationFigures:
     """Fill and measure in this process, without its garbage collector meanwhile."""
-    bench = _Bench(_node(entries))
-    bench.node.handle(Instant(0.5, _START_MS), [], [Connected(_CLIENT, Role.CLIENT, None, False)])
+    bench = CoreNode.with_room_for(entries)
     _fill(bench.node, entries)
-    was_enabled, was_frozen = gc.isenabled(), gc.get_freeze_count()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
+    with still():
         return _measured(bench, entries)
-    finally:
-        if not was_frozen:
-            gc.unfreeze()
-        if was_enabled:
-            gc.enable()
 
 
-def _measured(bench: _Bench, entries: int) -> InvalidationFigures:
+def _measured(bench: CoreNode, entries: int) -> InvalidationFigures:
     node = bench.node
-    while node.engine.collect(node.shared.now_ms, 10_000) >= 10_000:
-        pass  # the trees take their level
+    bench.settle()
     answers = [_invalidate(bench, b"nothing has %d" % number) for number in range(_REPEATS)]
     for _ in range(3):
         bench.now_s += 20.0
@@ -149,21 +106,11 @@ def _measured(bench: _Bench, entries: int) -> InvalidationFigures:
     )
 
 
-def _invalidate(bench: _Bench, tag: bytes) -> tuple[float, float]:
+def _invalidate(bench: CoreNode, tag: bytes) -> tuple[float, float]:
     bench.now_s += 0.001
     replies, wall_ms, cpu_ms = bench.turn((INVALIDATE, 1, TAG, b"", tag, 1))
     assert replies[-1][0] == DONE, replies
     return wall_ms, cpu_ms
-
-
-def _node(entries: int) -> Node:
-    storage = StorageSettings(limit_bytes=256 * 2**20 + entries * _BUDGET_BYTES)
-    entry = MemberEntry(_NAME, 1, 1, MemberState.NORMAL, "", 1, _NAME, 1)
-    table = MemberTable.of(b"b" * 16, 1024, 1, [entry])
-    birth = Birth(node_id=_NAME, incarnation=1, host=_NAME, port=1, founders=1, join_timeout_s=1.0)
-    assert isinstance(birth.outcome, Born)
-    birth.outcome = Joined(birth.outcome.record, table, entry)
-    return Node(Config(storage=storage), _NAME, 1, birth, table, True, Random(1), Instant(0.0, _START_MS))
 
 
 def _fill(node: Node, entries: int) -> None:
@@ -172,7 +119,7 @@ def _fill(node: Node, entries: int) -> None:
     for number in range(entries):
         key = b"key:%d" % number
         payload = pack_tags([b"all", b"group:%d" % (number % 1000)]) + b"%064d" % number
-        record, _ = packed.write(None, issuer, (_START_MS << 16) + number % 65_536, 0, flags, payload, _START_MS)
+        record, _ = packed.write(None, issuer, (START_MS << 16) + number % 65_536, 0, flags, payload, START_MS)
         engine.put(key_hash(key) >> shift, key, record)
 
 

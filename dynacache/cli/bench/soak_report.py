@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from dynacache.cli.bench.expiry import WITHIN_S, ExpiryFigures
+from dynacache.cli.bench.expiry_turns import TurnFigures
 from dynacache.cli.bench.soak import Memory, SoakFigures
 from dynacache.cli.bench.soak_load import Found
 from dynacache.cli.bench.trial_report import Promise, broken_promises, promises_record, promises_table
@@ -63,9 +64,27 @@ def expiry_answer(figures: ExpiryFigures) -> Answer:
         Promise("longest pause, node's ms", round(figures.meanwhile.longest_cpu_ms, 2), _EXPIRY_PAUSE_MS),
         Promise("failed requests", figures.quiet.failures + figures.meanwhile.failures, 0),
     ]
+    turns = figures.turns
+    promises += [
+        Promise("core of a node: longest turn, ms of processor", turns.longest_turn_ms, _EXPIRY_PAUSE_MS),
+        Promise("core of a node: seconds from the end of a second until all due in it was gone", turns.late_s, 1),
+        Promise("core of a node: entries never freed", turns.left, 0),
+    ]
     title = f"one node, {figures.entries:,} entries that expire within {WITHIN_S:.0f} s"
     loads = {"in quiet": figures.quiet, "while they expire": figures.meanwhile}
-    return _answer(title, attrs.asdict(figures), promises, (_loads(title, loads),))
+    return _answer(title, attrs.asdict(figures), promises, (_loads(title, loads), _turns(turns)))
+
+
+def _turns(turns: TurnFigures) -> Rows:
+    columns = (
+        *("us an expired entry", "turns", "longest turn ms", "p99 of requests in quiet ms", "while they expire ms"),
+        "late s",
+    )
+    row = (
+        *(f"{turns.entry_us:.2f}", f"{turns.turns:,}", f"{turns.longest_turn_ms:.2f}", f"{turns.quiet_p99_ms:.3f}"),
+        *(f"{turns.meanwhile_p99_ms:.3f}", f"{turns.late_s:.2f}"),
+    )
+    return Rows("the core of a node alone, by processor time, without a network", columns, (row,))
 
 
 def _answer(title: str, record: Mapping[str, object], promises: Sequence[Promise], tables: tuple[Rows, ...]) -> Answer:

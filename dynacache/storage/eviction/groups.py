@@ -251,6 +251,15 @@ class Groups:
                 return policy
         return None
 
+    def without_room(self, entries_limit_bytes: float) -> list[bytes]:
+        """Return the prefixes of groups that have their whole share of so many bytes."""
+        return [
+            prefix
+            for prefix, group in self._now.named.items()
+            if group.settings.memory_share
+            and group.policy.entry_bytes >= group.settings.memory_share * entries_limit_bytes
+        ]
+
     def take_reads(self) -> list[tuple[bytes, set[int]]]:
         """Return and forget the hashes of keys that were sampled when read, by the prefix of their group."""
         found = []

@@ -1,6 +1,7 @@
 """How late entries went, from what was seen of their number."""
 
 from dynacache.cli.bench.expiry import ExpiryFigures, lateness_of
+from dynacache.cli.bench.expiry_turns import TurnFigures
 from tests.cli.bench.test_soak_load import PHASE, carried_out
 
 
@@ -13,4 +14,5 @@ def test_lateness_is_counted_from_each_entrys_own_expiry() -> None:
 
 def test_the_factor_is_of_the_quiet_percentile() -> None:
     quiet, _ = carried_out(PHASE)
-    assert ExpiryFigures(10, quiet, quiet, 0.0, 0, 1).p99_factor == 1.0
+    turns = TurnFigures(10, 1.0, 1.0, 1, 0.1, 0.1, 0.1, 0)
+    assert ExpiryFigures(10, quiet, quiet, 0.0, 0, 1, turns).p99_factor == 1.0

@@ -78,6 +78,8 @@ def test_a_full_store_declines_what_it_does_not_hold() -> None:
     story.set("a", b"1:", "b")
     assert check(with_c(story, used_bytes=story.options.storage_limit_bytes)) == []
     assert len(check(with_c(story, used_bytes=1_000))) == 1
+    assert check(with_c(story, used_bytes=1_000, without_room=frozenset({""}))) == []
+    assert len(check(with_c(story, used_bytes=1_000, without_room=frozenset({"other"})))) == 1
 
 
 def test_a_limit_that_was_lowered_for_a_while_excuses_nobody_afterwards() -> None:

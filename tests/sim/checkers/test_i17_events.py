@@ -178,7 +178,7 @@ def test_a_touch_may_mint_without_an_event() -> None:
 def test_a_delete_that_found_a_value_is_told() -> None:
     followed = Followed()
     followed.sets(1)
-    followed.story.remove("a")
+    followed.story.delete("a")
     assert "(delete) and had no event" in followed.texts()[0]
     followed.had(DELETE)
     assert followed.texts() == []
@@ -187,6 +187,15 @@ def test_a_delete_that_found_a_value_is_told() -> None:
 def test_a_delete_that_found_nothing_need_not_be_told() -> None:
     followed = Followed()
     followed.story.remove("a")
+    assert followed.texts() == []
+
+
+def test_a_delete_need_not_have_found_what_came_after_it_was_called() -> None:
+    followed = Followed()
+    begun = followed.story.step()
+    followed.sets(1)
+    followed.story.remove("a")
+    followed.story.call(OperationKind.DELETE, begun=begun)
     assert followed.texts() == []
 
 

@@ -174,6 +174,17 @@ def test_a_group_that_has_more_than_its_share_is_named_while_it_may_evict() -> N
     assert store.groups.above_share(4 * held - 4) is store.group("a").policy
 
 
+def test_a_group_without_room_is_named() -> None:
+    store = GroupedStore()
+    store.groups.change("lru", [GroupSettings(prefix_of("a"), "", 0.25), GroupSettings(prefix_of("b"), "lru")])
+    for number in range(10):
+        store.insert("a", number)
+        store.insert("b", number)
+    held = store.group("a").policy.entry_bytes
+    assert store.groups.without_room(4 * held + 4) == []
+    assert store.groups.without_room(4 * held) == [prefix_of("a")]
+
+
 def test_a_second_change_waits_for_the_first() -> None:
     store = GroupedStore()
     for number in range(50):
