@@ -166,10 +166,11 @@ def test_a_node_that_has_begun_serves_no_namespace_before_it_knows_them() -> Non
     cluster.kill("n2")
     cluster.run(0.5)
     cluster.restart("n2")
-    assert not cluster.nodes["n2"].shared.namespaces.is_known
+    begun = cluster.nodes["n2"].shared.namespaces
+    assert [begun.is_known] == [False]
     reply = cluster.ask("n2", [GET, keys[0], Level.QUORUM], 0.0)
     assert reply is None or reply[0] not in (MISS, VALUE)
     cluster.run(0.3)
-    assert cluster.nodes["n2"].shared.namespaces.is_known
+    assert begun.is_known
     cluster.run(12.0)
     assert values(cluster, "n2", keys) == {b"1"}
