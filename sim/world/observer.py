@@ -227,8 +227,8 @@ def _judged_class(observer: Observer) -> type[Engine]:
                 Engine._bury(self, shard, key, record, left)
             observer.changed("", key, left, StoreCause.INVALIDATE)
 
-        def _bury_plain(self, shard: int, keys: list[bytes]) -> None:
-            Engine._bury_plain(self, shard, keys)
+        def _bury_plain(self, shard: int, keys: list[bytes], records: list[bytes]) -> None:
+            Engine._bury_plain(self, shard, keys, records)
             for key in keys:
                 observer.changed("", key, None, StoreCause.INVALIDATE)
 

@@ -78,11 +78,12 @@ def expiry_answer(figures: ExpiryFigures) -> Answer:
 def _turns(turns: TurnFigures) -> Rows:
     columns = (
         *("us an expired entry", "turns", "longest turn ms", "p99 of requests in quiet ms", "while they expire ms"),
-        "late s",
+        *("late s", "resident MiB: before the fill", "full", "after"),
     )
     row = (
         *(f"{turns.entry_us:.2f}", f"{turns.turns:,}", f"{turns.longest_turn_ms:.2f}", f"{turns.quiet_p99_ms:.3f}"),
         *(f"{turns.meanwhile_p99_ms:.3f}", f"{turns.late_s:.2f}"),
+        *(f"{each / 2**20:.0f}" for each in turns.resident_bytes),
     )
     return Rows("the core of a node alone, by processor time, without a network", columns, (row,))
 

@@ -104,7 +104,9 @@ class TwoQueues(Cells):
         if self._named is not None and self._named[1] == key:
             self._named = None
             return 0
-        if self.whole and not self.cells[hashed & self.mask] & SMALL:
+        if self.cells[hashed & self.mask] & SMALL:
+            return self._left_small(1)
+        if self.whole:
             before = self._numbers.size_bytes
             self._numbers.removed(shard)
             return self._numbers.size_bytes - before
@@ -118,11 +120,19 @@ class TwoQueues(Cells):
         if self._named is not None and self._named[1] in keys:
             gone.remove(self._named[0])
             self._named = None
+        growth = self._left_small(len(keys) - len(gone))
         if not self.whole or not gone:
-            return 0
+            return growth
         before = numbers.size_bytes
         numbers.removed_many(gone)
-        return numbers.size_bytes - before
+        return growth + numbers.size_bytes - before
+
+    def _left_small(self, count: int) -> int:
+        """Note that so many entries of the small queue are gone; return the growth."""
+        small = self._small
+        before = small.size_bytes
+        small.note_gone(count, self.live.tables)
+        return small.size_bytes - before
 
     def victim(self, spared: bytes | None, owns: Owner | None) -> tuple[int, bytes] | None:
         """Return the entry that has to go; None if there is nothing but ``spared``."""
