@@ -35,6 +35,7 @@ __all__ = [
     "PATIENCE_S",
     "SLICE_S",
     "STEP_BYTES",
+    "STEP_COUNT",
     "SWEEP_SLICE_S",
     "Cleaning",
 ]
@@ -59,9 +60,14 @@ SWEEP_SLICE_S = 0.002
 """Seconds from one slice to the next while what has been invalidated is looked for."""
 
 STEP_BYTES = 256 * 1024
-"""How far the limit is lowered between two slices."""
+"""How far the limit is lowered between two slices, at most."""
+
+STEP_COUNT = 100
+"""Entries of the mean size by which it is lowered, and not again until they are gone: a write that comes between may
+have to evict them all."""
 
 _LEAST_COUNT = 64
+_LEAST_STEP_BYTES = 16 * 1024
 _TICK_S = 0.05
 _IDLE_TICK_S = 0.5
 
@@ -177,9 +183,13 @@ class Cleaning:
         limit_bytes = engine.limit_bytes
         if limit_bytes <= self._goal_bytes:
             return False
-        limit_bytes = max(self._goal_bytes, min(limit_bytes, engine.used_bytes) - STEP_BYTES)
+        if engine.used_bytes > limit_bytes:
+            return True
+        count, held_bytes = engine.held()
+        step_bytes = max(_LEAST_STEP_BYTES, min(STEP_BYTES, STEP_COUNT * (held_bytes // max(1, count))))
+        limit_bytes = max(self._goal_bytes, min(limit_bytes, engine.used_bytes) - step_bytes)
         engine.set_limit(limit_bytes)
-        return limit_bytes > self._goal_bytes
+        return limit_bytes > self._goal_bytes or engine.used_bytes > limit_bytes
 
     def _pause_s(self) -> float:
         """Return how long the engine has nothing to do: an idle node should cost nothing."""

@@ -254,15 +254,18 @@ class KeyLine:
 
     def pop(self) -> Item | None:
         """Take the first; None without any."""
-        if not self.count:
-            return None
-        blocks = self._blocks
-        block, head = blocks[0], self._head
-        item = block.shards[head], block.keys[head], block.sizes[head]
-        self._head = head + 1
+        return self.take() if self.count else None
+
+    def take(self) -> Item:
+        """Take the first; there must be one."""
+        blocks, head = self._blocks, self._head
+        block = blocks[0]
+        shards, size = block.shards, block.sizes[head]
+        item = shards[head], block.keys[head], size
         self.count -= 1
-        self.held_bytes -= item[2]
-        if self._head >= len(block.shards):
+        self.held_bytes -= size
+        self._head = head = head + 1
+        if head >= len(shards):
             blocks.popleft()
             self._head = 0
             self.size_bytes -= KEY_BLOCK_BYTES
