@@ -43,7 +43,7 @@ class StorageSettings:
     eviction: str = attrs.field(default="s3fifo")
     """What goes when memory is full: ``s3fifo`` what was not used again soon after it came, later what was not used in
     its turn; ``lru`` the entry unused for longest (sampled); ``lfu`` as ``s3fifo``, but for loads whose favourites
-    stay; ``ttl`` what expires soonest (of sixteen drawn); ``random`` any; ``noeviction`` nothing, so that a write that
+    stay; ``ttl`` what expires soonest (of those drawn); ``random`` any; ``noeviction`` nothing, so that a write that
     needs more room is refused while reads and deletes go on. A namespace may have its own."""
 
     tombstone_share: float = attrs.field(default=0.125, validator=_share)

@@ -64,7 +64,9 @@ class Writer:
         now_ms = shared.now_ms
         old = shared.store.peek(partition, key) if route.is_owner else shared.hints.find(key)
         store = shared.store
-        unknown = not route.complete or (old is None and store.missing(partition, key) is not None)
+        unknown = not route.complete
+        if old is None and (ttl_ms or payload_flags & packed.TAGGED) and not unknown:
+            unknown = store.missing(partition, key) is not None
         clock = shared.clock
         clock.last = time = clock.last + 1
         expire_ms = now_ms + ttl_ms if ttl_ms else 0

@@ -4,10 +4,11 @@ What: ``act`` gives the engine one slice of clean-up at a time and says when the
 the operating system counts for the process, asks the governor, and moves the store's limit.
 
 Invariants: a slice looks at no more than ``storage.collect_count`` entries, so no turn is held up for longer than some
-two milliseconds by it. What is due when a second ends is gone ``DRAIN_S`` later, unless that needs more than a full
-slice every ``EXPIRY_SLICE_S``. A turn that brings messages answers them and leaves the slice to the next one, unless
-the slice is ``PATIENCE_S`` late. The limit is lowered by at most ``STEP_BYTES`` a slice: what stands above a limit
-would otherwise be evicted all at once, by the first write that needs room.
+two milliseconds by it. What is due when a second ends is gone ``DRAIN_S`` later, if the processor left to this process
+can do that; it never takes slices of more than ``EXPIRY_COUNT`` entries for it. A turn that brings messages answers
+them and leaves the slice to the next one, unless the slice is ``PATIENCE_S`` late. The limit is lowered by at most
+``STEP_BYTES`` a slice: what stands above a limit would otherwise be evicted all at once, by the first write that needs
+room.
 
 Why the pace follows the backlog: buckets of the wheel are seconds, so a hundred thousand entries become due together.
 Freed at once they would hold up every request for a fifth of a second; freed at the pace of housekeeping, a thousand
@@ -27,13 +28,27 @@ from dynacache.storage.engine import Engine
 from dynacache.storage.governor import Governor
 from dynacache.types import Instant
 
-__all__ = ["DRAIN_S", "EXPIRY_SLICE_S", "PATIENCE_S", "SLICE_S", "STEP_BYTES", "SWEEP_SLICE_S", "Cleaning"]
+__all__ = [
+    "DRAIN_S",
+    "EXPIRY_COUNT",
+    "EXPIRY_SLICE_S",
+    "PATIENCE_S",
+    "SLICE_S",
+    "STEP_BYTES",
+    "STEP_COUNT",
+    "SWEEP_SLICE_S",
+    "Cleaning",
+]
 
 DRAIN_S = 0.7
 """Seconds over which what became due together is freed."""
 
 EXPIRY_SLICE_S = 0.001
 """Seconds from one slice to the next while entries wait that have expired."""
+
+EXPIRY_COUNT = 500
+"""Entries that expire in one slice, at most. Who is behind takes more slices and no larger ones: they would be the
+longer the less of a processor is left for this process, and then as late as they are long."""
 
 PATIENCE_S = 0.002
 """How late a slice may come so that a turn with messages is not held up by it."""
@@ -45,9 +60,14 @@ SWEEP_SLICE_S = 0.002
 """Seconds from one slice to the next while what has been invalidated is looked for."""
 
 STEP_BYTES = 256 * 1024
-"""How far the limit is lowered between two slices."""
+"""How far the limit is lowered between two slices, at most."""
+
+STEP_COUNT = 100
+"""Entries of the mean size by which it is lowered, and not again until they are gone: a write that comes between may
+have to evict them all."""
 
 _LEAST_COUNT = 64
+_LEAST_STEP_BYTES = 16 * 1024
 _TICK_S = 0.05
 _IDLE_TICK_S = 0.5
 
@@ -67,6 +87,8 @@ class Cleaning:
     at_floor: bool = attrs.field(init=False, default=False)
     _rate: float = attrs.field(init=False, default=0.0)
     """Entries a second to be freed while there is a backlog."""
+    _behind: bool = attrs.field(init=False, default=False)
+    """The last slice was smaller than the rate asks for."""
     _looked_s: float = attrs.field(init=False, default=0.0)
     """When the last slice was: one that comes late is the larger for it."""
     _goal_bytes: int = attrs.field(init=False)
@@ -91,7 +113,7 @@ class Cleaning:
         if lowering:
             self.due_s = shared.now_s + SLICE_S
         elif self._rate:
-            self.due_s = shared.now_s + EXPIRY_SLICE_S
+            self.due_s = shared.now_s + (0.0 if self._behind else EXPIRY_SLICE_S)
         elif engine.is_sweeping:
             self.due_s = shared.now_s + SWEEP_SLICE_S
         else:
@@ -147,8 +169,13 @@ class Cleaning:
         backlog = self.engine.due_count(self.shared.now_ms)
         since_s = now_s - self._looked_s if self._rate else EXPIRY_SLICE_S
         self._looked_s = now_s
-        self._rate = max(self._rate, backlog / DRAIN_S) if backlog else 0.0
-        return min(largest, max(_LEAST_COUNT, int(self._rate * since_s))) if backlog else largest
+        if not backlog:
+            self._rate, self._behind = 0.0, False
+            return largest
+        self._rate = max(self._rate, backlog / DRAIN_S)
+        wanted, largest = int(self._rate * since_s), min(largest, EXPIRY_COUNT)
+        self._behind = wanted > largest
+        return min(largest, max(_LEAST_COUNT, wanted))
 
     def _lower(self) -> bool:
         """Lower the limit by a step towards the goal; True while it has not got there."""
@@ -156,9 +183,13 @@ class Cleaning:
         limit_bytes = engine.limit_bytes
         if limit_bytes <= self._goal_bytes:
             return False
-        limit_bytes = max(self._goal_bytes, min(limit_bytes, engine.used_bytes) - STEP_BYTES)
+        if engine.used_bytes > limit_bytes:
+            return True
+        count, held_bytes = engine.held()
+        step_bytes = max(_LEAST_STEP_BYTES, min(STEP_BYTES, STEP_COUNT * (held_bytes // max(1, count))))
+        limit_bytes = max(self._goal_bytes, min(limit_bytes, engine.used_bytes) - step_bytes)
         engine.set_limit(limit_bytes)
-        return limit_bytes > self._goal_bytes
+        return limit_bytes > self._goal_bytes or engine.used_bytes > limit_bytes
 
     def _pause_s(self) -> float:
         """Return how long the engine has nothing to do: an idle node should cost nothing."""

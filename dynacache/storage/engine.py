@@ -18,8 +18,10 @@ import attrs
 
 from dynacache.storage.accounting import Usage
 from dynacache.storage.contributions import DELETED, key_hash
+from dynacache.storage.evicting import EVICTION_COST
 from dynacache.storage.eviction.groups import GroupSettings
 from dynacache.storage.eviction.policy import READ_SAMPLE_SPAN
+from dynacache.storage.ghost_shard import Ghost
 from dynacache.storage.records import due_of, is_tombstone, read_times
 from dynacache.storage.replica import Replica
 from dynacache.storage.shape import PENDING_BYTES
@@ -227,9 +229,7 @@ class Engine(Replica):
         """Return why a key is not held: None if it was never seen to be evicted or is known to be deleted, else the
         hybrid time of the version that was evicted, 0 if that is not remembered (this partition has forgotten some of
         its evictions)."""
-        ghost = (
-            self._ghosts.find(partition, self._fingerprint(key), self._now_ms // 1000) if self._ghosts.count else None
-        )
+        ghost = self._ghost_of(partition, key) if self._ghosts.count else None
         if ghost is None:
             return 0 if partition in self._ghosts.forgot else None
         return None if ghost[2] & DELETED else ghost[1]
@@ -237,10 +237,11 @@ class Engine(Replica):
     def superseded_before(self, partition: int, key: bytes) -> int | None:
         """Return the hybrid time of the version that this node remembers of a key it does not hold, evicted or deleted:
         what is older was superseded by it. None if nothing is remembered."""
-        if not self._ghosts.count:
-            return None
-        ghost = self._ghosts.find(partition, self._fingerprint(key), self._now_ms // 1000)
+        ghost = self._ghost_of(partition, key) if self._ghosts.count else None
         return None if ghost is None else ghost[1]
+
+    def _ghost_of(self, shard: int, key: bytes) -> Ghost | None:
+        return self._ghosts.find(shard, self._fingerprint(key), self._now_ms // 1000)
 
     def why_gone(self, partition: int, key: bytes) -> MissReason:
         """Return why a key is not found that has left neither tombstone nor ghost: ``EXPIRED`` or ``NEVER_WRITTEN``, as
@@ -287,8 +288,9 @@ class Engine(Replica):
             done += self._tend(now_ms, budget - done)
         if done < budget and self._unswept:
             done += self._sweep_dead(now_ms, budget - done)
-        while done < budget and self._used_bytes > self._limit_bytes and self._evict(None):
-            done += 1
+        if done < budget and self._used_bytes > self._limit_bytes:
+            most = max(1, (budget - done) // EVICTION_COST)
+            done += EVICTION_COST * self._evict(None, self._limit_bytes, most)
         if self._grouped:
             done += self._trim_groups(budget - done)
         return done
@@ -304,7 +306,7 @@ class Engine(Replica):
 
     def evict_one(self) -> bool:
         """Evict an entry though there is room; False if nothing may go. For measurements by number of entries."""
-        return self._evict(None)
+        return self._evict(None, 0, 1) > 0
 
     def set_groups(self, groups: Iterable[GroupSettings], policy: str | None = None) -> None:
         """Set which prefixes of keys have a policy or a share of the memory of their own, and everybody's policy if one

@@ -31,7 +31,7 @@ from dynacache.versioning.attachments import SLIDING_BYTES, tags_of, value_start
 from dynacache.versioning.invalidating import invalidate, remains
 from dynacache.versioning.kernel import ALIVE, DEAD, GUARDED, WIPED, Version
 from dynacache.versioning.layout import ENTRY_BYTES, HEADER_BYTES, MANY, TOMBSTONE
-from dynacache.versioning.packed import SLIDING, TAGGED
+from dynacache.versioning.packed import MAY_BE_OUTLIVED, SLIDING, TAGGED
 from dynacache.wire.epoch_names import ALL_TAGS, FLUSH, PATTERN, TAG
 from dynacache.wire.patterns import compile_pattern
 
@@ -210,7 +210,7 @@ class Epochs:
             return record
         if kind == MANY:
             return invalidate(record, self._fate(space, key))
-        epoch = space.of_key(key, time)
+        epoch = space.of_key(key, time) if time <= space.newest_pattern else space.flush
         if time <= epoch:
             if time <= epoch - self.margin:
                 return None
@@ -223,7 +223,7 @@ class Epochs:
             block = record[start : start + 2 + (record[start] << 8 | record[start + 1])]
             until = space.by_block.get(block)
             if time <= (space.until(block) if until is None else until):
-                return remains(record)
+                return remains(record) if flags & MAY_BE_OUTLIVED else None
         return record
 
     def is_dead(self, key: bytes, record: bytes) -> bool:

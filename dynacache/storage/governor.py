@@ -38,7 +38,9 @@ _BAND_SHARE = 0.01
 _PROBE_SHARE = 0.0025
 _FULL_SHARE = 0.97
 _WASTE_SHARE = 0.5
-"""Part of what the store counts that may be resident beyond it before a trim is worth its pause."""
+_WASTE_BYTES = 16 * 1024 * 1024
+"""What may become resident for nothing before a trim: so much at most, as a pause follows from what a trim gives back,
+and at most that part of what the store counts."""
 
 
 def first_limit(settings: MemoryConfig, resident_bytes: int) -> int:
@@ -81,6 +83,8 @@ class Governor:
     _answered_bytes: int = attrs.field(init=False, default=0)
     """The resident memory up to which the limit has been lowered already."""
     _moved_s: float = attrs.field(init=False, default=0.0)
+    _waste_left_bytes: int = attrs.field(init=False, default=0)
+    """The least that was resident for nothing since the last trim: what trims do not give back."""
 
     def __attrs_post_init__(self) -> None:
         self.store_limit_bytes = self.first_bytes
@@ -113,7 +117,11 @@ class Governor:
         self.store_limit_bytes = max(floor_bytes, min(self.store_limit_bytes, self.settings.limit_bytes))
         at_floor = excess > 0 and self.store_limit_bytes == floor_bytes
         waste_bytes = resident_bytes - self.base_bytes - used_bytes
-        trim = excess > 0 and (stuck or waste_bytes > used_bytes * _WASTE_SHARE)
+        self._waste_left_bytes = left_bytes = min(self._waste_left_bytes, waste_bytes)
+        much_bytes = min(_WASTE_BYTES, used_bytes * _WASTE_SHARE)
+        trim = excess > 0 and (stuck or waste_bytes - left_bytes > much_bytes)
+        if trim:
+            self._waste_left_bytes = waste_bytes
         return Verdict(self.store_limit_bytes, trim, at_floor)
 
     def _lower(self, resident_bytes: int, excess: int, held_bytes: int, is_full: bool, now_s: float) -> bool:

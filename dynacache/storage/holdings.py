@@ -1,7 +1,8 @@
 """What the store holds, with every byte counted and room made before anything is stored.
 
 What: the steps from which the calls of an engine are made, over the state of ``shape``: insert, replace, drop, store a
-tombstone, reap, evict. ``expiring``, ``invalidation``, ``replica`` and ``engine`` add the calls that others make.
+tombstone, reap. ``evicting`` makes room for them; ``expiring``, ``invalidation``, ``replica`` and ``engine`` add the
+calls that others make.
 
 Invariants: live records stand in one table a shard (a partition), tombstones in another beside it, so
 that eviction meets none; a key is in at most one. A step moves tables, wheel, ghosts, trees, policy and counts
@@ -15,7 +16,7 @@ and each call between objects costs as much as the dictionary does; as a base cl
 
 import attrs
 
-from dynacache.errors import InvalidRequest, OutOfMemory
+from dynacache.errors import OutOfMemory
 from dynacache.storage.accounting import object_bytes
 from dynacache.storage.contributions import (
     CONTRIBUTION_MASK,
@@ -28,21 +29,17 @@ from dynacache.storage.contributions import (
     digest,
     key_hash,
 )
-from dynacache.storage.eviction.policy import EvictionPolicy
-from dynacache.storage.leaves import Leaves
-from dynacache.storage.records import deleted_s, due_of, leaves_nothing, read_times, value_bytes
-from dynacache.types import KeyChange, MissReason
-from dynacache.versioning import packed
+from dynacache.storage.evicting import Evicting
+from dynacache.storage.records import deleted_s, due_of, read_times
 
 __all__ = ["Holdings"]
 
-_MANY = packed.MANY
 _NEVER = bytes(8)
 _EXPIRY = slice(13, 21)
 
 
 @attrs.define(eq=False)
-class Holdings(Leaves):
+class Holdings(Evicting):
     """The steps. Each leaves tables, wheel, ghosts, trees, policy and accounts agreeing."""
 
     # Live records.
@@ -205,92 +202,3 @@ class Holdings(Leaves):
         else:
             self._toggle(shard, key, gone, marked=False)
         self.reaped += 1
-
-    def _expire(self, shard: int, key: bytes, record: bytes, now_ms: int) -> bytes | None:
-        """Put what a record leaves in its place; see ``expiring``."""
-        raise NotImplementedError
-
-    def _meet(self, shard: int, key: bytes, record: bytes) -> bytes | None:
-        """Return what epochs leave of a record that was found; see ``invalidation``."""
-        raise NotImplementedError
-
-    # Room.
-
-    def _resize(self, shard: int, key: bytes, growth: int) -> None:
-        """Count by how much the objects of a live record grow."""
-        self._live_bytes += growth
-        self._used_bytes += growth
-        self._policy_of(shard, key).entry_bytes += growth
-        if not key[0]:
-            self.census.tenant(key).size_bytes += growth
-
-    def _admit(self, shard: int, record: bytes, growth: int, table_growth: int, key: bytes) -> None:
-        """Check the size of a record whose objects take ``growth`` more bytes, and make room for it."""
-        largest = self.settings.largest_value_bytes
-        if len(record) > largest and value_bytes(record) > largest:
-            self.refused += 1
-            raise InvalidRequest(f"the value has {value_bytes(record)} bytes, at most {largest} are accepted")
-        if self._grouped and growth > 0:
-            self._keep_share(shard, key, growth)
-        growth += table_growth
-        if growth > 0 and self._used_bytes + growth > self._limit_bytes:
-            self._make_room(growth, key, self._policy_of(shard, key))
-
-    def _keep_share(self, shard: int, key: bytes, growth: int) -> None:
-        """Evict within the group of a key until ``growth`` more bytes are within its share; raise OutOfMemory."""
-        limit = max(0, self._limit_bytes - self._used_bytes + self._live_bytes)
-        while (policy := self._groups.over_share(shard, key, growth, limit)) is not None:
-            if not self._evict(key, within=policy):
-                self.refused += 1
-                raise OutOfMemory(
-                    f"{growth} more bytes needed, {policy.entry_bytes} in use: the namespace would take more than its"
-                    " memory_share, and nothing of its own may be evicted for it"
-                )
-
-    def _make_room(self, growth: int, spared: bytes, writer: EvictionPolicy | None = None) -> None:
-        """Evict until ``growth`` more bytes fit; raise OutOfMemory, before evicting if all of it would not do."""
-        limit = self._limit_bytes
-        if self._used_bytes - self._live_bytes + growth <= limit:
-            while self._used_bytes + growth > limit:
-                if not self._evict(spared, writer):
-                    break
-            else:
-                return
-        self.refused += 1
-        raise OutOfMemory(f"{growth} more bytes needed, {self._used_bytes} of {limit} in use, nothing to evict for it")
-
-    def _shrink(self, spared: bytes) -> None:
-        """Evict down to the limit after a dictionary grew by more than was foreseen."""
-        while self._used_bytes > self._limit_bytes and self._evict(spared):
-            pass
-
-    def _evict(
-        self, spared: bytes | None, writer: EvictionPolicy | None = None, within: EvictionPolicy | None = None
-    ) -> bool:
-        """Drop the victim of the policies, or of one of them, and leave a ghost; False when nothing may go."""
-        groups = self._groups
-        before = self._live.size_bytes + groups.size_bytes
-        victim = groups.victim(spared, writer) if within is None else groups.victim_of(within, spared)
-        self._used_bytes += self._live.size_bytes + groups.size_bytes - before
-        if victim is None:
-            return False
-        shard, key = victim
-        record = self._tables[shard].entries[key]
-        if self._unswept and self._meet(shard, key, record) is not record:
-            return True
-        time, expire_ms = read_times(record)
-        gone, second = self._contribution(key, record), 0 if record[1] == _MANY else due_of(record)
-        if 0 < expire_ms <= self._now_ms:
-            if not leaves_nothing(record) or second * 1000 <= self._now_ms:
-                self._expire(shard, key, record, self._now_ms)
-                return True
-            gone |= DELETED
-            self.expired += 1
-            self._gone_keys.add(key, MissReason.EXPIRED)
-        else:
-            self.evicted += 1
-        if self.gone is not None:
-            self.gone(shard, key, KeyChange.EXPIRE if gone & DELETED else KeyChange.EVICT)
-        self._drop_live(shard, key, record)
-        self._leave_ghost(shard, (self._fingerprint(key), time, gone, second))
-        return True

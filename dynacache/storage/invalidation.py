@@ -205,6 +205,7 @@ class Invalidation(Expiring):
         """Hold some keys against the epochs; return how many were ended."""
         buried, entries, left_of, pending = 0, self._tables[shard].entries, self.epochs.left, self._pending
         plain: list[bytes] = []
+        records: list[bytes] = []
         others: list[tuple[bytes, bytes, bytes | None]] = []
         for key in keys:
             record = entries.get(key)
@@ -212,20 +213,22 @@ class Invalidation(Expiring):
                 buried += self._meet_tombstone(shard, key)
                 continue
             left = left_of(key, record)
+            if left is record:
+                continue
             if left is None and record[_HEAD] in PLAIN_HEADS and key not in pending:
                 plain.append(key)
-            elif left is not record:
+                records.append(record)
+            else:
                 others.append((key, record, left))
         for key, record, left in others:
             self._bury(shard, key, record, left)
         if plain:
-            self._bury_plain(shard, plain)
+            self._bury_plain(shard, plain, records)
         return buried + len(plain) + len(others)
 
-    def _bury_plain(self, shard: int, keys: list[bytes]) -> None:
+    def _bury_plain(self, shard: int, keys: list[bytes], records: list[bytes]) -> None:
         """Drop plain values of which epochs leave nothing, and whose leaves are up to date."""
-        entries, wheel = self._tables[shard].entries, self._wheel
-        records = [entries[key] for key in keys]
+        wheel = self._wheel
         before = wheel.size_bytes
         for key, record in zip(keys, records, strict=True):
             if record[EXPIRY] != NEVER:

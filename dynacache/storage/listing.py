@@ -24,7 +24,7 @@ from dynacache.storage.contributions import (
     fingerprint,
     key_hash,
 )
-from dynacache.storage.ghosts import Ghost
+from dynacache.storage.ghost_shard import Ghost
 from dynacache.storage.records import deleted_s, due_of, is_tombstone, read_times
 from dynacache.storage.trees import Trees
 from dynacache.versioning.layout import MANY

@@ -18,8 +18,9 @@ import attrs
 from pyroaring import BitMap
 
 from dynacache.storage.contributions import DELETED, contribution, fingerprint, key_hash
+from dynacache.storage.evicting import EVICTION_COST
 from dynacache.storage.eviction.policy import EvictionPolicy
-from dynacache.storage.ghosts import Ghost
+from dynacache.storage.ghost_shard import Ghost
 from dynacache.storage.invalidation import Invalidation
 from dynacache.storage.listing import Listed, Listing
 from dynacache.storage.records import is_tombstone
@@ -201,7 +202,7 @@ class Replica(Invalidation):
         self._leave_ghost(partition, ghost)
         self.witnessed += 1
         if self._used_bytes > self._limit_bytes:
-            self._make_less()
+            self._shrink(None)
         return True
 
     def drop_ghost(self, partition: int, fingerprint: int) -> None:
@@ -362,8 +363,8 @@ class Replica(Invalidation):
     def _trim_groups(self, budget: int) -> int:
         """Evict from groups that have more than their share; return how many entries went."""
         done = 0
-        while done < budget and (policy := self._above_share()) is not None and self._evict(None, within=policy):
-            done += 1
+        while done < budget and (policy := self._above_share()) is not None and self._evict(None, 0, 1, within=policy):
+            done += EVICTION_COST
         return done
 
     def _find_misfit(self) -> None:
@@ -394,7 +395,3 @@ class Replica(Invalidation):
             yield prefix(hashed), contribution(record, hashed ^ seed)
         for number, _, added, _ in ghosts:
             yield number >> 50, added & ~DELETED
-
-    def _make_less(self) -> None:
-        while self._used_bytes > self._limit_bytes and self._evict(None):
-            pass

@@ -25,7 +25,8 @@ from dynacache.storage.epochs import Epochs
 from dynacache.storage.eviction.groups import Groups
 from dynacache.storage.eviction.policy import EvictionPolicy
 from dynacache.storage.expiry import ExpiryWheel
-from dynacache.storage.ghosts import Ghost, Ghosts
+from dynacache.storage.ghost_shard import Ghost
+from dynacache.storage.ghosts import Ghosts
 from dynacache.storage.gone import GoneKeys, slots_of
 from dynacache.storage.reaper import SHARD_REAPER_BYTES, Reaper
 from dynacache.storage.tables import TABLE_BYTES, Table, TableSet
@@ -169,6 +170,9 @@ class Shape:
         self._trees.extend(more)
         self._reaper.extend(more)
         self._used_bytes += self._live.size_bytes + self._tombstones.size_bytes + self._base_bytes() - before
+        ghosts_before = self._ghosts.size_bytes
+        self._ghosts.extend(self.partition_count)
+        self._used_bytes += self._ghosts.size_bytes - ghosts_before
 
     @property
     def partitions(self) -> list[range]:
@@ -204,8 +208,6 @@ class Shape:
     def _take_ghost(self, shard: int, key: bytes, prefix: int) -> int:
         """Forget the ghost of a key that is being stored; return its contribution, which is still in the tree."""
         ghosts = self._ghosts
-        if not ghosts.has(shard):
-            return 0
         before = ghosts.size_bytes
         taken = ghosts.take(shard, fingerprint(key, prefix))
         self._used_bytes += ghosts.size_bytes - before
@@ -213,9 +215,7 @@ class Shape:
 
     def _leave_ghost(self, shard: int, ghost: Ghost) -> None:
         """Keep the memory of an entry whose contribution is in the tree."""
-        before = self._ghosts.size_bytes
-        self._ghosts.add(shard, ghost, self._now_ms // 1000)
-        self._used_bytes += self._ghosts.size_bytes - before
+        self._used_bytes += self._ghosts.add(shard, *ghost, self._now_ms // 1000)
 
     # Groups.
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import attrs
 
-from dynacache.storage.ghosts import Ghost
+from dynacache.storage.ghost_shard import Ghost
 from dynacache.storage.tables import Table
 from dynacache.versioning.packed import strip_local
 

@@ -6,7 +6,8 @@ partition, and the list of shards that hold anything.
 
 Invariants: ``size_bytes`` is exact at all times. Dead slots stay below ``HOLES_FREE`` plus an eighth of the entries (as
 many as there are entries, after ``remove_many``), so that the first entry is found at once and a table that is written
-and deleted from for ever stays dense. Order in a table is the order of arrival; ``rotate`` makes an entry the latest.
+and deleted from for ever stays dense; a table in which a fifth of the slots are dead does not grow. Order in a table is
+the order of arrival; ``rotate`` makes an entry the latest.
 
 Why: a dictionary of ``bytes`` is invisible to the garbage collector, and many small ones grow and shrink in
 microseconds where one large one stalls (DESIGN section 4). CPython never shrinks a dictionary and never reuses the
@@ -29,6 +30,9 @@ HOLES_FREE = 32
 TABLE_BYTES = 144
 """What a table costs beside its dictionary: the object, its numbers, a place in a list or two."""
 
+_WORTH = 4
+"""A dictionary without a free slot is rebuilt instead of growing if it has a dead slot for so many entries."""
+
 _V = TypeVar("_V")
 
 
@@ -46,13 +50,16 @@ class Table(Generic[_V]):
 
     def insert(self, key: bytes, value: _V) -> int:
         """Add a key that is not there; return by how many bytes the dictionary grew."""
-        entries = self.entries
-        entries[key] = value
-        if self.room:
-            self.room -= 1
-            return 0
-        self.holes = 0
-        return self._measure()
+        growth = 0
+        if not self.room:
+            if self.holes * _WORTH <= len(self.entries):
+                return self._grow(key, value)
+            growth = self.rebuild()
+            if not self.room:
+                return growth + self._grow(key, value)
+        self.entries[key] = value
+        self.room -= 1
+        return growth
 
     def remove(self, key: bytes) -> int:
         """Delete a key that is there; return by how many bytes the dictionary grew (never above 0)."""
@@ -67,15 +74,23 @@ class Table(Generic[_V]):
         """Make ``key``, the object given, the latest entry; return by how many bytes the dictionary grew."""
         entries = self.entries
         value = entries.pop(key)
-        self.holes += 1
-        growth = self.insert(key, value)
-        if self.holes > HOLES_FREE + (len(entries) >> 3):
-            growth += self.rebuild()
-        return growth
+        self.holes = holes = self.holes + 1
+        growth = 0
+        if not self.room or holes > HOLES_FREE + (len(entries) >> 3):
+            growth = self.rebuild()
+        return growth + self.insert(key, value)
 
     def next_growth_bytes(self) -> int:
-        """Return by how many bytes the next insertion will grow the dictionary."""
-        return 0 if self.room else grown_dictionary_bytes(len(self.entries)) - self.size_bytes
+        """Return by how many bytes the next insertion will grow the dictionary; some more in rare cases."""
+        if self.room or self.holes * _WORTH > len(self.entries):
+            return 0
+        return grown_dictionary_bytes(len(self.entries)) - self.size_bytes
+
+    def _grow(self, key: bytes, value: _V) -> int:
+        """Add a key for which the dictionary has no slot left, so that it rebuilds itself."""
+        self.entries[key] = value
+        self.holes = 0
+        return self._measure()
 
     def rebuild(self) -> int:
         """Copy the dictionary without its dead slots; return by how many bytes it grew."""
@@ -171,7 +186,8 @@ class TableSet:
     def rotate(self, shard: int, key: bytes) -> int:
         """Make ``key``, the object given, the latest of its shard; return by how many bytes its dictionary grew."""
         growth = self.tables[shard].rotate(key)
-        self.size_bytes += growth
+        if growth:
+            self.size_bytes += growth
         return growth
 
     def contents_bytes(self) -> int:

@@ -20,6 +20,8 @@ from dynacache.storage.engine import Engine
 from dynacache.storage.epochs import Epochs, _Space
 from dynacache.storage.invalidation import Invalidation
 from dynacache.versioning import kernel
+from dynacache.versioning.attachments import join_tags, tags_of
+from dynacache.versioning.packed import TAGGED
 
 from ..history import OperationKind
 from ..run import Scenario
@@ -77,12 +79,12 @@ def _never(original: Callable[..., bool]) -> Callable[..., bool]:
     return lambda *_: False
 
 
-def _first_tag(original: Callable[..., bool]) -> Callable[..., bool]:
-    return lambda self, tags, time: original(self, tags[:1], time)
+def _first_tag(original: Callable[..., int]) -> Callable[..., int]:
+    return lambda self, block: original(self, join_tags(tags_of(TAGGED, block)[:1]))
 
 
 def _reached(original: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda self, level, holders: None
+    return lambda *_: None
 
 
 def _nothing(original: Callable[..., Any]) -> Callable[..., None]:
@@ -243,7 +245,7 @@ BUGS = (
     Bug(
         "only the first tag counts", "I3",
         "a value ends by the first of its tags alone",
-        (Patch(_Space, "ends_tagged", _first_tag),), lambda: _invalidated(b"b"),
+        (Patch(_Space, "until", _first_tag),), lambda: _invalidated(b"b"),
     ),
     Bug(
         "an invalidation is acknowledged at once", "I3",

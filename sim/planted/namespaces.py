@@ -67,6 +67,15 @@ def _haunted(original: Callable[..., None]) -> Callable[..., None]:
     return bury
 
 
+def _all_haunted(original: Callable[..., None]) -> Callable[..., None]:
+    def bury(self: Any, shard: int, keys: list[bytes], records: list[bytes]) -> None:
+        original(self, shard, keys, records)
+        for key in keys:
+            self._leave_ghost(shard, (self._fingerprint(key), (self._now_ms + _AHEAD_MS) << 16, 0, 0))
+
+    return bury
+
+
 def _without_maximum(original: Callable[..., int]) -> Callable[..., int]:
     def later_end(self: Slider, key: bytes, record: bytes) -> int:
         ttl_ms, expire_ms = life_of(record)
@@ -168,7 +177,7 @@ BUGS = (
     Bug(
         "ghost of an invalidated entry blocks a newer one", "I2",
         "the sweep leaves ghosts that are newer than what is written next",
-        (Patch(Invalidation, "_bury", _haunted),), _written_after,
+        (Patch(Invalidation, "_bury", _haunted), Patch(Invalidation, "_bury_plain", _all_haunted)), _written_after,
     ),
     Bug(
         "sliding renewal beyond the maximum", "I3",

@@ -83,8 +83,8 @@ def _admit_all(original: Callable[..., None]) -> Callable[..., None]:
     return lambda self, growth, spared, writer=None: None
 
 
-def _evict_nothing(original: Callable[..., bool]) -> Callable[..., bool]:
-    return lambda self, spared, writer=None, within=None: False
+def _evict_nothing(original: Callable[..., int]) -> Callable[..., int]:
+    return lambda self, spared, goal_bytes, most_count=0, writer=None, within=None: 0
 
 
 def _more_than_fits() -> Scenario:

@@ -237,8 +237,8 @@ def _judged_class(observer: Observer) -> type[Engine]:
                 Engine._bury(self, shard, key, record, left)
             observer.changed("", key, left, StoreCause.INVALIDATE)
 
-        def _bury_plain(self, shard: int, keys: list[bytes]) -> None:
-            Engine._bury_plain(self, shard, keys)
+        def _bury_plain(self, shard: int, keys: list[bytes], records: list[bytes]) -> None:
+            Engine._bury_plain(self, shard, keys, records)
             for key in keys:
                 observer.changed("", key, None, StoreCause.INVALIDATE)
 
@@ -276,19 +276,13 @@ def _leaving_class(observer: Observer) -> type[Engine]:
                 observer.changed("", key, None, StoreCause.EXPIRE)
             return left
 
-        def _evict(self, *given: Any, **named: Any) -> bool:
-            with observer.during(StoreCause.EVICT):
-                return Engine._evict(self, *given, **named)
+        def _evicted(self, shard: int, key: bytes, deleted: int) -> None:
+            Engine._evicted(self, shard, key, deleted)
+            observer.changed("", key, None, StoreCause.EXPIRE if deleted else StoreCause.EVICT)
 
         def _reap(self, now_ms: int, budget: int) -> int:
             with observer.during(StoreCause.REAP):
                 return Engine._reap(self, now_ms, budget)
-
-        def _drop_live(self, shard: int, key: bytes, record: bytes, scheduled: bool = True) -> None:
-            Engine._drop_live(self, shard, key, record, scheduled)
-            if observer.cause is StoreCause.EVICT:
-                has_ended = packed.clean(record, self._now_ms) is None
-                observer.changed("", key, None, StoreCause.EXPIRE if has_ended else StoreCause.EVICT)
 
         def _drop_tombstone(self, shard: int, key: bytes) -> bytes:
             dropped = Engine._drop_tombstone(self, shard, key)

@@ -307,7 +307,7 @@ def test_a_delete_that_finds_the_key_evicted_wins_over_the_value_that_another_ow
     cluster.ask("n1", [SET, b"key", RAW, b"value", Level.ALL])
     for name in ("n1", "n2"):
         while cluster.record(name, b"key") is not None:
-            cluster.nodes[name].engine._evict(None)
+            cluster.nodes[name].engine.evict_one()
     cluster.cut_link("n1", "n3")
     assert cluster.ask("n1", [DELETE, b"key", Level.QUORUM])[0] == DONE
     cluster.heal()
@@ -325,7 +325,7 @@ def test_a_value_that_a_quorum_had_evicted_before_it_was_set_again_does_not_surv
     cluster.ask(first, [SET, b"key", RAW, b"old", Level.ALL])
     for name in ("n1", "n2"):
         while cluster.record(name, b"key") is not None:
-            cluster.nodes[name].engine._evict(None)
+            cluster.nodes[name].engine.evict_one()
     cluster.ask("n1", [SET, b"key", RAW, b"new", level])
     assert cluster.ask("n1", [DELETE, b"key", level])[0] == DONE
     assert [cluster.ask(name, [GET, b"key", level])[0] for name in cluster.nodes] == [MISS] * 3

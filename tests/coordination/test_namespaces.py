@@ -10,7 +10,6 @@ from dynacache.coordination.namespaces import Namespaces, namespace_concerned
 from dynacache.errors import InvalidRequest, NotReady, Overloaded
 from dynacache.namespaces.names import qualify, with_factor
 from dynacache.namespaces.settings import DEFAULTS, GROUPS_LIMIT
-from dynacache.storage.eviction.groups import GROUP_LIMIT_COUNT
 from dynacache.wire.epoch_names import FLUSH, TAG, epoch_name
 
 
@@ -122,7 +121,6 @@ def test_the_default_namespace_has_no_share_of_its_own() -> None:
 
 def test_the_number_of_groups_is_the_stores() -> None:
     namespaces = Namespaces(Catalogue())
-    assert GROUPS_LIMIT == GROUP_LIMIT_COUNT
     changed(namespaces, "", eviction="lru")
     for number in range(GROUPS_LIMIT):
         changed(namespaces, f"n{number}", eviction="lru")

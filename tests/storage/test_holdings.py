@@ -2,7 +2,7 @@
 
 import pytest
 
-from dynacache.errors import InvalidOption, InvalidRequest, OutOfMemory
+from dynacache.errors import InvalidOption, OutOfMemory
 from dynacache.storage.engine import Engine
 from dynacache.versioning import packed
 from dynacache.versioning.actors import ActorIssuer
@@ -22,41 +22,6 @@ def fill(engine: Engine, record: bytes) -> None:
 def test_a_limit_that_the_empty_store_nearly_fills_is_refused() -> None:
     with pytest.raises(InvalidOption, match=r"storage\.limit_bytes: got 100000, expected at least \d+ for 1024"):
         engine_of(1024, limit_bytes=100_000)
-
-
-def test_without_eviction_a_write_that_grows_is_refused_and_changes_nothing() -> None:
-    engine = engine_of(limit_bytes=50_000, eviction="noeviction")
-    with pytest.raises(OutOfMemory, match="more bytes needed"):
-        fill(engine, value(300, ttl_ms=60_000))
-    assert 50 < engine.statistics().entries < 200
-    before = snapshot(engine)
-    with pytest.raises(OutOfMemory):
-        engine.put(0, key_of(0), value(30_000))
-    assert snapshot(engine) == before
-    engine.put(0, key_of(0), value(300))
-    engine.put(0, key_of(4), value(10))
-    assert engine.evicted == 0
-    assert engine.statistics().refused == 2
-
-
-def test_a_value_that_could_never_fit_evicts_nobody() -> None:
-    engine = engine_of(limit_bytes=50_000)
-    for number in range(50):
-        engine.put(number % 4, key_of(number), value(300))
-    before = snapshot(engine)
-    with pytest.raises(OutOfMemory):
-        engine.put(0, b"huge", value(60_000))
-    assert snapshot(engine) == before
-
-
-def test_a_value_over_the_largest_is_refused_whether_new_or_not() -> None:
-    engine = engine_of(largest_value_bytes=1_000)
-    engine.put(0, b"fits", value(1_000))
-    before = snapshot(engine)
-    for key in (b"new", b"fits"):
-        with pytest.raises(InvalidRequest, match="the value has 1001 bytes, at most 1000 are accepted"):
-            engine.put(0, key, value(1_001))
-    assert snapshot(engine) == before
 
 
 def test_tombstones_have_their_share_and_a_delete_beyond_it_is_refused() -> None:
@@ -86,47 +51,6 @@ def test_what_expired_leaves_its_tombstone_beyond_the_share_and_deletes_wait() -
     assert statistics.usage.total_bytes == engine.recount().total_bytes <= 100_000
     with pytest.raises(OutOfMemory, match="a tombstone needs"):
         engine.put(0, b"deleted", tombstone())
-
-
-def test_eviction_never_touches_tombstones() -> None:
-    engine = engine_of(limit_bytes=60_000)
-    for number in range(20):
-        engine.put(number % 4, b"dead:%d" % number, tombstone())
-    for number in range(1_000):
-        engine.put(number % 4, key_of(number), value(400))
-    assert engine.evicted > 800
-    assert engine.statistics().tombstones == 20
-
-
-def test_the_limit_holds_also_when_the_wheel_or_a_dictionary_grows_by_more_than_the_entry() -> None:
-    engine = engine_of(limit_bytes=30_000)
-    for number in range(400):
-        engine.put(number % 4, key_of(number), value(number % 200, ttl_ms=1_000 * (number % 50 + 1)))
-        assert engine.usage().total_bytes <= 30_000
-
-
-def test_a_delete_makes_room_by_evicting_others() -> None:
-    engine = engine_of(limit_bytes=60_000)
-    for number in range(1_000):
-        engine.put(number % 4, key_of(number), value(10))
-    for number in range(30):
-        engine.put(number % 4, b"dead:%d" % number, tombstone())
-        assert engine.usage().total_bytes <= 60_000
-    assert engine.statistics().tombstones == 30
-
-
-def test_an_expired_victim_leaves_its_tombstone_not_a_ghost() -> None:
-    engine = engine_of(1, limit_bytes=40_000)
-    forever = value(300)
-    brief = value(300, old=forever, now_ms=START_MS + 1, ttl_ms=10)
-    engine.put(0, b"brief", brief)
-    engine.merge(0, b"clock", value(1, now_ms=START_MS + 100), START_MS + 100)
-    for number in range(300):
-        engine.put(0, key_of(number), value(300))
-    held = engine.peek(0, b"brief")
-    assert held is not None
-    assert held[1] == 2
-    assert engine.missing(0, b"brief") in (None, 0)
 
 
 def test_the_dictionary_and_the_wheel_share_one_key_object() -> None:
@@ -173,7 +97,7 @@ def test_the_leaf_of_a_waiting_key_is_right_when_the_record_goes() -> None:
         elif step == 2:
             engine.collect(START_MS + 5_000)
         else:
-            assert engine._evict(None)
+            assert engine.evict_one()
         assert not engine._pending
         assert engine.check_trees(1)
 

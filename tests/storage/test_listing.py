@@ -34,7 +34,7 @@ def test_each_kind_is_listed_with_its_hash_its_time_and_its_end() -> None:
     assert len(hashes) == 5
     store._reap_one(1, b"reaped", True)
     while store.peek(1, b"gone") is not None:
-        store._evict(None)
+        store.evict_one()
     for key in (b"held", b"brief"):
         store.put(1, key, records[key])
     found = {

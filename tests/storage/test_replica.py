@@ -23,7 +23,7 @@ def store_of(**settings: Any) -> Engine:
 
 def evict(store: Engine, partition: int, key: bytes) -> None:
     while store.peek(partition, key) is not None:
-        assert store._evict(None)
+        assert store.evict_one()
 
 
 def full(store: Engine) -> Engine:

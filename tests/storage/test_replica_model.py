@@ -146,7 +146,7 @@ class Replicas(RuleBasedStateMachine):
     @rule(count=st.integers(1, 12))
     def evict(self, count: int) -> None:
         for _ in range(count):
-            self.small._evict(None)
+            self.small.evict_one()
 
     @rule(partition=st.integers(0, PARTITIONS - 1), level=st.integers(3, 8), budget=st.integers(1, 9))
     def change_level(self, partition: int, level: int, budget: int) -> None:

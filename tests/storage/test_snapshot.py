@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynacache.storage.ghosts import Ghost
+from dynacache.storage.ghost_shard import Ghost
 from dynacache.storage.snapshot import PACKED_GHOST_BYTES, Snapshot, pack_ghosts, unpack_ghosts
 from dynacache.versioning import packed
 from tests.storage.builders import START_MS, engine_of, key_of, tombstone, value
@@ -101,7 +101,7 @@ def test_what_is_evicted_or_reaped_early_between_two_pages_is_in_a_later_one() -
     source.confirmed = lambda partition, prefix: True
     snapshot = source.snapshot(1)
     while source.peek(1, key_of(3)) is not None:
-        source._evict(None)
+        source.evict_one()
     source.collect(START_MS + 60_000)
     assert source.statistics().reaped_early == 1
     cursor: int | None = 0
@@ -120,7 +120,7 @@ def test_of_two_sources_the_one_that_has_evicted_a_newer_version_counts_in_eithe
     source, target = engine_of(), engine_of()
     source.put(1, b"key", packed.strip_local(value(now_ms=START_MS + 10)))
     while source.peek(1, b"key") is not None:
-        source._evict(None)
+        source.evict_one()
     ghosts = pack_ghosts(list(source._ghosts.of(1)))
     if ghosts_first:
         target.take_ghosts(1, ghosts)

@@ -19,6 +19,7 @@ from random import Random
 import attrs
 
 from dynacache.cli.bench.core_node import CoreNode, still
+from dynacache.cli.bench.cpu import resident_bytes
 from dynacache.cli.bench.job import percentile
 from dynacache.cli.processes import StartFailed
 from dynacache.events import Message
@@ -57,6 +58,8 @@ class TurnFigures:
     meanwhile_p99_ms: float
     """Waiting and turn of a request, without any network."""
     left: int
+    resident_bytes: tuple[int, int, int]
+    """Of the process, as the system counts them: before the fill, full, and when everything was gone."""
 
 
 def measure(entries: int, within_s: float) -> TurnFigures:
@@ -69,7 +72,8 @@ def measure(entries: int, within_s: float) -> TurnFigures:
     )
     if ended.returncode:
         raise StartFailed(f"the measurement ended with exit code {ended.returncode}: {ended.stderr.strip()[-500:]}")
-    return TurnFigures(**json.loads(ended.stdout))
+    told = json.loads(ended.stdout)
+    return TurnFigures(**told | {"resident_bytes": tuple(told["resident_bytes"])})
 
 
 @attrs.define(eq=False)
@@ -126,9 +130,11 @@ def run_here(entries: int, within_s: float) -> TurnFigures:
     """Fill and measure in this process, without its garbage collector meanwhile."""
     core = CoreNode.with_room_for(entries + _LOAD_KEYS)
     ends_ms = core.now_ms + int((_QUIET_S + _AFTER_S) * 1000)
+    base_bytes = resident_bytes() or 0
     _fill(core.node, entries, ends_ms, int(within_s * 1000))
     with still():
         core.settle()
+        full_bytes = resident_bytes() or 0
         stream = _Stream(core, Random(1))
         for number in range(_LOAD_KEYS):
             core.turn([SET, 1, b"load:%d" % number, PAYLOAD_RAW, _LOAD_VALUE, _LEVEL_ONE])
@@ -147,6 +153,7 @@ def run_here(entries: int, within_s: float) -> TurnFigures:
             quiet_p99_ms=round(quiet_p99_ms, 3),
             meanwhile_p99_ms=round(stream.p99_ms(), 3),
             left=core.node.engine.statistics().expiring,
+            resident_bytes=(base_bytes, full_bytes, resident_bytes() or 0),
         )
 
 

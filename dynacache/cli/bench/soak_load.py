@@ -45,6 +45,7 @@ SIZES = ((0.70, 20, 400), (0.25, 500, 4_000), (0.05, 5_000, 66_000))
 _TIMEOUT_S = 10.0
 _RECEIVE_BYTES = 262_144
 _REPLIES = frozenset({VALUE, MISS, DONE, ERROR})
+_READ_REPLIES = frozenset({VALUE, MISS})
 _LEVEL_ONE = 1
 
 
@@ -94,6 +95,7 @@ class Found:
     """Pauses above `PAUSE_S` by the node's own clock."""
     cpu_s: float
     """Processor time that the node used."""
+    reads: int = 0
 
     @property
     def rate(self) -> float:
@@ -104,6 +106,11 @@ class Found:
     def cpu_rate(self) -> float:
         """Requests a second of the node's processor time: what a machine of its own would give, about."""
         return self.requests / self.cpu_s if self.cpu_s else 0.0
+
+    @property
+    def missing_share(self) -> float:
+        """Part of the keys drawn that were not there, from the reads: so many of the sets inserted."""
+        return self.misses / self.reads if self.reads else 0.0
 
 
 def draw_size(source: random.Random) -> int:
@@ -136,6 +143,7 @@ class Load:
     requests: int = attrs.field(default=0, init=False)
     failures: int = attrs.field(default=0, init=False)
     misses: int = attrs.field(default=0, init=False)
+    reads: int = attrs.field(default=0, init=False)
     sent_bytes: int = attrs.field(default=0, init=False)
     longest_s: float = attrs.field(default=0.0, init=False)
     longest_cpu_s: float = attrs.field(default=0.0, init=False)
@@ -174,6 +182,7 @@ class Load:
             self.longest_cpu_s * 1000,
             self.pauses,
             cpu_s,
+            self.reads,
         )
 
     def _run_closed(self, selector: selectors.BaseSelector, began_s: float) -> None:
@@ -258,6 +267,7 @@ class Load:
             self.latencies.append(now_s - due_s)
             self.requests += 1
             self.misses += message[0] == MISS
+            self.reads += message[0] in _READ_REPLIES
             self.failures += message[0] == ERROR
             if self.phase.rate:
                 self._note_pause(now_s - due_s, self._cpu() - cpu_s)

@@ -39,19 +39,28 @@ def soak_answer(figures: SoakFigures) -> Answer:
         Promise("resident memory above the limit, part of it", round(max(0.0, over), 4), _BAND),
         Promise("resident memory below the limit in the median, part of it", round(1 - churn.median, 4), _BAND),
         Promise("longest pause, node's ms", round(figures.churn.longest_cpu_ms, 2), _SOAK_PAUSE_MS),
+        Promise("longest pause while filling, node's ms", round(figures.filling.longest_cpu_ms, 2), _SOAK_PAUSE_MS),
         Promise("throughput lost above the limit, part of it", round(1 - figures.kept_rate, 3), _LOST_RATE),
+        Promise("the same by processor time", round(1 - figures.kept_cpu_rate, 3), _LOST_RATE),
         Promise("failed requests", figures.below.failures + figures.filling.failures + figures.churn.failures, 0),
     ]
-    loads = {"half full": figures.below, "filling to 4 times the limit": figures.filling, "above": figures.churn}
+    loads = {
+        "filling to the half": figures.inserting,
+        "half full": figures.below,
+        "filling to 4 times the limit": figures.filling,
+        "above": figures.churn,
+    }
     memory = [("filling", figures.filling_memory), ("above", churn)]
     memory += [(f"minute {number}", each) for number, each in enumerate(figures.by_minute, 1)]
     shares = Rows("the node's own account at the end, bytes", ("share", "bytes"), tuple(_flat(figures.report).items()))
     title = f"one node, {figures.limit_bytes:,} bytes, values of mixed sizes, {figures.seconds:.0f} s"
     return _answer(
         title,
-        attrs.asdict(figures) | {"kept_rate": figures.kept_rate, "kept_cpu_rate": figures.kept_cpu_rate},
+        attrs.asdict(figures)
+        | {"kept_rate": figures.kept_rate, "kept_cpu_rate": figures.kept_cpu_rate}
+        | {"kept_of_inserts": figures.kept_of_inserts, "kept_of_mixture": figures.kept_of_mixture},
         promises,
-        (_loads(title, loads), _memory(memory), shares),
+        (_loads(title, loads), _compared(figures), _memory(memory), shares),
     )
 
 
@@ -78,11 +87,12 @@ def expiry_answer(figures: ExpiryFigures) -> Answer:
 def _turns(turns: TurnFigures) -> Rows:
     columns = (
         *("us an expired entry", "turns", "longest turn ms", "p99 of requests in quiet ms", "while they expire ms"),
-        "late s",
+        *("late s", "resident MiB: before the fill", "full", "after"),
     )
     row = (
         *(f"{turns.entry_us:.2f}", f"{turns.turns:,}", f"{turns.longest_turn_ms:.2f}", f"{turns.quiet_p99_ms:.3f}"),
         *(f"{turns.meanwhile_p99_ms:.3f}", f"{turns.late_s:.2f}"),
+        *(f"{each / 2**20:.0f}" for each in turns.resident_bytes),
     )
     return Rows("the core of a node alone, by processor time, without a network", columns, (row,))
 
@@ -109,6 +119,20 @@ def _loads(title: str, loads: Mapping[str, Found]) -> Rows:
         for name, each in loads.items()
     )
     return Rows(title, _LOAD_COLUMNS, rows)
+
+
+def _compared(figures: SoakFigures) -> Rows:
+    """What throughput above the limit is held against."""
+    below, churn = figures.below, figures.churn
+    inserts, inserts_cpu = figures.kept_of_inserts
+    rewrites = f"{100 * below.missing_share:.0f} % and {100 * churn.missing_share:.0f} %"
+    rows = (
+        ("above, against half full", rewrites, f"{figures.kept_rate:.2f}", f"{figures.kept_cpu_rate:.2f}"),
+        ("filling beyond the limit, against filling to the half", "100 %", f"{inserts:.2f}", f"{inserts_cpu:.2f}"),
+        ("above, against its mixture with room", "the same", "", f"{figures.kept_of_mixture:.2f}"),
+    )
+    title = "throughput beyond the limit, as a part of that below"
+    return Rows(title, ("compared", "sets that insert", "by the clock", "by the node's processor time"), rows)
 
 
 def _memory(memory: Sequence[tuple[str, Memory]]) -> Rows:

@@ -21,6 +21,7 @@ from random import Random
 import attrs
 
 from dynacache.errors import InvalidOption
+from dynacache.namespaces.settings import GROUPS_LIMIT
 from dynacache.storage.accounting import object_bytes
 from dynacache.storage.contributions import key_hash
 from dynacache.storage.eviction.drawing import Drawn
@@ -29,10 +30,7 @@ from dynacache.storage.eviction.queues import LFU, S3FIFO, TwoQueues
 from dynacache.storage.eviction.recency import BucketLru, SampledLru
 from dynacache.storage.tables import TableSet
 
-__all__ = ["GROUP_LIMIT_COUNT", "WORN_FACTOR", "Group", "GroupSettings", "Groups", "make_policy"]
-
-GROUP_LIMIT_COUNT = 64
-"""Groups of their own, at most; the keys of further ones belong to everybody's."""
+__all__ = ["WORN_FACTOR", "Group", "GroupSettings", "Groups", "make_policy"]
 
 WORN_FACTOR = 4
 """A group whose queues have so many places an entry begins anew: deletes and returns have left too many behind."""
@@ -120,11 +118,11 @@ class Groups:
         return (self._now if before is None or shard < self._moved else before).of(key)
 
     def change(self, policy_name: str, groups: Iterable[GroupSettings]) -> None:
-        """Set everybody's policy and the groups with settings of their own, the first ``GROUP_LIMIT_COUNT`` by prefix.
+        """Set everybody's policy and the groups with settings of their own, the first ``GROUPS_LIMIT`` by prefix.
 
         Raises InvalidOption for an unknown policy. What is held moves in calls of ``tend``.
         """
-        ordered = tuple(sorted(groups, key=lambda group: group.prefix)[:GROUP_LIMIT_COUNT])
+        ordered = tuple(sorted(groups, key=lambda group: group.prefix)[:GROUPS_LIMIT])
         for name in (policy_name, *(group.policy or policy_name for group in ordered)):
             make_policy(name, self.live, self.random, 1, False)
         if self._before is not None:
@@ -198,6 +196,16 @@ class Groups:
         """Return the groups that may have entries, each policy once."""
         found = {group.policy: group for routes in (self._before, self._now) if routes for group in _all_of(routes)}
         return list(found.values())
+
+    @property
+    def patience(self) -> int:
+        """The least patience of any policy."""
+        return min(group.policy.patience for group in self.groups())
+
+    @patience.setter
+    def patience(self, count: int) -> None:
+        for group in self.groups():
+            group.policy.patience = count
 
     def victim(self, spared: bytes | None, writer: EvictionPolicy | None) -> tuple[int, bytes] | None:
         """Return (shard, key) of the entry that makes room for a group's write; None if nothing may go for it.

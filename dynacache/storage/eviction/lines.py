@@ -6,8 +6,9 @@ holds the keys themselves, with shard and size.
 
 Invariants: ``size_bytes`` is what the blocks occupy, ``count`` the numbers or keys that have not been taken. In a
 ``ShardLine`` a removed entry is marked by ``removed`` and its shard's next number skipped; more than an eighth of such
-numbers (half, where entries go in masses) are swept out, a block at a time. A ``KeyLine`` does not know of removals:
-who takes a key looks whether it is there.
+numbers (half, where entries go in masses) are swept out, a block at a time. Who takes a key from a ``KeyLine`` looks
+whether it is there; keys of entries that are gone are swept out where they are noted (``note_gone``). One that stayed
+would keep alive, besides itself, the whole arena of the allocator in which it lies, a megabyte.
 
 Why blocks: a list that loses its head moves all the rest, and one block swept at a time is no pause. Full blocks of
 keys are tuples, which the garbage collector stops visiting.
@@ -18,6 +19,8 @@ from collections import Counter, deque
 from collections.abc import Sequence
 
 import attrs
+
+from dynacache.storage.tables import Table
 
 __all__ = ["KEY_BLOCK_BYTES", "SHARD_BLOCK_BYTES", "Item", "KeyLine", "ShardLine"]
 
@@ -31,6 +34,9 @@ KEY_BLOCK_BYTES = (8 + 2 + 4) * _KEY_BLOCK + 320
 
 _STALE_FREE = 64
 _STALE_SHARE_LOG = 3
+_GONE_A_BLOCK = 16
+"""Keys that the sweep of one block takes out, where a quarter of all are those of entries that are gone."""
+
 _SWEPT_A_BLOCK = 64
 """Numbers that the sweep of one block takes out, at least, where a third of all are those of removed entries."""
 
@@ -172,6 +178,13 @@ class KeyLine:
     """Sum of the sizes, as they were when the keys came."""
 
     size_bytes: int = 0
+    stale: int = 0
+    """Entries that are gone and whose keys are here still, as far as they were noted."""
+
+    _swept: int = 0
+    _found: int = 0
+    """Keys swept out since the sweep was last at the first block."""
+
     _blocks: "deque[_KeyBlock]" = attrs.field(factory=deque, repr=False)
     _tail: list[bytes] = attrs.field(factory=list, repr=False)
     """The keys of the last block while it is not full."""
@@ -196,17 +209,63 @@ class KeyLine:
         self.held_bytes += size
         return growth
 
+    def note_gone(self, count: int, tables: Sequence[Table[bytes]]) -> None:
+        """Note that so many entries of this queue, or of others in the same slots, are gone, though their keys were not
+        taken. Beyond a quarter of the queue they are swept out, some blocks at a time; ``tables`` say who is there."""
+        self.stale += count
+        for _ in range(1 + count // _GONE_A_BLOCK):
+            if self.stale <= _STALE_FREE + (self.count >> 2):
+                break
+            self._sweep_block(tables)
+
+    def _sweep_block(self, tables: Sequence[Table[bytes]]) -> None:
+        """Take the keys of entries that are gone out of one block, never the last one."""
+        blocks = self._blocks
+        self._swept = place = self._swept + 1
+        if place >= len(blocks) - 1:
+            self._swept = place = 0
+            if not self._found:  # once around: what was noted is not there, or was taken
+                self.stale = 0
+            self._found = 0
+            if len(blocks) < 2:
+                return
+        block, head = blocks[place], self._head if place == 0 else 0
+        kept = [
+            (shard, key, size)
+            for shard, key, size in zip(block.shards[head:], block.keys[head:], block.sizes[head:], strict=True)
+            if key in tables[shard].entries
+        ]
+        gone = len(block.shards) - head - len(kept)
+        if not gone:
+            return
+        self._found += gone
+        self.count -= gone
+        self.stale = max(0, self.stale - gone)
+        self.held_bytes -= sum(block.sizes[head:]) - sum([size for _, _, size in kept])
+        if place == 0:
+            self._head = 0
+        if kept:
+            block.keys = tuple([key for _, key, _ in kept])
+            block.shards = array("H", [shard for shard, _, _ in kept])
+            block.sizes = array("I", [size for _, _, size in kept])
+        else:
+            del blocks[place]
+            self.size_bytes -= KEY_BLOCK_BYTES
+
     def pop(self) -> Item | None:
         """Take the first; None without any."""
-        if not self.count:
-            return None
-        blocks = self._blocks
-        block, head = blocks[0], self._head
-        item = block.shards[head], block.keys[head], block.sizes[head]
-        self._head = head + 1
+        return self.take() if self.count else None
+
+    def take(self) -> Item:
+        """Take the first; there must be one."""
+        blocks, head = self._blocks, self._head
+        block = blocks[0]
+        shards, size = block.shards, block.sizes[head]
+        item = shards[head], block.keys[head], size
         self.count -= 1
-        self.held_bytes -= item[2]
-        if self._head >= len(block.shards):
+        self.held_bytes -= size
+        self._head = head = head + 1
+        if head >= len(shards):
             blocks.popleft()
             self._head = 0
             self.size_bytes -= KEY_BLOCK_BYTES

@@ -8,11 +8,12 @@ Invariants: a policy names only entries that are there and never the key that is
 ``entry_bytes`` are those of its entries; ``size_bytes`` is what its own data occupy.
 
 Why a hash and no exact place: anything exact is a dictionary of its own, 50 bytes an entry and more. Two keys in one
-slot share its cell; with eight cells an entry that costs LRU a point of its hit ratio on the steepest of the recorded
-traces, with sixteen half a point, so the array is generous while it is small (``LEAST_CELLS``) and has four to eight
+slot share its cell, which costs LRU up to two points of its hit ratio with few cells an entry and half a one with many
+(docs/eviction.md has the figures), so the array is generous while it is small (``LEAST_CELLS``) and has four to eight
 cells an entry beyond. It doubles by copying itself: both halves of a slot begin with what the slot knew.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -22,6 +23,7 @@ import attrs
 __all__ = [
     "LEAST_CELLS",
     "MOST_CELLS",
+    "PATIENCE_COUNT",
     "READS_LIMIT",
     "READ_SAMPLE_SPAN",
     "Cells",
@@ -37,6 +39,9 @@ LEAST_CELLS = 1 << 17
 
 MOST_CELLS = 1 << 24
 """Cells beyond which a policy does not grow: to copy more would be a pause."""
+
+PATIENCE_COUNT = 1_024
+"""Entries that the search for the victims of one step looks at and leaves: about a millisecond."""
 
 READ_SAMPLE_SPAN = 15
 """The next read that is remembered for other replicas (``coordination.touch_digests``) is one of so many, by chance:
@@ -67,6 +72,13 @@ class EvictionPolicy(Protocol):
 
     count: int
     entry_bytes: int
+    size_bytes: int
+    """The memory of the policy's own data, not to be changed by others."""
+
+    patience: int
+    """Entries that may still be looked at and left in place; whoever asks for victims sets it, once for several. At 0
+    the next one goes."""
+
     evicts: bool
     """Whether this policy ever names a victim."""
 
@@ -88,11 +100,6 @@ class EvictionPolicy(Protocol):
 
         May reorder entries within shards. ``owns`` is given when other policies have entries in the same shards.
         """
-        ...
-
-    @property
-    def size_bytes(self) -> int:
-        """The memory of the policy's own data."""
         ...
 
     def recount_bytes(self) -> int:
@@ -122,23 +129,36 @@ class Cells:
     reads: "deque[int]" = attrs.field(init=False, factory=lambda: deque(maxlen=READS_LIMIT), repr=False)
     count: int = attrs.field(init=False, default=0)
     entry_bytes: int = attrs.field(init=False, default=0)
+    size_bytes: int = attrs.field(init=False, default=0)
+    patience: int = attrs.field(init=False, default=PATIENCE_COUNT)
     evicts: bool = attrs.field(init=False, default=True)
+    _most_count: int = attrs.field(init=False, default=0)
+    """Entries beyond which the cells double."""
 
     def __attrs_post_init__(self) -> None:
         assert self.cell_count & (self.cell_count - 1) == 0, "slots are addressed by mask"
         self.cells = bytearray(self.cell_count)
-        self.mask = self.cell_count - 1
+        self._cells_changed()
+        self.size_bytes = self.cell_count
 
     def _added(self, size: int) -> int:
         """Count one more entry; return the growth."""
-        self.count += 1
+        self.count = count = self.count + 1
         self.entry_bytes += size
-        cells = len(self.cells)
-        if self.count * _CELLS_AN_ENTRY <= cells or cells >= self.cell_limit:
-            return 0
+        return self._grow() if count > self._most_count else 0
+
+    def _grow(self) -> int:
+        """Double the cells; return the growth."""
+        growth = len(self.cells)
         self.cells *= 2
-        self.mask = 2 * cells - 1
-        return cells
+        self._cells_changed()
+        self.size_bytes += growth
+        return growth
+
+    def _cells_changed(self) -> None:
+        cells = len(self.cells)
+        self.mask = cells - 1
+        self._most_count = cells // _CELLS_AN_ENTRY if cells < self.cell_limit else sys.maxsize
 
     def removed_many(self, shards: Sequence[int], keys: Sequence[bytes], hashes: Sequence[int], size: int) -> int:
         """Count them; for a policy that keeps nothing else of an entry but its cell."""
@@ -174,11 +194,6 @@ class NoEviction(Cells):
         """Nothing may go."""
         return None
 
-    @property
-    def size_bytes(self) -> int:
-        """The one cell."""
-        return len(self.cells)
-
     def recount_bytes(self) -> int:
-        """The same."""
+        """The one cell."""
         return len(self.cells)

@@ -34,7 +34,7 @@ SMALL = 0x80
 """Bit of a cell: the entry is in the small queue."""
 
 LOOKS_COUNT = 128
-"""Entries looked at for one victim before the next one goes whatever it was used."""
+"""Entries looked at for one victim before the next one goes whatever it was used; fewer when ``patience`` ends."""
 
 _USES = 0x7F
 _SLACK = 1.25
@@ -78,36 +78,49 @@ class TwoQueues(Cells):
     """The main queue of a policy for a part of the keys."""
 
     _named: tuple[int, bytes] | None = attrs.field(init=False, default=None)
+    _share: float = attrs.field(init=False, default=0.0)
     _pressed: bool = attrs.field(init=False, default=False)
     """There was no room for something once."""
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        self.steps = self.tuning.steps
+        self.steps, self._share = self.tuning.steps, self.tuning.small_share
 
     def inserted(self, shard: int, key: bytes, hashed: int, size: int, returned: bool) -> int:
         """Note that an entry was added."""
-        growth = self._added(size)
-        small, wanted = self._small, self.entry_bytes * self.tuning.small_share
-        if returned or (small.held_bytes > wanted and not self._pressed):
+        self.count = count = self.count + 1
+        self.entry_bytes = entry_bytes = self.entry_bytes + size
+        grown = self._grow() if count > self._most_count else 0
+        small, wanted = self._small, entry_bytes * self._share
+        if returned or (not self._pressed and small.held_bytes > wanted):
             self.cells[hashed & self.mask] = 0
-            return growth + (self._numbers.append(shard) if self.whole else self._keys.append(shard, key, size))
+            growth = self._numbers.append(shard) if self.whole else self._keys.append(shard, key, size)
+            self.size_bytes += growth
+            return grown + growth
         self.cells[hashed & self.mask] = SMALL
-        growth += small.append(shard, key, size)
+        growth = small.append(shard, key, size)
+        self.size_bytes += growth
         if small.held_bytes > wanted * _SLACK + 2 * size:
             growth += self._pass_on()
-        return growth
+        return grown + growth
 
     def removed(self, shard: int, key: bytes, hashed: int, size: int) -> int:
         """Note that an entry is gone. A place in a queue of keys goes when its turn comes."""
-        self._taken(size)
-        if self._named is not None and self._named[1] == key:
+        self.count -= 1
+        self.entry_bytes -= size
+        named = self._named
+        if named is not None and named[1] == key:
             self._named = None
             return 0
-        if self.whole and not self.cells[hashed & self.mask] & SMALL:
-            before = self._numbers.size_bytes
-            self._numbers.removed(shard)
-            return self._numbers.size_bytes - before
+        if self.cells[hashed & self.mask] & SMALL:
+            return self._left_small(1)
+        if self.whole:
+            numbers = self._numbers
+            before = numbers.size_bytes
+            numbers.removed(shard)
+            growth = numbers.size_bytes - before
+            self.size_bytes += growth
+            return growth
         return 0
 
     def removed_many(self, shards: Sequence[int], keys: Sequence[bytes], hashes: Sequence[int], size: int) -> int:
@@ -118,21 +131,97 @@ class TwoQueues(Cells):
         if self._named is not None and self._named[1] in keys:
             gone.remove(self._named[0])
             self._named = None
+        growth = self._left_small(len(keys) - len(gone))
         if not self.whole or not gone:
-            return 0
+            return growth
         before = numbers.size_bytes
         numbers.removed_many(gone)
-        return numbers.size_bytes - before
+        main_growth = numbers.size_bytes - before
+        self.size_bytes += main_growth
+        return growth + main_growth
+
+    def _left_small(self, count: int) -> int:
+        """Note that so many entries of the small queue are gone; return the growth."""
+        small = self._small
+        before = small.size_bytes
+        small.note_gone(count, self.live.tables)
+        growth = small.size_bytes - before
+        self.size_bytes += growth
+        return growth
 
     def victim(self, spared: bytes | None, owns: Owner | None) -> tuple[int, bytes] | None:
         """Return the entry that has to go; None if there is nothing but ``spared``."""
         self._pressed = True
+        small, numbers, keys = self._small, self._numbers, self._keys
+        before = small.size_bytes + numbers.size_bytes + keys.size_bytes
         if self._named is not None:
             self._stay(*self._named, 0)
             self._named = None
+        found = self._next(spared) if self.whole and owns is None else self._next_owned(spared, owns)
+        if found is None and self.count:
+            found = any_but(self.live, spared, owns)
+        self._named = found
+        self.size_bytes += small.size_bytes + numbers.size_bytes + keys.size_bytes - before
+        return found
+
+    def _next(self, spared: bytes | None) -> tuple[int, bytes] | None:
+        """Take the victim from the queues of a policy for everybody; None if they have none. What ``_next_owned`` does,
+        with all that it calls in one place."""
+        cells, mask, tables, small, numbers = self.cells, self.mask, self.live.tables, self._small, self._numbers
+        wanted, met_spared = self.entry_bytes * self._share, False
+        looks = self._looks_allowed()
+        while True:
+            if small.count and small.held_bytes >= wanted and not met_spared:
+                shard, key, size = small.take()
+                if key not in tables[shard].entries:
+                    continue
+                slot = key_hash(key) & mask
+                if key == spared:
+                    small.append(shard, key, size)
+                    met_spared = True
+                elif not cells[slot] & _USES or looks <= 1:
+                    cells[slot] = 0
+                    return shard, key
+                else:
+                    cells[slot] = 0
+                    self.live.rotate(shard, key)
+                    numbers.append(shard)
+                looks -= 1
+                self.patience -= 1
+                continue
+            number = numbers.pop()
+            if number is None:
+                if met_spared or not small.count:
+                    return None
+                wanted = 0.0
+                continue
+            first = next(iter(tables[number].entries), None)
+            if first is None:
+                continue
+            slot = key_hash(first) & mask
+            if cells[slot] & SMALL:
+                first = self._first(number, None)
+                if first is None:
+                    continue
+                slot = key_hash(first) & mask
+            uses, looks = cells[slot], looks - 1
+            self.patience -= 1
+            if first != spared and (not uses or looks <= 0):
+                cells[slot] = 0
+                return number, first
+            if first != spared:
+                cells[slot] = uses - 1
+            elif looks <= 0:
+                self._stay(number, first, 0, again=True)
+                return None
+            self.live.rotate(number, first)
+            numbers.append(number)
+
+    def _next_owned(self, spared: bytes | None, owns: Owner | None) -> tuple[int, bytes] | None:
+        """Take the victim from the queues; None if they have none."""
         cells, mask, small = self.cells, self.mask, self._small
-        wanted = self.entry_bytes * self.tuning.small_share
-        looks, dry, met_spared = LOOKS_COUNT, False, False
+        wanted = self.entry_bytes * self._share
+        looks, dry, met_spared = self._looks_allowed(), False, False
         while not dry:
             from_small = small.count > 0 and small.held_bytes >= wanted and not met_spared
             found = self._from_small(owns) if from_small else self._from_main(owns)
@@ -144,6 +233,7 @@ class TwoQueues(Cells):
             slot = key_hash(key) & mask
             uses = cells[slot] & _USES
             looks -= 1
+            self.patience -= 1
             if key == spared and from_small:
                 small.append(shard, key, size)
                 met_spared = True
@@ -155,9 +245,11 @@ class TwoQueues(Cells):
                 self._stay(shard, key, size, again=True)
             else:
                 cells[slot] = 0
-                self._named = shard, key
                 return shard, key
-        return self._out_of_order(spared, owns)
+        return None
+
+    def _looks_allowed(self) -> int:
+        return max(1, min(LOOKS_COUNT, self.patience))
 
     def _from_small(self, owns: Owner | None) -> tuple[int, bytes, int] | None:
         """Take the first entry of the small queue that is still there."""
@@ -202,30 +294,22 @@ class TwoQueues(Cells):
 
     def _pass_on(self) -> int:
         """Let the first of the small queue stay without a proof, as there is room; return the growth."""
-        before = self.size_bytes + self.live.size_bytes
+        queues = self._small, self._numbers, self._keys
+        before, dictionaries = sum(queue.size_bytes for queue in queues), self.live.size_bytes
         item = self._small.pop()
         if item is not None and item[1] in self.live.tables[item[0]].entries:
             self.cells[key_hash(item[1]) & self.mask] &= _USES
             self._stay(*item, again=True)
-        return self.size_bytes + self.live.size_bytes - before
-
-    def _out_of_order(self, spared: bytes | None, owns: Owner | None) -> tuple[int, bytes] | None:
-        """Name any entry: the queues have none though there are some."""
-        found = any_but(self.live, spared, owns) if self.count else None
-        self._named = found
-        return found
+        growth = sum(queue.size_bytes for queue in queues) - before
+        self.size_bytes += growth
+        return growth + self.live.size_bytes - dictionaries
 
     @property
     def places(self) -> int:
         """How many places in the queues there are, those of entries that are gone included."""
         return self._small.count + self._keys.count + self._numbers.count
 
-    @property
-    def size_bytes(self) -> int:
-        """The memory of cells and queues."""
-        return len(self.cells) + self._small.size_bytes + self._numbers.size_bytes + self._keys.size_bytes
-
     def recount_bytes(self) -> int:
-        """The same, by visiting every queue."""
+        """Return the memory of cells and queues by visiting every queue."""
         queues = (self._small, self._numbers, self._keys)
         return len(self.cells) + sum(queue.recount_bytes() for queue in queues)

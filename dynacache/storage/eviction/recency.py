@@ -105,7 +105,8 @@ class SampledLru(_Ticks):
 
     def removed(self, shard: int, key: bytes, hashed: int, size: int) -> int:
         """Note that an entry is gone."""
-        self._taken(size)
+        self.count -= 1
+        self.entry_bytes -= size
         return 0
 
     def victim(self, spared: bytes | None, owns: Owner | None) -> tuple[int, bytes] | None:
@@ -114,27 +115,29 @@ class SampledLru(_Ticks):
         victim = self._take_oldest(spared, owns)
         if victim is None:
             return any_but(self.live, spared, owns) if self.count else None
-        oldest, victim_shard, victim_key = victim
+        age, victim_shard, victim_key = victim
+        tables, rotate, bar = self.live.tables, self.live.rotate, age * 0.75
         for age, shard, key in drawn:
-            if age * 4 > oldest * 3 and key != victim_key and key in self.live.tables[shard].entries:
-                self.live.rotate(shard, key)
+            if age > bar and key != victim_key and key in tables[shard].entries:
+                rotate(shard, key)
         return victim_shard, victim_key
 
     def _draw(self, owns: Owner | None) -> list[tuple[int, int, bytes]]:
         """Return the first entries of some shards, each with its age, and pool the older ones."""
-        live, pool = self.live, self._aged_pool()
-        occupied, draw = live.occupied, self.random.random
-        cells, mask, tick = self.cells, self.mask, self._tick
-        bar = pool[-1][0] if len(pool) >= POOL_COUNT else 0
+        live, cells, mask, tick = self.live, self.cells, self.mask, self._tick
+        pool = self._pool if tick == self._pool_tick else self._aged_pool()
+        tables, occupied, draw = live.tables, live.occupied, self.random.random
+        bar, count = pool[-1][0] if len(pool) >= POOL_COUNT else 0, len(occupied)
         drawn = []
-        for _ in range(DRAW_COUNT if occupied else 0):
-            shard = occupied[int(draw() * len(occupied))]
-            key = first_owned(live, shard, owns)
+        for _ in range(DRAW_COUNT if count else 0):
+            shard = occupied[int(draw() * count)]
+            key = next(iter(tables[shard].entries)) if owns is None else first_owned(live, shard, owns)
             if key is None:
                 continue
-            candidate = (-((tick - cells[key_hash(key) & mask]) & _TICK_MASK), shard, key)
+            age = -((tick - cells[key_hash(key) & mask]) & _TICK_MASK)
+            candidate = (age, shard, key)
             drawn.append(candidate)
-            if candidate[0] <= bar:
+            if age <= bar:
                 place = bisect_left(pool, candidate)
                 if place == len(pool) or pool[place] != candidate:
                     pool.insert(place, candidate)
@@ -161,13 +164,8 @@ class SampledLru(_Ticks):
                 return candidate
         return None
 
-    @property
-    def size_bytes(self) -> int:
-        """The memory of the cells."""
-        return len(self.cells)
-
     def recount_bytes(self) -> int:
-        """The same."""
+        """The memory of the cells."""
         return len(self.cells)
 
 
@@ -177,7 +175,6 @@ class BucketLru(_Ticks):
 
     live: TableSet
     _buckets: dict[int, KeyLine] = attrs.field(init=False, factory=dict, repr=False)
-    _size_bytes: int = attrs.field(init=False, default=0)
     _named: tuple[int, bytes, int] | None = attrs.field(init=False, default=None)
 
     def inserted(self, shard: int, key: bytes, hashed: int, size: int, returned: bool) -> int:
@@ -200,6 +197,7 @@ class BucketLru(_Ticks):
             self._queue(self._tick, shard, key, size)
             self._named = None
         met_spared = False
+        self.patience -= 1
         tick, cells = (self._tick + 1) & _TICK_MASK, self.cells
         for _ in range(_TICKS):
             while (line := self._buckets.get(tick)) is not None:
@@ -212,8 +210,9 @@ class BucketLru(_Ticks):
                     if met_spared:
                         return None
                     met_spared = tick == self._tick
-                elif (self._tick - used) & _TICK_MASK < (self._tick - tick) & _TICK_MASK:
+                elif (self._tick - used) & _TICK_MASK < (self._tick - tick) & _TICK_MASK and self.patience > 0:
                     self._queue(used, shard, key, size)
+                    self.patience -= 1
                 else:
                     self._named = shard, key, size
                     return shard, key
@@ -227,14 +226,14 @@ class BucketLru(_Ticks):
         before = line.size_bytes
         line.append(shard, key, size)
         growth = line.size_bytes - before
-        self._size_bytes += growth
+        self.size_bytes += growth
         return growth
 
     def _take(self, tick: int, line: KeyLine) -> tuple[int, bytes, int]:
         before = line.size_bytes
         item = line.pop()
         assert item is not None, "an empty bucket is dropped"
-        self._size_bytes += line.size_bytes - before
+        self.size_bytes += line.size_bytes - before
         if not line.count:
             del self._buckets[tick]
         return item
@@ -244,11 +243,6 @@ class BucketLru(_Ticks):
         """How many places in buckets there are, those of entries that are gone included."""
         return sum(line.count for line in self._buckets.values())
 
-    @property
-    def size_bytes(self) -> int:
-        """The memory of cells and buckets."""
-        return len(self.cells) + self._size_bytes
-
     def recount_bytes(self) -> int:
-        """The same, by visiting every bucket."""
+        """Return the memory of cells and buckets by visiting every bucket."""
         return len(self.cells) + sum(line.recount_bytes() for line in self._buckets.values())

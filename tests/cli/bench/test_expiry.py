@@ -14,5 +14,5 @@ def test_lateness_is_counted_from_each_entrys_own_expiry() -> None:
 
 def test_the_factor_is_of_the_quiet_percentile() -> None:
     quiet, _ = carried_out(PHASE)
-    turns = TurnFigures(10, 1.0, 1.0, 1, 0.1, 0.1, 0.1, 0)
+    turns = TurnFigures(10, 1.0, 1.0, 1, 0.1, 0.1, 0.1, 0, (0, 0, 0))
     assert ExpiryFigures(10, quiet, quiet, 0.0, 0, 1, turns).p99_factor == 1.0

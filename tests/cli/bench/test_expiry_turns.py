@@ -12,8 +12,9 @@ def test_everything_expires_in_time_and_in_short_turns() -> None:
     assert figures.turns > 4 * 2_000
     assert figures.quiet_p99_ms > 0
     assert figures.meanwhile_p99_ms > 0
+    assert all(each > 2**20 for each in figures.resident_bytes)
 
 
 def test_a_child_tells_the_same_figures() -> None:
     figures = expiry_turns.measure(500, 1.0)
-    assert (figures.entries, figures.left) == (500, 0)
+    assert (figures.entries, figures.left, len(figures.resident_bytes)) == (500, 0, 3)

@@ -5,7 +5,7 @@ import random
 from dynacache.storage.accounting import object_bytes
 from dynacache.storage.contributions import key_hash
 from dynacache.storage.eviction.groups import make_policy
-from dynacache.storage.eviction.policy import EvictionPolicy, Owner
+from dynacache.storage.eviction.policy import PATIENCE_COUNT, EvictionPolicy, Owner
 from dynacache.storage.tables import TableSet
 
 __all__ = ["POLICIES", "Store"]
@@ -56,6 +56,7 @@ class Store:
 
     def evict(self, spared: bytes | None = None) -> bytes | None:
         before = self.policy.size_bytes
+        self.policy.patience = PATIENCE_COUNT
         victim = self.policy.victim(spared, self.owns)
         self.grown += self.policy.size_bytes - before
         if victim is None:

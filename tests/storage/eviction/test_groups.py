@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynacache.errors import InvalidOption
+from dynacache.namespaces.settings import GROUPS_LIMIT
 from dynacache.storage.accounting import object_bytes
 from dynacache.storage.contributions import key_hash
-from dynacache.storage.eviction.groups import GROUP_LIMIT_COUNT, WORN_FACTOR, Group, Groups, GroupSettings, make_policy
+from dynacache.storage.eviction.groups import WORN_FACTOR, Group, Groups, GroupSettings, make_policy
 from dynacache.storage.eviction.policy import EvictionPolicy
 from dynacache.storage.eviction.queues import TwoQueues
 from dynacache.storage.eviction.recency import BucketLru
@@ -236,9 +237,9 @@ def test_wrong_policies_change_nothing() -> None:
 
 def test_there_is_a_limit_to_groups() -> None:
     store = GroupedStore()
-    names = [f"n{number:03}" for number in range(GROUP_LIMIT_COUNT + 5)]
+    names = [f"n{number:03}" for number in range(GROUPS_LIMIT + 5)]
     store.groups.change("lru", [GroupSettings(prefix_of(name), "lfu") for name in reversed(names)])
     store.settle()
-    assert len(store.groups.groups()) == 1 + GROUP_LIMIT_COUNT
+    assert len(store.groups.groups()) == 1 + GROUPS_LIMIT
     assert store.groups.policy_of(0, prefix_of(names[-1]) + b"key") is store.groups.default
     assert store.groups.policy_of(0, prefix_of(names[0]) + b"key") is not store.groups.default

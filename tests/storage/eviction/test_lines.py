@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynacache.storage.eviction.lines import KEY_BLOCK_BYTES, SHARD_BLOCK_BYTES, KeyLine, ShardLine
+from dynacache.storage.tables import TableSet
 
 
 def test_a_shard_line_is_first_in_first_out() -> None:
@@ -103,3 +104,54 @@ def test_masses_that_go_leave_few_blocks_behind_even_where_the_shards_are_wrong(
         line.append(number % 10)
     line.removed_many([number % 1_000 for number in range(50_000)])  # bounded, whatever is claimed
     assert line.count >= 0
+
+
+@given(st.lists(st.one_of(st.integers(0, 900), st.none(), st.lists(st.integers(0, 900), max_size=300)), max_size=600))
+def test_keys_of_entries_that_are_gone_are_swept_out_and_the_others_keep_their_order(
+    steps: list[int | list[int] | None],
+) -> None:
+    line, tables, queued = KeyLine(), TableSet(), list[bytes]()
+    tables.extend(4)
+
+    def is_there(key: bytes) -> bool:
+        return key in tables.tables[int(key) & 3].entries
+
+    for step in steps * 2:
+        if isinstance(step, int):
+            key = b"%d" % step
+            if not is_there(key) and key not in queued:
+                tables.insert(step & 3, key, b"record")
+                line.append(step & 3, key, step)
+                queued.append(key)
+        elif step is None:
+            item = line.pop()
+            while item is not None and not is_there(item[1]):
+                queued.remove(item[1])
+                item = line.pop()
+            if item is not None:
+                assert item[1] == next(key for key in queued if is_there(key))
+                queued.remove(item[1])
+                tables.remove(item[0], item[1])
+        else:
+            gone = [number for number in sorted(set(step)) if is_there(b"%d" % number)]
+            tables.remove_many([number & 3 for number in gone], [b"%d" % number for number in gone])
+            line.note_gone(len(gone), tables.tables)
+        assert line.size_bytes == line.recount_bytes()
+        assert line.count >= tables.count
+        assert line.held_bytes >= sum(int(key) for table in tables.tables for key in table.entries)
+    rest = [item[1] for item in iter(line.pop, None) if is_there(item[1])]
+    assert rest == [key for key in queued if is_there(key)]
+    assert (line.count, line.held_bytes) == (0, 0)
+
+
+def test_a_mass_that_goes_leaves_few_keys_behind() -> None:
+    line, tables = KeyLine(), TableSet()
+    tables.extend(1)
+    for number in range(20_000):
+        line.append(0, b"%d" % number, 100)
+    for number in range(0, 20_000, 100):
+        tables.insert(0, b"%d" % number, b"record")
+    for _ in range(19_800 // 50):
+        line.note_gone(50, tables.tables)
+    assert 200 <= line.count <= 1_500
+    assert line.size_bytes == line.recount_bytes()
