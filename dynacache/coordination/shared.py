@@ -134,7 +134,7 @@ class Shared:
             return record
         if record[1] == packed.VALUE and record[2] & packed.FILL:
             before += self.clock.max_skew_ms << 16  # it may be of before, by another clock
-        fresh = packed.since(record, before)
+        fresh = packed.since(record, before, with_context=True)
         self.counters.late_versions_discarded += fresh is not record
         return fresh
 

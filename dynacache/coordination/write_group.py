@@ -282,11 +282,15 @@ class WriteGroup:
                 self._keep(position, target.stands_for)
 
     def _keep(self, position: int, owner: NodeId) -> None:
-        """Keep one record for an owner; where there is no room for it, repair visits the partition first."""
+        """Keep one record for an owner; where there is no room for it, repair visits the partition first.
+
+        It is as old as the write: after a standstill what has deleted or invalidated it may be forgotten by now.
+        """
         shared = self.shared
+        sent_ms = shared.now_ms - int((shared.now_s - self._sent_at_s) * 1000)
         key, record = self.payload[2 * position : 2 * position + 2]
         partition = self.partitions[position]
-        if shared.hints.add(owner, partition, key, record, shared.now_ms, counted=False):
+        if shared.hints.add(owner, partition, key, record, sent_ms, counted=False):
             shared.counters.hints_stored += 1
         else:
             shared.counters.hints_refused += 1

@@ -213,12 +213,13 @@ def clean(record: bytes, now_ms: int) -> bytes | None:
     return None if kernel.is_spent(state) else encode(state, record[0])
 
 
-def since(record: bytes, time: int) -> bytes | None:
+def since(record: bytes, time: int, *, with_context: bool = False) -> bytes | None:
     """Return what of a record is not older than ``time``, with a context of exactly that; None if that is nothing.
 
-    What is left out is left out with its context, so that it is removed nowhere else. A record in which that cannot
-    be done (one actor minted on both sides of ``time``) is returned whole. What is left is no unbroken residence: our
-    own actor, forgotten here, may come back by a merge, and going on from there would mint a dot twice.
+    What is left out is left out with its context, so that it is removed nowhere else. ``with_context`` keeps all other
+    context, and with it what is known of versions that had been superseded before. A record in which that cannot be
+    done (one actor minted on both sides of ``time``) is returned whole. What is left is no unbroken residence: our own
+    actor, forgotten here, may come back by a merge, and going on from there would mint a dot twice.
     """
     if record[1] != MANY:
         held: int = HEADER.unpack_from(record)[5]
@@ -227,14 +228,20 @@ def since(record: bytes, time: int) -> bytes | None:
     dots = {dot: version for dot, version in state.dots.items() if version.time >= time}
     if not dots:
         return None
+    left_out = [dot for dot in state.dots if dot not in dots]
     context: dict[Actor, int] = {}
-    for actor, n in dots:
-        context[actor] = max(n, context.get(actor, 0))
-    if len(dots) == len(state.dots) or any(
-        n <= context.get(actor, 0) for actor, n in state.dots if (actor, n) not in dots
-    ):
+    if with_context:
+        context.update(state.context)
+        for actor, n in left_out:
+            context[actor] = min(n - 1, context[actor])
+    else:
+        for actor, n in dots:
+            context[actor] = max(n, context.get(actor, 0))
+    if not left_out or any(n <= context.get(actor, 0) for actor, n in left_out):
         return record
-    return encode(State(context, frozenset(), dots), record[0] & ~OWN_BASE)
+    if any(n > context[actor] for actor, n in dots):
+        return record
+    return encode(State({actor: n for actor, n in context.items() if n}, frozenset(), dots), record[0] & ~OWN_BASE)
 
 
 def version_prefix(record: bytes) -> bytes:

@@ -14,7 +14,7 @@ Why both conditions: a clock that covers a dot nobody superseded loses that writ
 from dynacache.versioning.actors import Dot
 
 from ..evidence import Evidence, Violation
-from ..history import OperationKind, StoreCause
+from ..history import OperationKind, OperationRecord, StoreCause
 from ..ledger import Breach, Mint, dots_of
 from .case import Case
 
@@ -65,6 +65,8 @@ def _overreaching(case: Case) -> list[Violation]:
         if operation.kind is not OperationKind.SET or operation.arguments.get("version"):
             continue
         for mint in case.mints_of(operation):
+            if _by_a_touch(case, operation, mint):
+                continue
             beyond = [dot for dot in mint.beyond if not _ended_there(case, mint, dot)]
             if beyond and not mint.event.place:
                 text = (
@@ -73,6 +75,15 @@ def _overreaching(case: Case) -> list[Violation]:
                 )
                 found.append(Violation("I14", operation.key, text, (mint.event.sequence,)))
     return found
+
+
+def _by_a_touch(case: Case, operation: OperationRecord, mint: Mint) -> bool:
+    """Return whether a touch may have minted the version: one that shortens a life writes the value again, over what it
+    has read, after the set that wrote it first has returned (seed 50099)."""
+    return mint.event.sequence > (operation.return_sequence or mint.event.sequence) and any(
+        each.kind is OperationKind.TOUCH and each.key == operation.key and each.call_sequence < mint.event.sequence
+        for each in case.evidence.history
+    )
 
 
 def _ended_there(case: Case, mint: Mint, dot: Dot) -> bool:

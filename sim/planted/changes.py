@@ -30,7 +30,7 @@ _QUICK: dict[str, Any] = {
 
 
 def _nothing_gained(original: Callable[..., Any]) -> Callable[..., BitMap]:
-    return lambda before, after, node_id: BitMap()
+    return lambda *_: BitMap()
 
 
 def _false(original: Callable[..., Any]) -> Callable[..., bool]:

@@ -121,6 +121,18 @@ def test_whoever_did_not_acknowledge_by_the_deadline_has_a_hint_at_the_coordinat
     assert cluster.nodes["n1"].hints.counts() == {}
 
 
+def test_a_hint_is_as_old_as_its_write() -> None:
+    """Made after a standstill, it would outlive what has deleted or invalidated its record (seed 50091)."""
+    cluster = FakeCluster(3)
+    cluster.paused = {"n3"}
+    began_ms = cluster.nodes["n1"].shared.now_ms
+    assert cluster.ask("n1", _set(b"key", b"value", Level.QUORUM, 200), 0.3)[0] == DONE
+    hint = cluster.nodes["n1"].hints.get("n3", b"key")
+    assert hint is not None
+    assert cluster.nodes["n1"].shared.now_ms >= began_ms + 200
+    assert hint.stored_ms < began_ms + 100
+
+
 def test_a_replica_without_room_is_excepted_alone() -> None:
     cluster = FakeCluster(3)
     full = cluster.nodes["n3"].engine

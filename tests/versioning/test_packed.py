@@ -1,5 +1,8 @@
 """Operations on records, one by one; `test_replicas` drives them all over traces against the kernel and an oracle."""
 
+from itertools import product
+from random import Random
+
 import pytest
 
 from dynacache.errors import Overloaded, TooManySiblings
@@ -330,6 +333,47 @@ def test_since_keeps_what_is_not_older() -> None:
     assert newer == second
     assert packed.merge(both, newer) is both, "what was left out is removed nowhere else"
     assert packed.since(both, 21 << 16) is None
+
+
+def test_since_with_context_still_knows_what_had_been_superseded() -> None:
+    first = packed.write(None, ActorIssuer(1), 10 << 16, 0, packed.RAW, b"1", 10)[1]
+    second = packed.write(first, ActorIssuer(2), 20 << 16, 0, packed.RAW, b"2", 20)[1]
+    beside = packed.write(None, ActorIssuer(3), 15 << 16, 0, packed.RAW, b"3", 15)[1]
+    both = packed.merge(second, beside)
+    bare, knowing = packed.since(both, 18 << 16), packed.since(both, 18 << 16, with_context=True)
+    assert bare is not None
+    assert knowing is not None
+    assert len(decode(packed.merge(first, bare)).dots) == 2, "a sibling that is none"
+    assert packed.merge(first, knowing) == knowing == second
+    assert decode(packed.merge(beside, knowing)).dots.keys() == decode(both).dots.keys()
+    assert packed.since(both, 10 << 16, with_context=True) is both
+    assert packed.since(both, 21 << 16, with_context=True) is None
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_since_leaves_out_is_removed_nowhere_and_the_rest_of_what_it_knew_is(seed: int) -> None:
+    random = Random(seed)
+    issuers = [ActorIssuer(number) for number in range(1, 5)]
+    held: list[bytes | None] = [None] * 4
+    for time in range(1, 30):
+        place = random.randrange(4)
+        old = held[place]
+        if old is None or random.random() < 0.4:
+            old = held[place] = packed.write(old, issuers[place], time << 16, 0, packed.RAW, b"%d" % time, time)[0]
+        other = held[random.randrange(4)]
+        if other is not None and random.random() < 0.6:
+            mine = held[place]
+            held[place] = packed.strip_local(other) if mine is None else packed.merge(mine, packed.strip_local(other))
+    records = [packed.strip_local(record) for record in held if record is not None]
+    for record, other in product(records, records):
+        kept = packed.since(record, random.randrange(30) << 16, with_context=True)
+        if kept is None:
+            continue
+        left_out = decode(record).dots.keys() - decode(kept).dots.keys()
+        before = decode(packed.merge(other, record)).dots.keys()
+        after = decode(packed.merge(other, kept)).dots.keys()
+        assert after >= (before - left_out) | (left_out & decode(other).dots.keys())
+        assert all(any(actor == each[0] and n >= each[1] for each in left_out) for actor, n in after - before)
 
 
 def test_what_since_leaves_is_no_unbroken_residence() -> None:

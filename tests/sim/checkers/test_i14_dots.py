@@ -81,6 +81,17 @@ def test_a_plain_set_that_covers_what_its_coordinator_did_not_hold_is_found() ->
     assert any("did not hold" in text for text in texts(story))
 
 
+def test_a_touch_that_writes_a_value_again_covers_what_it_has_read() -> None:
+    story = Story()
+    story.set("a", b"1:", ttl_ms=60_000)
+    token = story.mint("a", b"2:")
+    begun = story.step()
+    story.mint("b", b"1:", context=token)
+    assert any("did not hold" in text for text in texts(story))
+    story.call(OperationKind.TOUCH, begun=begun, ttl_s=1.0)
+    assert texts(story) == []
+
+
 def test_a_plain_set_over_what_has_expired_there_follows_its_clock() -> None:
     story = Story()
     story.mint("a", b"0:")
