@@ -16,7 +16,7 @@ from dynacache.repair import exchange_decisions
 from dynacache.repair.exchange import Exchange
 from dynacache.repair.exchange_answers import ExchangeAnswers
 from dynacache.repair.exchange_ground import ExchangeGround
-from dynacache.storage.shape import Shape
+from dynacache.storage.ghosts import Ghosts
 from dynacache.versioning import packed
 
 from ..history import OperationKind
@@ -109,6 +109,10 @@ def _no_room_for_hints() -> Scenario:
     return script.scenario(11.0)
 
 
+def _no_growth(original: Callable[..., int]) -> Callable[..., int]:
+    return lambda *_: 0
+
+
 def _always_admits(original: Callable[..., int]) -> Callable[..., int]:
     return lambda ours, theirs, we_admit, they_admit: original(ours, theirs, True, True)
 
@@ -171,7 +175,7 @@ BUGS = (
     Bug(
         "eviction leaves no ghost", "I15",
         "what is evicted stays in the tree, and nothing remembers it",
-        (Patch(Shape, "_leave_ghost", _nothing),), _more_than_fits,
+        (Patch(Ghosts, "leave", _no_growth),), _more_than_fits,
     ),
     Bug(
         "a wrong clock is believed", "I3",
