@@ -119,7 +119,8 @@ def _always_admits(original: Callable[..., int]) -> Callable[..., int]:
 
 def _more_than_fits() -> Scenario:
     """Full stores that have evicted different keys."""
-    script = Script.of(storage_limit_bytes=140_000, exchange_interval_s=1.0, confirm_s=0.2, young_ms=500)
+    small: dict[str, Any] = {"storage_limit_bytes": 140_000, "partition_count": 16}
+    script = Script.of(exchange_interval_s=1.0, confirm_s=0.2, young_ms=500, **small)
     script.part(1.0, 3.0, [script.owners()[2]])
     for step in range(120):
         script.set(0.5 + step / 20, key=b"k%d" % (step % 60), size=3_000)
