@@ -194,6 +194,9 @@ class TableEvent:
     owners: tuple[tuple[str, ...], ...]
     """Owners by partition, as the node has them."""
 
+    factors: tuple[int, ...] = ()
+    """Replication factors beside the cluster's, ascending; their partitions are numbered after its own."""
+
 
 @attrs.frozen
 class MachineEvent:

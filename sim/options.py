@@ -22,9 +22,12 @@ from dynacache.types import Level
 
 from .draws import Draws, Stream
 
-__all__ = ["Options", "draw", "read_quorum", "write_quorum"]
+__all__ = ["FIRST_NAMESPACE", "Options", "draw", "factor_of", "read_quorum", "write_quorum"]
 
 _ABSENCE_SHARE: Final = 0.04
+FIRST_NAMESPACE: Final = "s1"
+_ROOMY_STORE_BYTES: Final = 1024 * 1024
+"""A store in which the empty tables of another replication factor have room."""
 _SMALL_STORE_BYTES: Final = 140_000
 """A store of which the empty tables take a good part (just under a half at 128 partitions, the most that the product
 accepts); what is written into it is often drawn to be too much."""
@@ -77,6 +80,8 @@ class Options:
     conditional_share: float = 0.05
     touch_share: float = 0.0
     increment_share: float = 0.1
+    first_factor: int = 0
+    """Copies of what the first namespace beside the default one holds; 0: as many as of everything."""
     namespaces: int = 0
     """Namespaces beside the default one; the keys are dealt out among them all."""
     tags: int = 0
@@ -155,9 +160,15 @@ class Options:
     """All must be well within this after the faults ended: changes ended, hints gone, copies complete and equal."""
 
 
-def write_quorum(options: Options) -> int:
-    """Return W, the owners that acknowledge a quorum write."""
-    return options.replication_factor // 2 + 1
+def factor_of(options: Options, namespace: str) -> int:
+    """Return the replication factor that a namespace has of its own, 0 for the cluster's."""
+    is_own = namespace == FIRST_NAMESPACE and options.first_factor != options.replication_factor
+    return options.first_factor if is_own else 0
+
+
+def write_quorum(options: Options, namespace: str = "") -> int:
+    """Return W, the owners that acknowledge a quorum write into a namespace."""
+    return (factor_of(options, namespace) or options.replication_factor) // 2 + 1
 
 
 def read_quorum(options: Options) -> int:
@@ -174,6 +185,10 @@ def draw(seed: int, **fixed: Any) -> Options:
     options = attrs.evolve(Options(**drawn), **fixed)
     if options.replication_factor > options.nodes:
         options = attrs.evolve(options, replication_factor=options.nodes)
+    if options.first_factor > options.nodes:
+        options = attrs.evolve(options, first_factor=options.nodes)
+    if options.first_factor and (not options.namespaces or options.storage_limit_bytes < _ROOMY_STORE_BYTES):
+        options = attrs.evolve(options, first_factor=0)
     return options
 
 
@@ -251,7 +266,8 @@ def _settings(draws: Draws) -> dict[str, Any]:
     namespaces = _stream(draws, "namespaces").choice([0, 0, 1, 2]) if _invalidates(draws) else 0
     if share:
         namespaces = max(namespaces, _stream(draws, "configured namespaces").choice([0, 1, 2]))
-    return {"configure_share": share, "namespaces": namespaces}
+    factor = _stream(draws, "first_factor").weighted([(0, 3), (1, 1), (2, 1), (4, 0.5), (5, 1)])
+    return {"configure_share": share, "namespaces": namespaces, "first_factor": factor if namespaces else 0}
 
 
 def _subscribers(draws: Draws) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from .world.world import World
 
 __all__ = ["Judge", "Result", "Scenario", "draw_scenario", "run", "run_scenario"]
 
+_FACTOR_LIMIT_S = 20.0
 _BIRTH_LIMIT_S = 90.0
 _SETTLE_LIMIT_S = 60.0
 _REST_S = 3.0
@@ -130,6 +131,10 @@ def _live(world: World, scenario: Scenario) -> tuple[str, dict[str, Any]]:
     if not world.advance_until(world.founders_serve, _BIRTH_LIMIT_S):
         return _early(world, "the cluster was not born in time"), {"converged": False}
     world.advance_until(world.is_linked, 2.0)
+    if not world.advance_until(world.choose_factor(), _FACTOR_LIMIT_S) or not world.advance_until(
+        world.clients_rest, _FACTOR_LIMIT_S
+    ):
+        return _early(world, "a namespace did not get its replication factor in time"), {"converged": False}
     world.phase("safety")
     world.begin_safety(scenario.operations, scenario.faults)
     world.advance(options.duration_s)

@@ -46,7 +46,17 @@ SIMULATOR_WORLDLY = (
 PLANTED_BUGS = tuple(
     f"sim/planted/{name}.py"
     for name in (
-        *("changes", "healing", "invalidation", "membership", "namespaces", "replication", "rules", "storage"),
+        *(
+            "changes",
+            "factors",
+            "healing",
+            "invalidation",
+            "membership",
+            "namespaces",
+            "replication",
+            "rules",
+            "storage",
+        ),
         "versions",
     )
 )

@@ -38,7 +38,7 @@ def status(client: CacheClient, view: str | None = None) -> Answer:
     title = (
         f"cluster {report.get('cluster', '-')}, as {report.get('node', '-')} sees it:"
         f" {counted(len(present), 'member')}, {report.get('partition_count', '-')} partitions,"
-        f" {report.get('replication_factor', '-')} copies"
+        f" {report.get('replication_factor', '-')} copies{_others(report)}"
     )
     nodes = {node: each.report or {"error": each.error} for node, each in answers.items()}
     return Answer(
@@ -46,6 +46,12 @@ def status(client: CacheClient, view: str | None = None) -> Answer:
         tables=(Rows(title, _STATUS_COLUMNS, rows),),
         remarks=tuple(_remarks(report, present, answers)),
     )
+
+
+def _others(report: Mapping[str, Any]) -> str:
+    """Return the replication factors that some namespaces have, in words."""
+    factors = [str(factor) for factor in report.get("other_factors") or ()]
+    return f" ({' or '.join(factors)} in some namespaces)" if factors else ""
 
 
 def _row(member: Member, answered: Answered, held: Mapping[str, int], differ: bool) -> tuple[object, ...]:

@@ -88,7 +88,7 @@ def set_settings(
     compression
         What clients do to large values.
     replication_factor
-        0, the cluster's; a factor of its own comes with a later release.
+        Copies of each entry, 1 to 9, chosen with the first setting and for good; 0 for as many as the cluster keeps.
     """
     from dynacache.cli import namespaces as body
 

@@ -29,9 +29,11 @@ def repair_start(client: CacheClient, partitions: Sequence[int], wait: bool, vie
     """Have every member compare its copies with the other owners' now; of some partitions or of all."""
     seen = survey(client, view)
     count = seen.report.get("partition_count", 0)
+    factors = (0, *(seen.report.get("other_factors") or ()))
     for partition in partitions:
-        if not 0 <= partition < count:
-            raise InvalidRequest(f"repair start: --partition: got {partition}, expected 0 to {count - 1}")
+        if not any(factor * count <= partition < (factor + 1) * count for factor in factors):
+            some = " or ".join(f"{factor * count} to {(factor + 1) * count - 1}" for factor in factors)
+            raise InvalidRequest(f"repair start: --partition: got {partition}, expected {some}")
     arguments = {"partitions": list(partitions)} if partitions else {}
     present = seen.present
     answers = order_all(client, present, "repair", arguments)

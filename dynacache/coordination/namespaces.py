@@ -21,7 +21,7 @@ from typing import Any, Final
 import attrs
 
 from dynacache.coordination.catalogue import Catalogue, Entry
-from dynacache.errors import InvalidRequest, Overloaded
+from dynacache.errors import InvalidRequest, NotReady, Overloaded
 from dynacache.namespaces.names import (
     DEFAULT,
     FACTOR_LIMIT,
@@ -71,6 +71,9 @@ class Namespaces:
     """Names of records that say of a namespace that it was dropped."""
     any_keeps_newest: bool = False
     """Whether some namespace is of mode last_write_wins."""
+    is_known: bool = True
+    """False while a node that has begun without memory may lack settings that the others have and that say where keys
+    are; it serves no namespace so long."""
     any_factor: bool = False
     """Whether some namespace has, or had, a replication factor of its own."""
     _by_prefix: dict[bytes, NamespaceSettings] = attrs.field(factory=dict)
@@ -87,6 +90,8 @@ class Namespaces:
         found = self._by_prefix.get(key[: 2 + key[1]]) if len(key) > 1 else None
         if found is None:
             start = prefix_of(key)
+            if not self.is_known:
+                raise NotReady("this node has begun a moment ago and has not heard of the namespaces' settings yet")
             if len(self._by_prefix) >= PREFIXES_LIMIT:
                 self._by_prefix.clear()
             found = self._by_prefix[start] = self._placed(start)

@@ -138,6 +138,8 @@ def _receipt(operation: "ReadOperation", outcome: Concluded) -> dict[str, Any]:
     own = operation.shared.node_id
     complete = [*operation.records, *operation.absent, *operation.evicted]
     stood_in = [each.stands_for for each in operation.asked.values() if each.stands_for != each.node_id]
+    if operation.route.self_stands_for not in ("", own):
+        stood_in.insert(0, operation.route.self_stands_for)
     return {
         "asked": [own, *operation.asked],
         "answered": complete,

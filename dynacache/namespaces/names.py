@@ -95,17 +95,24 @@ def prefix_of(qualified: bytes) -> bytes:
 
 
 def check_prefix(qualified: bytes) -> None:
-    """Raise ``InvalidRequest`` unless keys of one namespace alone can begin with these bytes."""
+    """Raise ``InvalidRequest`` unless a client's keys of one namespace alone can begin with these bytes."""
     if qualified[:1] == b"\x00":
-        prefix_of(qualified + b"\x00")
+        _clients(prefix_of(qualified + b"\x00"))
 
 
 def split(qualified: bytes) -> tuple[str, bytes]:
     """Return (namespace, the application's key); raises ``InvalidRequest`` for what `qualify` never makes."""
     if qualified[:1] != b"\x00":
         return DEFAULT, qualified
-    found = prefix_of(qualified)
-    return bare(found[2:]).decode(), qualified[len(found) :]
+    found = _clients(prefix_of(qualified))
+    return found[2:].decode(), qualified[len(found) :]
+
+
+def _clients(found: bytes) -> bytes:
+    """Return a prefix; raises ``InvalidRequest`` for one with a factor in it, which no client makes."""
+    if bare(found[2:]) != found[2:]:
+        raise InvalidRequest(f"key: got {found!r:.80}, expected a namespace's prefix without a factor")
+    return found
 
 
 def namespace_of(qualified: bytes) -> str:

@@ -204,6 +204,8 @@ class CatalogueSync:
         peer.incarnation, peer.confirmed = incarnation, True
         peer.pulled = reached if anew else max(peer.pulled, reached)
         self._release(peer, pull.number if reached >= newest else 0)
+        if reached >= newest:
+            self.shared.namespaces.is_known = True
         if reached < newest or peer.waiters:
             self._ask(pull.node_id, reached)
         elif digest == self.catalogue.digest:

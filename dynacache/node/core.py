@@ -62,6 +62,7 @@ from dynacache.node.members import Members
 from dynacache.node.namespace_orders import NamespaceOrders
 from dynacache.node.observed import Observed
 from dynacache.node.peer_messages import Peer, PeerMessages
+from dynacache.node.rehoming import Rehoming
 from dynacache.node.repair_port import NodeRepairPort
 from dynacache.node.reports import Reports
 from dynacache.node.upkeep import Upkeep
@@ -150,6 +151,7 @@ class Node:
         self.catalogue_sync = CatalogueSync(shared, self.repair_port, self.members, incarnation)
         shared.catalogue_port = self.catalogue_sync
         self.namespaces = NamespaceOrders(shared, self.engine, self.members, retention_ms(config))
+        self.rehoming = Rehoming(shared, self.engine)
         self.closing = closing_of(self)
         self.reports = Reports(self)
         self.gate.command = Commands(self).carry_out
@@ -159,7 +161,7 @@ class Node:
         self.members.owners_changed = self._owners_changed
         self._add_repair_cores()
         if not complete:
-            self.transfer.start_empty()
+            self._start_empty()
         self.quarantine = quarantine_of(self, now)
         self.peer_messages = PeerMessages(
             shared, self.members, self.replica, self.gate, self.upkeep, self.quarantine, self.catalogue_sync
@@ -311,18 +313,23 @@ class Node:
             self.catalogue_sync.tick()
             self.invalidator.tick()
             self.namespaces.tick()
+            self.rehoming.tick()
         self.closing.tick(now)
         self.observed.tick()
         self._next_tick_s = now.monotonic_s + self._pause_s()
 
     def _pause_s(self) -> float:
         """Return how long housekeeping may rest: an idle node should cost nothing."""
-        if self.closing.is_busy or self.hints.targets() or self.links.any_avoided():
+        if self.closing.is_busy or self.rehoming.is_walking or self.hints.targets() or self.links.any_avoided():
             return _TICK_S
         due_s = min(self.upkeep.next_due_s(), self.catalogue_sync.next_due_s())
         pause_s = min(_IDLE_TICK_S, due_s - self.shared.now_s)
         pause_s = min(pause_s, self.quarantine.next_due_s() - self.shared.now_s)
         return max(_TICK_S, pause_s)
+
+    def _start_empty(self) -> None:
+        self.transfer.start_empty()
+        self.shared.namespaces.is_known = not self.members.table.factors
 
     def begin_warming(self, reason: str) -> None:
         """Have everything this node owns filled anew from the other owners."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from dynacache.errors import InvalidRequest
+from dynacache.errors import InvalidRequest, NotReady
 from dynacache.events import ConnectionId, Message
 from dynacache.membership.state import NodeState
 from dynacache.node.explanation import explain
@@ -60,7 +60,7 @@ class Reports:
             else:
                 expected = ", ".join(sorted([*about_keys, *topics, "namespaces"]))
                 raise InvalidRequest(f"report topic: got {topic!r}, expected one of {expected}")
-        except InvalidRequest as error:
+        except (InvalidRequest, NotReady) as error:
             shared.fail(connection, rid, error)
             return
         shared.effects.send(connection, (REPORTED, rid, result))
@@ -185,6 +185,7 @@ class Reports:
             **node.upkeep.statistics(),
             **node.cleaning.statistics(),
             **node.catalogue_sync.statistics(),
+            **node.rehoming.statistics(),
             **node.invalidator.statistics(),
             "hints": node.hints.counts(),
             "hint_bytes": node.hints.total_bytes,

@@ -51,8 +51,9 @@ SUBSCRIBED            rid, subscription
 HAPPENED              rid, number of the last event sent (nil: no such subscription), events lost before the first
                       sent, [change, key, time (ms), change, ...]
 TOPOLOGY              rid=0, member table (wire form), {node id: state; 16 of itself while it serves no clients}, the
-                      node's monotonic clock (ms), {namespace: how clients compress large values of it}={}; pushed
-                      after the hello and at each change
+                      node's monotonic clock (ms), {namespace: how clients compress large values of it}={},
+                      {namespace: its replication factor, if not the cluster's}={}; pushed after the hello and at each
+                      change
 TIME                  0, the node's monotonic clock (ms); answers a STAMP that asks
 node to node
 WRITE                 request_id, clock, digest, remaining_ms, hint_for (node id or nil), [key, record, key, ...]

@@ -26,7 +26,7 @@ from ..evidence import Evidence
 from ..history import OperationKind, OperationRecord, Outcome, StoreCause, StoreEvent
 from ..ledger import Ledger, Mint
 from ..options import write_quorum
-from .invalidations import Invalidations
+from .invalidations import Invalidations, namespace_of
 from .lost_hints import lost_hints
 from .memory_losses import MemoryLosses, was_told
 
@@ -79,7 +79,13 @@ class Case:
                 living.setdefault(key, {}).update(decode(record).dots)
             for _, key, record in snapshot.hints:
                 living.setdefault(key, {}).update(decode(record).dots)
-        losses = MemoryLosses.of(ledger, evidence.store_events, write_quorum(evidence.options), evidence.tables)
+        losses = MemoryLosses.of(
+            ledger,
+            evidence.store_events,
+            lambda key: write_quorum(evidence.options, namespace_of(key)[0].decode()),
+            evidence.tables,
+            evidence.partitions,
+        )
         fills = {
             record.arguments["value"]: record.metadata["token_sequence"]
             for record in evidence.history

@@ -44,11 +44,12 @@ def check(evidence: Evidence) -> list[Violation]:
 
 def _not_a_function(evidence: Evidence) -> list[Violation]:
     found = []
-    computed: dict[_Members, tuple[tuple[str, ...], ...]] = {}
+    computed: dict[tuple[_Members, tuple[int, ...]], tuple[tuple[str, ...], ...]] = {}
     for event in evidence.tables:
-        expected = computed.get(event.members)
+        name = (event.members, event.factors)
+        expected = computed.get(name)
         if expected is None:
-            expected = computed[event.members] = _owners(evidence, event)
+            expected = computed[name] = _owners(evidence, event)
         if event.owners != expected:
             pairs = enumerate(zip(event.owners, expected, strict=False))
             partition = next((index for index, (used, right) in pairs if used != right), len(expected))
@@ -62,8 +63,10 @@ def _owners(evidence: Evidence, event: TableEvent) -> tuple[tuple[str, ...], ...
         MemberEntry(node_id, 1, 1, MemberState(state), zone, weight, "host", 1)
         for node_id, state, zone, weight in event.members
     ]
-    count = len(event.owners) or evidence.options.partition_count
+    count = evidence.options.partition_count if event.factors or not event.owners else len(event.owners)
     table = MemberTable.of(bytes(16), count, evidence.options.replication_factor, entries)
+    for factor in event.factors:
+        table = table.with_factor(factor, 1)
     return tuple(Placement.from_table(table).owners_by_partition)
 
 

@@ -48,7 +48,8 @@ def _judge(case: Case, scan: OperationRecord, changes: dict[bytes, dict[str, lis
         if not _asked_for(scan.arguments["prefix"], key) or key not in case.evidence.partitions:
             continue
         partition = case.evidence.partitions[key]
-        owners = sorted({owner for table in tables for owner in table.owners[partition]})
+        sets = [owners for table in tables for owners in table.owners[partition : partition + 1]]
+        owners = sorted({owner for each in sets for owner in each})
         if owners and all(_held(case, changes[key].get(owner, []), begin, end) for owner in owners):
             text = f"operation {scan.number} (scan) left out a key that {', '.join(owners)} held throughout"
             yield Violation("I16", key, text, (begin, end))

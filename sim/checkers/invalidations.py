@@ -96,7 +96,7 @@ def lost_while_spreading(evidence: Evidence, operation: OperationRecord) -> bool
         for event in evidence.machines
         if event.kind in ("crashed", "stopped", "halted") and begin_s <= event.at_s <= end_s + _SPREAD_S
     }
-    return len(lost) >= write_quorum(evidence.options)
+    return len(lost) >= write_quorum(evidence.options, operation.arguments.get("namespace", b"").decode())
 
 
 def _applies(name: tuple[int, bytes, bytes], key: bytes, tags: tuple[bytes, ...]) -> bool:

@@ -18,7 +18,7 @@ owners then, and notes ``memory.lost``. ``was_told`` looks for that note. It let
 copy that was lost with a hint, or by who was no owner by its own table when it died.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
@@ -38,8 +38,9 @@ class MemoryLosses:
     """The losses of memory in one run, by key and version."""
 
     ledger: Ledger
-    needed: int
-    """W, of the replication factor."""
+    needed: Callable[[bytes], int]
+    """W, of the replication factor of a key."""
+    partitions: Mapping[bytes, int] = attrs.field(factory=dict)
     tables: dict[str, list[TableEvent]] = attrs.field(factory=dict)
     """Of each node, in order."""
     _events: dict[bytes, list[StoreEvent]] = attrs.field(factory=dict)
@@ -48,10 +49,15 @@ class MemoryLosses:
 
     @classmethod
     def of(
-        cls, ledger: Ledger, events: Sequence[StoreEvent], needed: int, tables: Sequence[TableEvent] = ()
+        cls,
+        ledger: Ledger,
+        events: Sequence[StoreEvent],
+        needed: Callable[[bytes], int],
+        tables: Sequence[TableEvent] = (),
+        partitions: Mapping[bytes, int] | None = None,
     ) -> "MemoryLosses":
-        """Prepare for a run's events."""
-        losses = cls(ledger, needed)
+        """Prepare for a run's events; ``partitions`` are those of keys."""
+        losses = cls(ledger, needed, partitions or {})
         for table in tables:
             losses.tables.setdefault(table.node_id, []).append(table)
         lost = {event.key for event in events if event.cause in _LOSSES}
@@ -78,20 +84,27 @@ class MemoryLosses:
             holds = not covering.isdisjoint(dots_of(event.after))
             if held and event.cause in _LOSSES:
                 losses.setdefault((event.node_id, event.incarnation), event)
-                if len(losses) >= self._allowed(event):
+                if len(losses) >= self._allowed(event, key):
                     return tuple(losses.values())
             if not event.place:
                 (stores.add if holds else stores.discard)(event.node_id)
-                if holds and len(stores) >= self.needed:
+                if holds and len(stores) >= self.needed(key):
                     losses.clear()
         return ()
 
-    def _allowed(self, loss: StoreEvent) -> int:
+    def _allowed(self, loss: StoreEvent, key: bytes) -> int:
         """Return how many losses are too many, by the table of the process that lost its memory."""
         known = (table for table in reversed(self.tables.get(loss.node_id, ())) if table.sequence < loss.sequence)
         table = next(known, None)
-        owners = max(map(len, table.owners), default=0) if table is not None else 0
-        return min(self.needed, owners) or self.needed
+        owners, needed = max(map(len, self._owners(table, key)), default=0), self.needed(key)
+        return min(needed, owners) or needed
+
+    def _owners(self, table: TableEvent | None, key: bytes) -> Sequence[tuple[str, ...]]:
+        """Return the owners of the partition of a key; of all partitions where that is not known."""
+        if table is None:
+            return ()
+        partition = self.partitions.get(key)
+        return table.owners if partition is None else table.owners[partition : partition + 1]
 
 
 def was_told(evidence: Evidence, key: bytes, losses: Sequence[StoreEvent]) -> bool:
@@ -113,4 +126,4 @@ def was_told(evidence: Evidence, key: bytes, losses: Sequence[StoreEvent]) -> bo
 def _owned(evidence: Evidence, event: StoreEvent, partition: int) -> bool:
     """Return whether a node was an owner by the last table that it used before an event."""
     used = [each for each in evidence.tables if each.node_id == event.node_id and each.sequence < event.sequence]
-    return bool(used) and event.node_id in used[-1].owners[partition]
+    return bool(used) and any(event.node_id in owners for owners in used[-1].owners[partition : partition + 1])

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..run import Result, run_scenario
-from . import changes, healing, invalidation, membership, namespaces, replication, rules, storage, versions
+from . import changes, factors, healing, invalidation, membership, namespaces, replication, rules, storage, versions
 from .bug import Bug, active
 from .hunting import Caught, Chunk, Hunts, Searched, catches, search
 
@@ -28,6 +28,7 @@ BUGS: Final[Mapping[str, Bug]] = {
         *membership.BUGS,
         *healing.BUGS,
         *changes.BUGS,
+        *factors.BUGS,
         *rules.BUGS,
         *invalidation.BUGS,
         *namespaces.BUGS,

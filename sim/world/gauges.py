@@ -9,13 +9,14 @@ Why a recount only now and then: it visits every entry.
 """
 
 from collections.abc import Iterable
+from itertools import chain
 
 from dynacache.coordination.catalogue import ENTRIES_LIMIT
 from dynacache.coordination.namespaces import SETTINGS_KIND
-from dynacache.namespaces.names import namespace_of
+from dynacache.namespaces.names import namespace_of, with_factor, without_factor
 from dynacache.namespaces.settings import NamespaceSettings
 from dynacache.node import Node
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import partition_of_key
 from dynacache.storage.accounting import object_bytes
 from dynacache.storage.engine import Engine
 from dynacache.storage.records import is_tombstone
@@ -27,7 +28,7 @@ from ..evidence import Gauge, NodeSnapshot
 from ..ledger import is_spent
 from .machine import Machine
 
-__all__ = ["gauge", "refused", "repair_spent", "snapshot"]
+__all__ = ["gauge", "inside_of", "refused", "repair_spent", "snapshot"]
 
 
 def gauge(machine: Machine, node: Node, at_s: float, *, recount: bool) -> Gauge:
@@ -56,8 +57,8 @@ def gauge(machine: Machine, node: Node, at_s: float, *, recount: bool) -> Gauge:
         ghosts=statistics.ghosts,
         catalogue=len(node.shared.catalogue.entries),
         catalogue_limit=2 * ENTRIES_LIMIT,
-        trees=engine.partition_count,
-        trees_right=sum(map(engine.check_trees, range(engine.partition_count))) if recount else None,
+        trees=sum(map(len, engine.partitions)),
+        trees_right=sum(map(engine.check_trees, chain(*engine.partitions))) if recount else None,
         largest_entry_bytes=_largest_bytes(engine) if statistics.usage.total_bytes > statistics.limit_bytes else 0,
         group_bytes=_group_bytes(node),
         group_limit_bytes=_group_limits(node, statistics),
@@ -81,7 +82,7 @@ def _group_bytes(node: Node) -> dict[str, int]:
     if not sizes:
         return sizes
     engine = node.engine
-    for partition in range(engine.partition_count):
+    for partition in chain(*engine.partitions):
         for key, record in engine.items(partition):
             name = namespace_of(key) if not key[0] else ""
             if name in sizes and not is_tombstone(record):
@@ -132,7 +133,7 @@ def _largest_bytes(engine: Engine) -> int:
     """Return what the largest entry costs: by so much a store may pass its limit."""
     sizes = (
         object_bytes(len(key)) + object_bytes(len(record))
-        for partition in range(engine.partition_count)
+        for partition in chain(*engine.partitions)
         for key, record in engine.items(partition)
     )
     return max(sizes, default=0)
@@ -142,7 +143,8 @@ def snapshot(machine: Machine, node: Node, left_out: Iterable[bytes] = ()) -> No
     """Return all that one node holds, what it remembers of the keys that were ``left_out`` somewhere, evicted or only
     witnessed, and which of them it had no room for itself."""
     engine, members = node.engine, node.members
-    records = {key: record for partition in range(engine.partition_count) for key, record in engine.items(partition)}
+    items = (item for partition in chain(*engine.partitions) for item in engine.items(partition))
+    records = {without_factor(key): record for key, record in items}
     return NodeSnapshot(
         node_id=machine.name,
         incarnation=node.shared.issuer.incarnation,
@@ -150,7 +152,7 @@ def snapshot(machine: Machine, node: Node, left_out: Iterable[bytes] = ()) -> No
         records=records,
         complete=not len(engine.warming),
         warming_partitions=tuple(engine.warming),
-        hints=tuple((target, key, hint.record) for target, key, hint in node.hints.items()),
+        hints=tuple((target, without_factor(key), hint.record) for target, key, hint in node.hints.items()),
         pending=len(node.shared.pending),
         used_bytes=engine.usage().total_bytes,
         recounted_bytes=engine.recount().total_bytes,
@@ -166,17 +168,24 @@ def snapshot(machine: Machine, node: Node, left_out: Iterable[bytes] = ()) -> No
     )
 
 
+def inside_of(node: Node, key: bytes) -> bytes:
+    """Return a client's key as a node knows it."""
+    factor = 0 if key[0] else node.shared.namespaces.factor(namespace_of(key))
+    return with_factor(key, factor) if factor else key
+
+
 def _remembered(node: Node, keys: Iterable[bytes]) -> dict[bytes, int]:
     """Return, of those keys that a node does not hold, the time of the version that it knows to be evicted."""
     shift = node.members.placement.shift
-    times = {key: node.engine.missing(key_hash(key) >> shift, key) for key in keys}
+    inside = {key: inside_of(node, key) for key in keys}
+    times = {key: node.engine.missing(partition_of_key(each, shift), each) for key, each in inside.items()}
     return {key: time for key, time in times.items() if time}
 
 
 def refused(machine: Machine) -> frozenset[bytes]:
     """Return the keys for which the store of a machine's process last refused what it was to merge."""
     observer = machine.process.observer if machine.process is not None else None
-    return frozenset() if observer is None else frozenset(observer.refused)
+    return frozenset() if observer is None else frozenset(map(without_factor, observer.refused))
 
 
 def _witnessed(machine: Machine, node: Node, keys: Iterable[bytes]) -> frozenset[bytes]:
@@ -185,9 +194,10 @@ def _witnessed(machine: Machine, node: Node, keys: Iterable[bytes]) -> frozenset
     if observer is None or not observer.witnessed:
         return frozenset()
     shift, engine = node.members.placement.shift, node.engine
-    places = [(key_hash(key) >> shift, key) for key in keys]
-    asked = [(partition, key) for partition, key in places if engine.fingerprint(partition, key) in observer.witnessed]
-    return frozenset(key for partition, key in asked if engine.missing(partition, key))
+    inside = {key: inside_of(node, key) for key in keys}
+    places = [(partition_of_key(each, shift), each, key) for key, each in inside.items()]
+    asked = [place for place in places if engine.fingerprint(*place[:2]) in observer.witnessed]
+    return frozenset(key for partition, each, key in asked if engine.missing(partition, each))
 
 
 def _counters(node: Node) -> dict[str, int]:

@@ -19,6 +19,7 @@ import attrs
 
 from dynacache.coordination.key_events import KeyEvents
 from dynacache.errors import DynacacheError, OutOfMemory
+from dynacache.namespaces.names import without_factor
 from dynacache.node import Node
 from dynacache.repair.hints import HintStore
 from dynacache.storage.engine import TAKEN, Engine
@@ -122,7 +123,16 @@ class Observer:
         shared = self.node.shared
         self.recorder.store_events.append(
             StoreEvent(
-                sequence, at_s, self.node_id, shared.issuer.incarnation, key, before, after, cause, shared.now_ms, place
+                sequence,
+                at_s,
+                self.node_id,
+                shared.issuer.incarnation,
+                without_factor(key),
+                before,
+                after,
+                cause,
+                shared.now_ms,
+                place,
             )
         )
 
@@ -138,7 +148,7 @@ class Observer:
         sequence, at_s = self.recorder.stamp()
         shared = self.node.shared
         incarnation = shared.issuer.incarnation
-        event = KeyHappening(sequence, at_s, self.node_id, incarnation, int(change), key, shared.now_ms)
+        event = KeyHappening(sequence, at_s, self.node_id, incarnation, int(change), without_factor(key), shared.now_ms)
         self.recorder.happenings.append(event)
 
 

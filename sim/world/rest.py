@@ -15,12 +15,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pyroaring import BitMap
 
+from dynacache.namespaces.names import without_factor
 from dynacache.node import Node
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import partition_of_key
 from dynacache.placement.table import MemberState
 from dynacache.repair.ring_rules import TRANSITIONS
 from dynacache.storage.records import is_tombstone
 from dynacache.wire.epoch_names import EPOCH_PREFIX
+
+from .gauges import inside_of
 
 __all__ = ["differing", "lasting_entries", "settled_partitions", "unfinished"]
 
@@ -33,7 +36,11 @@ def unfinished(nodes: Sequence[Node], refused: Mapping[str, Collection[bytes]], 
     ``refused`` are the keys that each node's full store had no room to merge: what waits for that is no work left, as
     long as there is no room.
     """
-    full = {key_hash(key) >> node.members.placement.shift for node in nodes for key in refused.get(node.node_id, ())}
+    full = {
+        partition_of_key(inside_of(node, key), node.members.placement.shift)
+        for node in nodes
+        for key in refused.get(node.node_id, ())
+    }
     waited_for = {node.node_id: (node.engine.admits(), refused.get(node.node_id, ())) for node in nodes}
     for node in nodes:
         left = _own(node, waited_for, full)
@@ -52,7 +59,7 @@ def _own(node: Node, waited_for: Mapping[str, tuple[bool, Collection[bytes]]], f
     engine, ring = node.engine, node.ring.progress()
     counts = {
         "hints": sum(
-            not _waits_for_room(key, hint.record, *waited_for.get(target, (True, ())))
+            not _waits_for_room(without_factor(key), hint.record, *waited_for.get(target, (True, ())))
             for target, key, hint in node.hints.items()
         ),
         "requests under way": len(node.shared.pending),

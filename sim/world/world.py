@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import attrs
 
 from dynacache.node import Node
-from dynacache.placement.partitions import key_hash
+from dynacache.placement.partitions import partition_of_key
+from dynacache.types import Level
 
 from ..draws import Draws
 from ..evidence import Evidence, Gauge, NodeSnapshot, TableEvent
@@ -25,11 +26,11 @@ from ..faults.draw import STARTUP_S, client_names, node_names, subscriber_names
 from ..faults.schedule import Fault
 from ..history import OperationKind, OperationRecord, StoreCause
 from ..node_config import config, prepare
-from ..options import Options
+from ..options import FIRST_NAMESPACE, Options, factor_of
 from ..workload import Operation
 from .clients import SimClient
 from .clocks import WallClock
-from .gauges import gauge, refused, repair_spent, snapshot
+from .gauges import gauge, inside_of, refused, repair_spent, snapshot
 from .heap import START_S, Heap
 from .machine import Machine
 from .network import Network
@@ -46,6 +47,8 @@ _RECOUNT_SHARE = 0.2
 _FIRST_SUBSCRIBER = 500
 _LISTENING_S = 1.0
 _ClientT = TypeVar("_ClientT", bound=SimClient)
+_FACTOR_OPERATION = -1
+"""The number of the order that gives a namespace its replication factor, before the workload."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -137,6 +140,16 @@ class World:
             if fault.at_s < 0:
                 self.heap.at(START_S + STARTUP_S + fault.at_s, self.trouble.apply, fault)
         self.heap.after(GAUGE_INTERVAL_S, self._look)
+
+    def choose_factor(self) -> Callable[[], bool]:
+        """Have the first namespace given its replication factor; returns what tells whether every founder knows it."""
+        factor = factor_of(self.options, FIRST_NAMESPACE)
+        if factor:
+            about = {"level": Level.ALL.value, "namespace": FIRST_NAMESPACE.encode()}
+            about["settings"] = {"replication_factor": factor}
+            self.clients[0].start(Operation(_FACTOR_OPERATION, 0.0, 0, OperationKind.CONFIGURE, b"", about))
+        nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
+        return lambda: all(node.shared.namespaces.factor(FIRST_NAMESPACE) == factor for node in nodes)
 
     def begin_safety(self, operations: Sequence[Operation], faults: Sequence[Fault]) -> None:
         """Put the workload and the faults on the heap, from now on."""
@@ -264,7 +277,8 @@ class World:
             return {}
         shift, engine = node.members.placement.shift, node.engine
         keys = sorted({event.key for event in self.recorder.store_events})
-        numbers = {key: engine.fingerprint(key_hash(key) >> shift, key) for key in keys}
+        inside = {key: inside_of(node, key) for key in keys}
+        numbers = {key: engine.fingerprint(partition_of_key(each, shift), each) for key, each in inside.items()}
         return {key: frozenset(found[number]) for key, number in numbers.items() if number in found}
 
     def evidence(self, **more: Any) -> Evidence:
@@ -277,7 +291,10 @@ class World:
         snapshots = more.pop("snapshots", None) or self.snapshots()
         keys = sorted({record.key for record in history if record.key})
         placement = next((m.node.members.placement for m in nodes.values() if m.node is not None), None)
-        partitions = {key: key_hash(key) >> placement.shift for key in keys} if placement else {}
+        one = next((m.node for m in nodes.values() if m.node is not None), None)
+        partitions = (
+            {key: partition_of_key(inside_of(one, key), one.members.placement.shift) for key in keys} if one else {}
+        )
         owners = {key: placement.owners(partition) for key, partition in partitions.items()} if placement else {}
         return Evidence(
             options=self.options,
@@ -342,8 +359,11 @@ class World:
         placement, table = node.members.placement, node.members.table
         members = tuple((each.node_id, int(each.state), each.zone, each.weight) for each in table.entries.values())
         owners = tuple(tuple(each) for each in placement.owners_by_partition)
+        factors = tuple(factor for factor, _ in table.factors)
         sequence, at_s = self.recorder.stamp()
-        self.recorder.tables.append(TableEvent(sequence, at_s, machine.name, node.shared.digest, members, owners))
+        self.recorder.tables.append(
+            TableEvent(sequence, at_s, machine.name, node.shared.digest, members, owners, factors)
+        )
 
     def _failed(self, machine: Machine, error: BaseException) -> None:
         self.error = error

@@ -15,7 +15,8 @@ from dynacache.client.routing import (
     Router,
 )
 from dynacache.errors import ClusterMismatch, ProtocolError
-from dynacache.placement.partitions import key_hash, partition_of
+from dynacache.namespaces.names import prefix, qualify, with_factor
+from dynacache.placement.partitions import key_hash, partition_of, partition_of_key
 from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberEntry, MemberState, MemberTable
 from dynacache.types import MEMBER_STOPPING
@@ -283,3 +284,20 @@ def test_what_is_told_of_namespaces_replaces_what_was_told_before() -> None:
         router.update(FIVE.to_wire(), {}, 0.0, compressions)
         assert told == known
         assert told is router.compressions
+
+
+def test_a_key_of_a_namespace_with_a_factor_goes_to_an_owner_of_its_own_partition() -> None:
+    members = FIVE.with_factor(1, 5)
+    router = router_of(members)
+    placement = Placement.from_table(members)
+    router.update(members.to_wire(), {}, 0.0, None, {"single": 1, "": 2, 3: 1, "odd": 12, "later": 4})
+    for number in range(50):
+        key = qualify("single", b"k%d" % number)
+        (owner,) = placement.owners(partition_of_key(with_factor(key, 1), placement.shift))
+        assert router.choose(key, False, 0.0).node_id == owner
+        assert router.choose(qualify("later", b"k%d" % number), False, 0.0).node_id in placement.table.entries
+    assert router.numbers_of(prefix("single")) == range(64, 128)
+    assert router.numbers_of(prefix("other")) == router.numbers_of(b"") == range(64)
+    assert Router.from_seeds([("seed", 1)]).numbers_of(b"") == range(0)
+    router.update(members.to_wire(), {}, 0.0)
+    assert router.numbers_of(prefix("single")) == range(64)

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from dynacache.coordination import namespaces as module
 from dynacache.coordination.catalogue import Catalogue
-from dynacache.coordination.namespaces import Namespaces
-from dynacache.errors import InvalidRequest, Overloaded
-from dynacache.namespaces.names import qualify
+from dynacache.coordination.namespaces import Namespaces, namespace_concerned
+from dynacache.errors import InvalidRequest, NotReady, Overloaded
+from dynacache.namespaces.names import qualify, with_factor
 from dynacache.namespaces.settings import DEFAULTS, GROUPS_LIMIT
+from dynacache.wire.epoch_names import FLUSH, TAG, epoch_name
 
 
 def changed(namespaces: Namespaces, name: str, stamp: int = 1, **options: object) -> None:
@@ -127,3 +128,63 @@ def test_the_number_of_groups_is_the_stores() -> None:
         namespaces.change("more", {"memory_share": 0.1}, None, 1)
     changed(namespaces, "n0", stamp=2, memory_share=0.1)
     changed(namespaces, "plain", sliding=True)
+
+
+def test_a_factor_is_that_of_keys_and_the_clusters_own_is_none() -> None:
+    namespaces = Namespaces(Catalogue(), 3)
+    changed(namespaces, "wide", replication_factor=5)
+    changed(namespaces, "same", replication_factor=3)
+    assert namespaces.any_factor
+    assert (namespaces.factor("wide"), namespaces.factor("same"), namespaces.factor("none")) == (5, 0, 0)
+    assert namespaces.factors_for_clients() == {"wide": 5}
+    key = qualify("wide", b"k")
+    assert namespaces.of(key).replication_factor == 5
+    assert namespaces.of(qualify("same", b"k")).replication_factor == 0
+    assert namespaces.placed(key) == with_factor(key, 5) == namespaces.placed(with_factor(key, 5))
+    assert namespaces.placed(b"plain") == b"plain"
+    assert not namespaces.is_placed(key)
+    assert namespaces.is_placed(with_factor(key, 5))
+    assert not namespaces.is_placed(with_factor(qualify("none", b"k"), 2))
+    assert namespaces.of(with_factor(qualify("none", b"k"), 2)).replication_factor == 2, "what a peer has put in"
+
+
+def test_a_factor_is_chosen_with_the_first_setting() -> None:
+    namespaces = Namespaces(Catalogue(), 3)
+    changed(namespaces, "web", sliding=True)
+    changed(namespaces, "wide", replication_factor=5)
+    changed(namespaces, "wide", sliding=True, stamp=2)
+    assert namespaces.factor("wide") == 5
+    for name, factor in (("web", 5), ("wide", 3), ("wide", 0)):
+        with pytest.raises(InvalidRequest, match="chosen with a namespace's first setting"):
+            changed(namespaces, name, replication_factor=factor)
+    with pytest.raises(InvalidRequest, match="the default namespace has the cluster's, 3"):
+        changed(namespaces, "", replication_factor=5)
+    namespaces.catalogue.merge(*namespaces.drop("wide", None, 3))
+    changed(namespaces, "wide", stamp=4, replication_factor=2)
+    assert namespaces.factor("wide") == 2
+
+
+def test_a_node_that_may_lack_settings_refuses_namespaces_and_nothing_else() -> None:
+    namespaces = Namespaces(Catalogue(), 3)
+    namespaces.is_known = False
+    with pytest.raises(NotReady):
+        namespaces.of(qualify("web", b"k"))
+    assert namespaces.of(b"plain") is DEFAULTS
+    namespaces.is_known = True
+    assert namespaces.of(qualify("web", b"k")) is DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        (b"Nweb", "web"),
+        (b"N", ""),
+        (epoch_name(TAG, b"web", b"tag"), "web"),
+        (epoch_name(FLUSH, b""), ""),
+        (b"N\xff", ""),
+        (b"Xlater", ""),
+        (b"E", ""),
+    ],
+)
+def test_what_an_entry_of_the_catalogue_is_about(entry: bytes, name: str) -> None:
+    assert namespace_concerned(entry) == name

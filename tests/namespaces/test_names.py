@@ -9,6 +9,7 @@ from dynacache.namespaces.names import (
     DEFAULT,
     NAME_LIMIT,
     OVERHEAD_LIMIT_BYTES,
+    bare,
     check_name,
     check_prefix,
     namespace_of,
@@ -16,6 +17,8 @@ from dynacache.namespaces.names import (
     prefix_of,
     qualify,
     split,
+    with_factor,
+    without_factor,
 )
 
 NAMES = st.just(DEFAULT) | st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True)
@@ -93,3 +96,27 @@ def test_what_keys_of_one_namespace_begin_with_is_told_from_what_those_of_severa
     for malformed in (b"\x00", b"\x00\x05te", b"\x00\x01", b"\x00\x02-a"):
         with pytest.raises(InvalidRequest):
             check_prefix(malformed)
+
+
+@given(NAMES.filter(bool), KEYS, st.integers(1, 9))
+@example("a" * 64, b"k", 9)
+def test_a_factor_goes_in_and_out_of_a_key(name: str, key: bytes, factor: int) -> None:
+    qualified = qualify(name, key)
+    inside = with_factor(qualified, factor)
+    assert inside == prefix(name, factor) + key != qualified
+    assert without_factor(inside) == without_factor(qualified) == qualified
+    assert namespace_of(inside) == name
+    assert prefix_of(inside) == prefix(name, factor)
+    assert len(inside) <= len(key) + OVERHEAD_LIMIT_BYTES
+    for clients_only in (split, check_prefix):
+        with pytest.raises(InvalidRequest, match="without a factor"):
+            clients_only(inside)
+
+
+@given(st.binary(max_size=8))
+def test_what_carries_no_factor_is_left_as_it_is(key: bytes) -> None:
+    assert without_factor(b"k" + key) == b"k" + key
+    assert without_factor(b"\x00\x00" + key) == b"\x00\x00" + key
+    assert bare(b"web") == b"web"
+    assert bare(b"") == b""
+    assert bare(b"web\x03") == b"web"

@@ -171,3 +171,53 @@ def _later(draw: Random, view: model.View) -> model.View:
         return model.put(view, name, known._replace(generation=known.generation + 1))
     state = draw.choice(following[known.written]) if known.written in following else known.written
     return model.put(view, name, known._replace(version=known.version + 1, written=state))
+
+
+def factored(table: MemberTable, factor: int = 2, born_ms: int = 100) -> MemberTable:
+    """The table with another replication factor."""
+    return table.with_factor(factor, born_ms)
+
+
+def of_factor(partitions: BitMap, factor: int = 2) -> BitMap:
+    """Those of the partitions that are of a factor."""
+    return partitions & BitMap(range(factor * 1024, (factor + 1) * 1024))
+
+
+def test_who_was_a_member_all_the_way_gains_nothing_by_a_new_factor() -> None:
+    assert not gain(FOUR, factored(FOUR), "node-1")
+    joined = FOUR.with_entry(entry("x"))
+    assert not gained(Placement.from_table(joined), Placement.from_table(factored(joined)), "x")
+
+
+@pytest.mark.parametrize("state", [S.OUTSIDE, S.JOINING, S.SETTLING])
+def test_who_was_about_to_be_one_gains_all_of_a_factor_that_comes_then(state: MemberState) -> None:
+    before = FOUR.with_entry(entry("x", state))
+    after = factored(moved(before, "x", S.JOINING) if state is S.OUTSIDE else before)
+    owned = Placement.from_table(after).owned_by("x")
+    assert of_factor(gain(before, after, "x")) == of_factor(owned)
+    assert of_factor(owned)
+    assert not gain(before, after, "node-1") - gain(before, attrs.evolve(after, factors=()), "node-1")
+
+
+def test_who_has_begun_without_memory_since_a_factor_was_born_gains_all_of_it() -> None:
+    before, after = Placement.from_table(FOUR), Placement.from_table(factored(FOUR, born_ms=100))
+    assert gained(before, after, "node-1", memory_ms=101) == of_factor(after.owned_by("node-1"))
+    assert not gained(before, after, "node-1", memory_ms=100)
+    earlier = Placement.from_table(factored(FOUR, born_ms=50))
+    assert not gained(after, earlier, "node-1", memory_ms=50)
+    assert gained(after, earlier, "node-1", memory_ms=70) == of_factor(after.owned_by("node-1")), (
+        "born before after all"
+    )
+
+
+def test_a_join_that_was_slept_through_counts_for_every_factor() -> None:
+    away = factored(FOUR)
+    later = removed(away.with_entry(entry("x", S.NORMAL)), "x", 3)
+    lost = Placement.from_table(away).owned_by("node-1") - Placement.from_table(away.with_entry(entry("x"))).owned_by(
+        "node-1"
+    )
+    found = gain(away, later, "node-1")
+    assert of_factor(found) == of_factor(lost)
+    assert of_factor(found)
+    unaware = gain(FOUR, later, "node-1")
+    assert of_factor(unaware) == of_factor(found), "judged as if the factor had been there before"

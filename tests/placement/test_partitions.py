@@ -7,10 +7,14 @@ from hypothesis import strategies as st
 from dynacache.placement.checks import WireValueError
 from dynacache.placement.partitions import (
     DEFAULT_PARTITION_COUNT,
+    MAX_FACTOR,
+    factor_in,
     fingerprint,
     key_hash,
     leaf_of,
+    numbers_limit,
     partition_of,
+    partition_of_key,
     partition_shift,
 )
 
@@ -67,3 +71,29 @@ def test_namespaces_place_a_key_independently() -> None:
 def test_other_counts_are_refused_by_name(count: int) -> None:
     with pytest.raises(WireValueError, match=r"partition count: got .* power of two"):
         partition_shift(count)
+
+
+@given(st.binary(min_size=1, max_size=20), counts)
+def test_a_factor_in_a_key_numbers_its_partition(key: bytes, count: int) -> None:
+    shift = partition_shift(count)
+    plain = b"k" + key
+    assert partition_of_key(plain, shift) == partition_of(key_hash(plain), count)
+    assert factor_in(plain) == 0
+    for name in (b"", b"web", b"a" * 64):
+        unnumbered = b"\x00%c%b%b" % (len(name), name, key)
+        assert partition_of_key(unnumbered, shift) == partition_of(key_hash(unnumbered), count)
+        assert factor_in(unnumbered) == 0
+    for factor in range(1, MAX_FACTOR + 1):
+        numbered = b"\x00\x04web%c%b" % (factor, key)
+        number = partition_of_key(numbered, shift)
+        assert number == factor * count + partition_of(key_hash(numbered), count)
+        assert number < numbers_limit(count)
+        assert factor_in(numbered) == factor
+
+
+@pytest.mark.parametrize("key", [b"\x00", b"\x00\x05web"])
+def test_what_is_no_qualified_key_has_no_partition(key: bytes) -> None:
+    with pytest.raises(IndexError):
+        partition_of_key(key, 22)
+    with pytest.raises(IndexError):
+        factor_in(key)

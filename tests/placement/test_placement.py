@@ -143,3 +143,46 @@ def test_a_new_version_of_an_entry_costs_no_new_owners() -> None:
     after = Placement.from_table(table.with_entry(attrs.evolve(table.entries["node-3"], version=2, port=9)))
     assert after.digest != before.digest
     assert after.owners_by_partition is before.owners_by_partition
+
+
+def with_factors(table: MemberTable, *factors: int) -> MemberTable:
+    """The table with replication factors beside its own."""
+    for factor in factors:
+        table = table.with_factor(factor, 1)
+    return table
+
+
+@pytest.mark.parametrize("state", HOLDING)
+def test_partitions_of_a_factor_are_placed_as_a_cluster_of_that_factor_would(state: MemberState) -> None:
+    table = attrs.evolve(cluster(6), partition_count=64).with_entry(entry("x", state))
+    placement = Placement.from_table(with_factors(table, 1, 5))
+    assert [each.start for each in placement.partitions] == [0, 64, 320]
+    assert placement.numbers_end == 384
+    for factor, first in ((3, 0), (1, 64), (5, 320)):
+        alone = Placement.from_table(attrs.evolve(table, replication_factor=factor))
+        for partition in range(64):
+            number = first + partition
+            assert placement.factor_of(number) == factor
+            assert placement.owners(number) == alone.owners(partition)
+            assert placement.write_sets(number) == alone.write_sets(partition)
+            assert placement.preference(number) == alone.preference(partition)
+            assert placement.displaced(number, "x") == alone.displaced(partition, "x")
+        owned = [number - first for number in placement.owned_by("x") if first <= number < first + 64]
+        assert owned == list(alone.owned_by("x"))
+    assert not any(placement.write_owners(number) for number in range(128, 320)), "factors that nobody uses"
+    assert not placement.has(128)
+    assert placement.has(383)
+    assert not placement.has(384)
+
+
+def test_one_that_comes_or_goes_changes_one_owner_of_each_partition_of_each_factor() -> None:
+    table = with_factors(attrs.evolve(cluster(5), partition_count=16), 1, 2, 5)
+    before, after = Placement.from_table(table), Placement.from_table(table.with_entry(entry("x")))
+    pairs = zip(before.owners_by_partition, after.owners_by_partition, strict=True)
+    assert max(len(set(old) - set(new)) for old, new in pairs) <= 1
+
+
+def test_more_copies_than_members_are_as_many_as_there_are() -> None:
+    placement = Placement.from_table(with_factors(attrs.evolve(cluster(3), partition_count=16), 5))
+    assert all(len(placement.owners(number)) == 3 for number in placement.partitions[1])
+    assert placement.factor_of(81) == 5, "quorums of the past are counted by it"

@@ -184,3 +184,50 @@ def test_a_table_with_one_value_exchanged_is_refused_or_valid(table: MemberTable
     except WireValueError:
         return
     assert MemberTable.from_wire(found.to_wire()) == found
+
+
+_FACTORS = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 5)), max_size=5)
+
+
+def _with(table: MemberTable, factors: list[tuple[int, int]]) -> MemberTable:
+    for factor, born_ms in factors:
+        table = table.with_factor(factor, born_ms)
+    return table
+
+
+@given(tables, _FACTORS, _FACTORS, _FACTORS)
+def test_factors_merge_by_union_and_the_earliest_birth(
+    table: MemberTable, first: list[tuple[int, int]], second: list[tuple[int, int]], third: list[tuple[int, int]]
+) -> None:
+    one, two, three = (_with(table, factors) for factors in (first, second, third))
+    assert one.merge(two) == two.merge(one) == _with(table, [*second, *first])
+    assert one.merge(two).merge(three).digest == one.merge(two.merge(three)).digest
+    assert one.merge(one) is one
+    assert [factor for factor, _ in one.factors] == sorted({factor for factor, _ in first} - {3})
+    assert all(born_ms == min(at for each, at in first if each == factor) for factor, born_ms in one.factors)
+    assert MemberTable.from_wire(msgpack.unpackb(msgpack.packb(one.to_wire()))) == one
+    assert (one.digest == table.digest) == (not one.factors)
+
+
+def test_a_table_without_factors_travels_as_it_always_did() -> None:
+    table = cluster(3)
+    assert len(table.to_wire()) == 4
+    assert table.with_factor(3, 7) is table
+    late = table.with_factor(5, 7)
+    assert table.merge(late) is late
+    assert late.merge(table) is late
+
+
+@pytest.mark.parametrize(
+    "factors", [[], [[0, 1]], [[10, 1]], [[3, 1]], [[5, 1], [5, 2]], [[5, 1], [2, 1]], [[5, -1]], [[5]], [["5", 1]], 5]
+)
+def test_malformed_factors_are_refused(factors: object) -> None:
+    wire = [*cluster(3).to_wire(), factors]
+    with pytest.raises(WireValueError):
+        MemberTable.from_wire(wire)
+
+
+def test_factors_need_a_number_of_partitions_that_they_fit() -> None:
+    wire = [*cluster(3, partition_count=16_384).to_wire(), [[5, 1]]]
+    with pytest.raises(WireValueError, match="expected 8192 at most"):
+        MemberTable.from_wire(wire)

@@ -65,7 +65,14 @@ def test_settings_made_at_one_node_act_at_another(nodes: Nodes) -> None:
         assert command(ports[1], "get", "ever")[0] == 3
         code, refused = command(ports[1], "namespaces", "set", "web", "--replication-factor", "2")
         assert code == 2
-        assert "replication_factor: got 2, expected 0" in refused
+        assert "replication_factor: got 2, expected 0: it is chosen with a namespace's first setting" in refused
+        code, chosen = command(ports[0], "namespaces", "set", "single", "--replication-factor", "1")
+        assert (code, chosen["settings"]["replication_factor"]) == (0, 1)
+        assert command(ports[2], "set", "alone", "here", "--namespace", "single")[0] == 0
+        assert command(ports[1], "get", "alone", "--namespace", "single")[1]["value"] == "here"
+        code, told = command(ports[1], "cluster", "owners", "alone", "--namespace", "single")
+        assert code == 0
+        assert len(told["owners"]) == 1
 
     processes[1].kill()
     processes[1] = nodes.start(ports[1], "--founders", "3", "--seed", f"{HOST}:{ports[0]}")

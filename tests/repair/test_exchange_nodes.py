@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from dynacache.placement.partitions import key_hash, partition_of
+from dynacache.placement.partitions import key_hash, partition_of, partition_of_key, partition_shift
+from dynacache.placement.placement import Placement
+from dynacache.placement.table import FACTORS_PARTITION_LIMIT, MemberTable
 from dynacache.repair.exchange_nodes import PREFIX_BITS, TOP, Forest, pack_numbers, unpack_numbers
 
 FOREST = Forest(64)
@@ -93,3 +95,27 @@ def test_numbers_travel(numbers: list[int]) -> None:
 def test_malformed_numbers_are_refused(packed: object) -> None:
     with pytest.raises(ValueError, match="bytes"):
         unpack_numbers("I", packed, 2)
+
+
+def test_partitions_of_further_factors_have_nodes_and_ids_of_their_own() -> None:
+    table = MemberTable.of(bytes(16), 64, 3, ())
+    assert Forest.of(Placement.from_table(table)) == Forest(64)
+    forest = Forest.of(Placement.from_table(table.with_factor(5, 1)))
+    assert forest.partition_count == 1024
+    plain, numbered = b"plain", b"\x00\x04web\x05key"
+    shift = partition_shift(64)
+    for key in (plain, numbered):
+        id_ = forest.id_of(key)
+        assert id_ >> PREFIX_BITS == partition_of_key(key, shift)
+        assert id_ & (1 << PREFIX_BITS) - 1 == key_hash(key) >> 32 - 6 - PREFIX_BITS & (1 << PREFIX_BITS) - 1
+        node = forest.leaf_of_id(id_, 3)
+        assert forest.partition(node) == partition_of_key(key, shift)
+    assert forest.id_of(plain) == Forest(64).id_of(plain)
+
+
+def test_the_deepest_node_of_the_most_partitions_of_all_factors_fits_32_bits() -> None:
+    table = MemberTable.of(bytes(16), FACTORS_PARTITION_LIMIT, 3, ()).with_factor(9, 1)
+    forest = Forest.of(Placement.from_table(table))
+    last = 10 * FACTORS_PARTITION_LIMIT - 1
+    assert forest.node(last, PREFIX_BITS, (1 << PREFIX_BITS) - 1) < 1 << 32
+    assert last << PREFIX_BITS < 1 << 32

@@ -16,7 +16,7 @@ def exceeded(story: Story, needed: int = 2, tables: Sequence[TableEvent] = ()) -
     """Return, for each version in order, the nodes whose losses exceeded the fault model."""
     events = story.evidence().store_events
     ledger = Ledger.of(events)
-    losses = MemoryLosses.of(ledger, events, needed, tables)
+    losses = MemoryLosses.of(ledger, events, lambda _: needed, tables)
     return [[event.node_id for event in losses.exceeded_by(KEY, dot)] for dot in ledger.dots(KEY)]
 
 
