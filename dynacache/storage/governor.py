@@ -37,10 +37,13 @@ _LEAST_SHARE = 0.25
 _BAND_SHARE = 0.01
 _PROBE_SHARE = 0.0025
 _FULL_SHARE = 0.97
-_WASTE_SHARE = 0.5
+_WASTE_SHARE = 0.125
 _WASTE_BYTES = 16 * 1024 * 1024
 """What may become resident for nothing before a trim: so much at most, as a pause follows from what a trim gives back,
 and at most that part of what the store counts."""
+_TRIM_AGAIN_S = 5.0
+"""Where that part is resident for nothing all the time, a trim is tried so often: what it could not give back lies
+between entries that go."""
 
 
 def first_limit(settings: MemoryConfig, resident_bytes: int) -> int:
@@ -83,6 +86,7 @@ class Governor:
     _answered_bytes: int = attrs.field(init=False, default=0)
     """The resident memory up to which the limit has been lowered already."""
     _moved_s: float = attrs.field(init=False, default=0.0)
+    _trimmed_s: float = attrs.field(init=False, default=0.0)
     _waste_left_bytes: int = attrs.field(init=False, default=0)
     """The least that was resident for nothing since the last trim: what trims do not give back."""
 
@@ -119,9 +123,10 @@ class Governor:
         waste_bytes = resident_bytes - self.base_bytes - used_bytes
         self._waste_left_bytes = left_bytes = min(self._waste_left_bytes, waste_bytes)
         much_bytes = min(_WASTE_BYTES, used_bytes * _WASTE_SHARE)
-        trim = excess > 0 and (stuck or waste_bytes - left_bytes > much_bytes)
+        is_due = now_s - self._trimmed_s >= _TRIM_AGAIN_S and waste_bytes > used_bytes * _WASTE_SHARE
+        trim = excess > 0 and (stuck or is_due or waste_bytes - left_bytes > much_bytes)
         if trim:
-            self._waste_left_bytes = waste_bytes
+            self._waste_left_bytes, self._trimmed_s = waste_bytes, now_s
         return Verdict(self.store_limit_bytes, trim, at_floor)
 
     def _lower(self, resident_bytes: int, excess: int, held_bytes: int, is_full: bool, now_s: float) -> bool:

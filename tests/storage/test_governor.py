@@ -162,6 +162,16 @@ def test_a_trim_is_asked_for_only_where_much_is_resident_for_nothing() -> None:
     assert not governor.measured(governor.aim_bytes - MIB, LIMIT // 2, 4.0).trim
 
 
+def test_a_trim_is_tried_again_every_five_seconds_and_at_once_only_for_more() -> None:
+    governor = Governor(SETTINGS, first_limit(SETTINGS, BASE))
+    governor.measured(BASE, 0, 0.0)
+    above = governor.aim_bytes + MIB
+    used = int((above - BASE) / 1.3)
+    asked = [step / 10 for step in range(10, 160) if governor.measured(above, used, step / 10).trim]
+    assert asked == [1.0, 6.0, 11.0], "what a trim does not give back asks for no other at once"
+    assert governor.measured(above, used - 17 * MIB, 15.9).trim
+
+
 def test_what_was_given_up_for_growth_comes_back_where_the_heap_has_room() -> None:
     governor = Governor(SETTINGS, first_limit(SETTINGS, BASE))
     above = governor.aim_bytes + 10 * MIB
