@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from dynacache.versioning.actors import Actor, Dot
-from dynacache.versioning.kernel import COUNTER, EXPIRED, TOMBSTONE, Version, longest
+from dynacache.versioning.attachments import sliding_ms_of
+from dynacache.versioning.kernel import COUNTER, EXPIRED, SLIDING, TOMBSTONE, Version, longest
 from dynacache.versioning.layout import decode
 
 from .history import StoreCause, StoreEvent
@@ -170,7 +171,7 @@ class Ledger:
                 self._breach(event, "I14", f"{event.node_id} has {dot} as another version than it was minted as")
             return
         if version.expire_ms not in self._lives[name]:
-            if event.cause is StoreCause.MERGE and not event.place:
+            if event.cause is StoreCause.MERGE and not event.place and not _may_be_renewed(event, version):
                 self._breach(event, "I3", f"{event.node_id} gave {dot} another life than anyone had")
             self._lives[name].add(version.expire_ms)
             self.life_ms[name] = longest(self.life_ms[name], version.expire_ms)
@@ -229,6 +230,14 @@ class Ledger:
 
     def _breach(self, event: StoreEvent, invariant: str, text: str) -> None:
         self.breaches.append(Breach(invariant, event.key, text, event.sequence))
+
+
+def _may_be_renewed(event: StoreEvent, version: Version) -> bool:
+    """Return whether a read may have given a version its life: who renews it may hold only what has superseded it by
+    then, so that nobody is seen to have had that life before the others do (seed 50143)."""
+    return bool(version.flags & SLIDING) and version.expire_ms <= event.hybrid_ms + sliding_ms_of(
+        version.flags, version.payload
+    )
 
 
 def covered(clock: Mapping[Actor, int], dot: Dot) -> bool:

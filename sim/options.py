@@ -28,7 +28,7 @@ _ABSENCE_SHARE: Final = 0.04
 FIRST_NAMESPACE: Final = "s1"
 _ROOMY_STORE_BYTES: Final = 1024 * 1024
 """A store in which the empty tables of another replication factor have room."""
-_SMALL_STORE_BYTES: Final = 140_000
+_SMALL_STORE_BYTES: Final = 160_000
 """A store of which the empty tables take a good part (just under a half at 128 partitions, the most that the product
 accepts); what is written into it is often drawn to be too much."""
 _LEVELS: Final = [

@@ -57,16 +57,23 @@ class Bug:
 @contextmanager
 def active(bug: Bug | None) -> Iterator[None]:
     """Switch a bug on for the length of a ``with`` block; None switches nothing on."""
-    undone: list[tuple[Patch, Any]] = []
+    undone: list[tuple[Any, str, Any]] = []
     try:
         for patch in bug.patches if bug is not None else ():
-            original = vars(patch.owner)[patch.name]
-            undone.append((patch, original))
-            setattr(patch.owner, patch.name, patch.wrap(original))
+            place = _place(patch)
+            original = vars(place)[patch.name]
+            undone.append((place, patch.name, original))
+            setattr(place, patch.name, patch.wrap(original))
         yield
     finally:
-        for patch, original in reversed(undone):
-            setattr(patch.owner, patch.name, original)
+        for place, name, original in reversed(undone):
+            setattr(place, name, original)
+
+
+def _place(patch: Patch) -> Any:
+    """Return where the attribute is written down: a class may have it from one that it is made of."""
+    kinds = patch.owner.__mro__ if isinstance(patch.owner, type) else (patch.owner,)
+    return next((kind for kind in kinds if patch.name in vars(kind)), patch.owner)
 
 
 @attrs.define

@@ -196,7 +196,7 @@ def _reader_apart() -> Scenario:
 
 
 def _behind_the_page(original: Callable[..., bytes]) -> Callable[..., bytes]:
-    return lambda partition, after: original(partition, after + bytes([255]) if after else after)
+    return lambda partition, after=b"": original(partition, after + bytes([255]) if after else after)
 
 
 def _scanned() -> Scenario:

@@ -28,7 +28,6 @@ __all__ = ["BUGS"]
 _STRICT = 3
 _ALL = 4
 _AHEAD_MS = 60_000
-_SHARES = next(kind for kind in Engine.__mro__ if "_keep_share" in vars(kind))
 
 
 def _uncounted(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -167,7 +166,7 @@ BUGS = (
     Bug(
         "group share not enforced", "I10",
         "a namespace takes what memory there is, whatever its share",
-        (Patch(_SHARES, "_keep_share", _nothing), Patch(Replica, "_trim_groups", _nothing)), _greedy,
+        (Patch(Engine, "_keep_share", _nothing), Patch(Replica, "_trim_groups", _nothing)), _greedy,
     ),
     Bug(
         "tag dropped on overwrite", "I3",

@@ -57,6 +57,6 @@ def test_a_full_store_evicts_and_keeps_what_does_not_expire() -> None:
     full = [options for options in map(draw, range(300)) if options.keys == 200]
     assert full
     for options in full:
-        assert (options.storage_limit_bytes, options.ttl_share) == (140_000, 0.0)
+        assert (options.storage_limit_bytes, options.ttl_share) == (160_000, 0.0)
         assert options.eviction != "noeviction"
     assert {options.eviction for options in full} >= {"s3fifo", "lru"}
