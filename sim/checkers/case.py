@@ -146,6 +146,7 @@ class Case:
         if not losses or self.ledger.successors(key, dot) or was_told(self.evidence, key, losses):
             return ()
         lawful = dot in self.living.get(key, {}) or self.expired(key, dot) or self.evicted(key, dot)
+        lawful = lawful or self.invalidated(key, dot)
         return () if lawful or self.ledger.left_by(key, dot, StoreCause.REAP) else losses
 
     def invalidated(self, key: bytes, dot: Dot, version: Version | None = None) -> bool:
@@ -165,11 +166,13 @@ class Case:
 
     def evicted(self, key: bytes, dot: Dot) -> bool:
         """Return whether some place evicted this version; or a full store refused its key, and had the last word when
-        a stale copy dropped what complete ones did not have."""
+        a stale copy dropped what complete ones did not have, or an owner handed its place over to it (seed 3266)."""
         if self.ledger.left_by(key, dot, StoreCause.EVICT) > 0:
             return True
         refused = any(key in snapshot.refused for snapshot in self.evidence.snapshots.values())
-        return refused and self.ledger.left_by(key, dot, StoreCause.DISCARD) > 0
+        return refused and any(
+            self.ledger.left_by(key, dot, cause) for cause in (StoreCause.DISCARD, StoreCause.REMOVE)
+        )
 
     def evicted_times(self, key: bytes) -> frozenset[int]:
         """Return the hybrid times of all versions of a key that some store evicted, or was too full to take."""

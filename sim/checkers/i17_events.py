@@ -28,6 +28,7 @@ from ..evidence import Evidence, KeyHappening, Subscriber, Told, Violation
 from ..history import OperationKind, StoreCause, StoreEvent
 from ..ledger import Mint
 from .case import DELETERS, Case
+from .memory_losses import founded_since
 
 __all__ = ["check"]
 
@@ -233,6 +234,8 @@ def _in_the_end(evidence: Evidence, subscriber: Subscriber) -> Iterator[Violatio
     """Yield each running node that never told a subscriber at the end that there is nothing more."""
     told = [each for each in evidence.told if each.name == subscriber.name]
     if evidence.stopped_early or not evidence.calm_sequence or any(each.kind == "refused" for each in told):
+        return
+    if founded_since(evidence, subscriber.began_sequence):
         return
     for node_id in sorted(evidence.snapshots):
         quiet = [each.at_s for each in told if each.node_id == node_id and each.kind == "quiet"]

@@ -15,7 +15,8 @@ Why successors count: a process that holds what superseded a version has what wa
 
 A loss beyond the fault model is excused, and it has to be told: who fills its memory again cannot find enough complete
 owners then, and notes ``memory.lost``. ``was_told`` looks for that note. It lets pass what no process can know of: a
-copy that was lost with a hint, or by who was no owner by its own table when it died.
+copy that was lost with a hint, or by who was no owner by its own table when it died; and what was lost before the
+founders, all of them down at once, founded a new cluster, in which nobody has heard of the old one (seed 50190).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ from ..evidence import Evidence, TableEvent
 from ..history import StoreCause, StoreEvent
 from ..ledger import Ledger, dots_of
 
-__all__ = ["MemoryLosses", "was_told"]
+__all__ = ["MemoryLosses", "founded_since", "was_told"]
 
 _LOSSES = (StoreCause.LOST, StoreCause.CLEANSE)
 
@@ -113,7 +114,7 @@ def was_told(evidence: Evidence, key: bytes, losses: Sequence[StoreEvent]) -> bo
     partition = evidence.partitions.get(key)
     if partition is None or not evidence.converged or any(event.place for event in losses):
         return True
-    if not all(_owned(evidence, event, partition) for event in losses):
+    if not all(_owned(evidence, event, partition) for event in losses) or founded_since(evidence, losses[-1].sequence):
         return True
     return any(
         name == "memory.lost"
@@ -121,6 +122,13 @@ def was_told(evidence: Evidence, key: bytes, losses: Sequence[StoreEvent]) -> bo
         and (partition in fields["among_them"] or fields["partitions"] > len(fields["among_them"]))
         for at_s, _, name, fields in evidence.notes
     )
+
+
+def founded_since(evidence: Evidence, sequence: int) -> bool:
+    """Return whether a cluster was founded after a moment: only founders serve with a complete memory at once. Nobody
+    in it knows of one that was before, and who spoke with that one is refused."""
+    serving = (each for each in evidence.machines if each.kind == "serving" and each.sequence > sequence)
+    return any(each.detail.get("complete") for each in serving)
 
 
 def _owned(evidence: Evidence, event: StoreEvent, partition: int) -> bool:

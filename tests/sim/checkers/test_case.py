@@ -45,6 +45,19 @@ def test_a_long_chain_is_accounted_for() -> None:
     assert not any(case.accounted(KEY, dot) for dot in case.ledger.dots(KEY))
 
 
+def test_what_an_owner_handed_over_to_a_full_store_counts_as_evicted_there() -> None:
+    """Seed 3266: of one copy, the only owner after the one that left had no room."""
+    story = Story()
+    story.mint("a", b"1:")
+    story.drop("a", StoreCause.REMOVE)
+    evidence = story.evidence()
+    (snapshot,) = [each for name, each in evidence.snapshots.items() if name == "b"]
+    full = attrs.evolve(evidence, snapshots={**evidence.snapshots, "b": attrs.evolve(snapshot, refused={KEY})})
+    dot = next(iter(Case.of(evidence).ledger.dots(KEY)))
+    assert not Case.of(evidence).evicted(KEY, dot)
+    assert Case.of(full).evicted(KEY, dot)
+
+
 def test_values_are_what_a_reader_gets() -> None:
     def version(kind: int, flags: int, payload: bytes) -> Version:
         return Version(kind, flags, 1, 0, 1, payload)

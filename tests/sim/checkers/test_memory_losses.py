@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
+
 from sim.checkers.case import Case
 from sim.checkers.i01_acknowledged import check
 from sim.checkers.memory_losses import MemoryLosses
-from sim.evidence import Evidence, TableEvent
+from sim.evidence import Evidence, MachineEvent, TableEvent
 from sim.history import StoreCause
 from sim.ledger import Ledger
 from tests.sim.story import KEY, Story
@@ -123,3 +125,12 @@ def test_what_nobody_could_know_of_need_not_be_told() -> None:
     evidence = story.evidence(tables=tables, partitions={KEY: 0}, converged=True)
     case = Case.of(evidence)
     assert [case.untold(KEY, dot) for dot in case.ledger.dots(KEY)] == [()]
+
+
+def test_who_was_lost_before_a_cluster_was_founded_again_is_known_to_nobody() -> None:
+    """Seed 50190: all founders were down at once."""
+    silent = lost_twice("a", "b", "c")
+    last = max(event.sequence for event in silent.store_events)
+    for sequence, complete, known in ((last + 1, True, True), (last + 1, False, False), (0, True, False)):
+        serving = MachineEvent(sequence, 9.0, "a", "serving", 2, {"complete": complete})
+        assert (check(attrs.evolve(silent, machines=(serving,))) == []) is known
