@@ -171,7 +171,9 @@ class Case:
             return True
         refused = any(key in snapshot.refused for snapshot in self.evidence.snapshots.values())
         return refused and any(
-            self.ledger.left_by(key, dot, cause) for cause in (StoreCause.DISCARD, StoreCause.REMOVE)
+            change.event.cause is StoreCause.DISCARD
+            or (change.event.cause is StoreCause.REMOVE and change.event.after is None)
+            for change in self.ledger.departures.get((key, dot), ())
         )
 
     def evicted_times(self, key: bytes) -> frozenset[int]:

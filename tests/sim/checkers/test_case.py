@@ -52,7 +52,9 @@ def test_what_an_owner_handed_over_to_a_full_store_counts_as_evicted_there() -> 
     story.drop("a", StoreCause.REMOVE)
     evidence = story.evidence()
     (snapshot,) = [each for name, each in evidence.snapshots.items() if name == "b"]
-    full = attrs.evolve(evidence, snapshots={**evidence.snapshots, "b": attrs.evolve(snapshot, refused={KEY})})
+    full = attrs.evolve(
+        evidence, snapshots={**evidence.snapshots, "b": attrs.evolve(snapshot, refused=frozenset({KEY}))}
+    )
     dot = next(iter(Case.of(evidence).ledger.dots(KEY)))
     assert not Case.of(evidence).evicted(KEY, dot)
     assert Case.of(full).evicted(KEY, dot)
