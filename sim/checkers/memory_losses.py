@@ -19,7 +19,7 @@ copy that was lost with a hint, or by who was no owner by its own table when it 
 founders, all of them down at once, founded a new cluster, in which nobody has heard of the old one (seed 50190).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import attrs
 
@@ -46,6 +46,8 @@ class MemoryLosses:
     """Of each node, in order."""
     _events: dict[bytes, list[StoreEvent]] = attrs.field(factory=dict)
     """Of keys that were lost at all."""
+    _steps: dict[bytes, list[tuple[StoreEvent, Collection[Dot], Collection[Dot]]]] = attrs.field(factory=dict)
+    """The same with the dots before and after each, decoded once for all versions of a key."""
     _known: dict[tuple[bytes, Dot], tuple[StoreEvent, ...]] = attrs.field(factory=dict)
 
     @classmethod
@@ -80,9 +82,11 @@ class MemoryLosses:
         covering = {dot, *self.ledger.successors(key, dot)}
         stores: set[str] = set()
         losses: dict[tuple[str, int], StoreEvent] = {}
-        for event in self._events[key]:
-            held = not covering.isdisjoint(dots_of(event.before))
-            holds = not covering.isdisjoint(dots_of(event.after))
+        if key not in self._steps:
+            self._steps[key] = [(event, dots_of(event.before), dots_of(event.after)) for event in self._events[key]]
+        for event, before, after in self._steps[key]:
+            held = not covering.isdisjoint(before)
+            holds = not covering.isdisjoint(after)
             if held and event.cause in _LOSSES:
                 losses.setdefault((event.node_id, event.incarnation), event)
                 if len(losses) >= self._allowed(event, key):
