@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import attrs
 
 from dynacache.placement.table import MemberState
+from dynacache.storage.ghosts import GHOST_SHARD_BYTES
 
 from ..draws import Draws
 from ..world.heap import Heap
@@ -289,5 +290,6 @@ class Trouble:
             return
         engine = process.node.engine
         before = machine.config.storage.limit_bytes
-        engine.set_limit(min(before, max(limit_bytes, engine.usage().base_bytes + _ROOM_BYTES)))
+        empty_bytes = engine.usage().base_bytes + engine.partition_count * GHOST_SHARD_BYTES
+        engine.set_limit(min(before, max(limit_bytes, empty_bytes + _ROOM_BYTES)))
         self._lasting(duration_s, lambda: engine.set_limit(before))

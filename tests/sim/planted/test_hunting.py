@@ -111,4 +111,4 @@ def test_what_a_bug_needs_is_in_its_own_scenario_and_in_some_seeds_alone(name: s
     needs = BUGS[name].needs
     assert needs is not None
     assert needs(BUGS[name].scenario())
-    assert {needs(draw_scenario(seed)) for seed in range(1, 30)} == {True, False}
+    assert {needs(draw_scenario(seed)) for seed in range(1, 100)} == {True, False}
