@@ -125,7 +125,9 @@ def _found(case: Case, mint: Mint) -> bool:
         return False
     versions = decode(event.before).dots
     seen = resolve(versions, event.hybrid_ms)
-    for dot in {seen.base, *seen.cells}.intersection(mint.superseded):
+    for dot in mint.superseded:
+        if dot != seen.base and dot not in seen.cells:
+            continue
         arrivals = case.ledger.arrivals.get((event.key, dot), [])
         here = [change.event.sequence for change in arrivals if change.event.node_id == event.node_id]
         version = versions[dot]
