@@ -89,6 +89,7 @@ def set_settings(
         What clients do to large values.
     replication_factor
         Copies of each entry, 1 to 9, chosen with the first setting and for good; 0 for as many as the cluster keeps.
+        The command that chooses it ends when all members have it, whatever --level says.
     """
     from dynacache.cli import namespaces as body
 

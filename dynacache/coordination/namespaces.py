@@ -176,9 +176,10 @@ class Namespaces:
                 f" {self.cluster_factor}; make a namespace for what needs another"
             )
         if name in self.by_name and factor != before:
+            wanted = f"with {factor}" if factor else "without one"
             raise InvalidRequest(
                 f"replication_factor: got {factor}, expected {before}: it is chosen with a namespace's first setting;"
-                f" make a new namespace with {factor}, or drop {name} with all that it holds and make it anew"
+                f" make a new namespace {wanted}, or drop {name} with all that it holds and make it anew"
             )
 
     def drop(self, name: str, seen: int | None, stamp: int) -> Entry:

@@ -10,7 +10,7 @@ what takes time goes on by itself. A change of the catalogue is answered when it
 twice is as good as once, so clients may repeat it. An order that names another node than this one is refused with that
 node's address: orders are not passed on.
 
-Who may order: whoever has proven the cluster secret in the hello, like any client today; roles come with issue 9. Each
+Who may order: whoever has proven the cluster secret in the hello, like any client today; roles come later. Each
 order is noted in the log, with its arguments (none of them is a key or a value).
 """
 

@@ -1,9 +1,10 @@
 """From a key to its partition and its leaf.
 
-What: one 32-bit hash a key, seeded with the namespace's number. Its top bits are the partition, the bits below them the
-leaf of the partition's repair tree. The number of partitions is a power of two, chosen when the cluster is born.
+What: one 32-bit hash a key, its namespace included (``namespaces.names``). Its top bits are the partition, the
+bits below them the leaf of the partition's repair tree. The number of partitions is a power of two, chosen when the
+cluster is born.
 
-Invariant: partition and leaf depend on (namespace, key, partition count, leaf count) alone; they are the same in every
+Invariant: partition and leaf depend on (qualified key, partition count, leaf count) alone; they are the same in every
 process, on every platform and in every release. A key's hash is computed once a request and carried along.
 
 Why fixed partitions (Dynamo, section 6.2, strategy 3): they are the virtual nodes of the ring, but equal in size and
@@ -15,7 +16,7 @@ and repaired as any others are (``placement.placement``). Which factor that is s
 (``namespaces.names``: a zero byte, a length, and so many bytes the last of which is the factor), so that every node
 computes the same partition of a key whatever it has heard of namespaces.
 
-Hot code writes ``mmh3_32_uintdigest(key, namespace) >> shift`` in line for keys that do not begin with a zero byte; the
+Hot code writes ``mmh3_32_uintdigest(key, 0) >> shift`` in line for keys that do not begin with a zero byte; the
 functions here are its meaning.
 """
 
@@ -47,9 +48,9 @@ MAX_FACTOR = 9
 """Copies of a key, at most. No name of a namespace has a byte as small as this, which is how a factor is told."""
 
 
-def key_hash(key: bytes, namespace: int = 0) -> int:
-    """Return the 32-bit unsigned hash of ``key`` in the namespace with this number (0 to 2**32 - 1)."""
-    return mmh3_32_uintdigest(key, namespace)
+def key_hash(key: bytes) -> int:
+    """Return the 32-bit unsigned hash of a qualified key."""
+    return mmh3_32_uintdigest(key, 0)
 
 
 def partition_shift(partition_count: int) -> int:
@@ -105,6 +106,6 @@ def leaf_of(hashed: int, partition_count: int, leaf_count: int) -> int:
     return (hashed & ((1 << partition_shift(partition_count)) - 1)) * leaf_count >> partition_shift(partition_count)
 
 
-def fingerprint(key: bytes, namespace: int = 0) -> int:
-    """Return a 64-bit unsigned hash of ``key``, independent of ``key_hash``: what is remembered of an evicted key."""
-    return mmh3_x64_128_utupledigest(key, namespace)[0]
+def fingerprint(key: bytes) -> int:
+    """Return a 64-bit unsigned hash of ``key``, independent of ``key_hash``: what contexts are bound to."""
+    return mmh3_x64_128_utupledigest(key, 0)[0]

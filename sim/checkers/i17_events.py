@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from dynacache.storage.records import is_tombstone
 from dynacache.types import KeyChange
-from dynacache.versioning.kernel import COUNTER, REGISTER, TOMBSTONE
+from dynacache.versioning.kernel import COUNTER, REGISTER, TOMBSTONE, resolve
 from dynacache.versioning.layout import decode
 
 from ..evidence import Evidence, KeyHappening, Subscriber, Told, Violation
@@ -111,7 +111,8 @@ def _listening(evidence: Evidence) -> dict[tuple[str, int], list[tuple[int, int]
 
 def _found(case: Case, mint: Mint) -> bool:
     """Return whether a delete superseded a value that its node had shown since before the delete was called: a delete
-    looks before it writes, and what is written in between it has not found."""
+    looks before it writes, and what is written in between it has not found, nor what a blind delete hides (seed 153).
+    """
     event = mint.event
     called = [
         operation.call_sequence
@@ -123,7 +124,10 @@ def _found(case: Case, mint: Mint) -> bool:
     if event.before is None or event.place or not called:
         return False
     versions = decode(event.before).dots
+    seen = resolve(versions, event.hybrid_ms)
     for dot in mint.superseded:
+        if dot != seen.base and dot not in seen.cells:
+            continue
         arrivals = case.ledger.arrivals.get((event.key, dot), [])
         here = [change.event.sequence for change in arrivals if change.event.node_id == event.node_id]
         version = versions[dot]

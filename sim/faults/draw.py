@@ -74,6 +74,7 @@ def draw(options: Options, draws: Draws) -> tuple[Fault, ...]:
     count = int(expected) + stream.chance(expected % 1.0)
     faults = [_fault(options, draws, draws.stream("fault", number), 0.0) for number in range(count)]
     faults = _gathered(options, draws, faults)
+    faults = [_at_once(draws, number, fault, faults) for number, fault in enumerate(faults)]
     early = sorted(_AT_STARTUP.intersection(options.fault_kinds))
     if options.startup_faults and early:
         kinds = [draws.stream("startup fault", number).choice(early) for number in range(2)]
@@ -111,6 +112,15 @@ def _gathered(options: Options, draws: Draws, faults: list[Fault]) -> list[Fault
                 gathered.append(_other_behind(options, stream, fault))
         gathered.append(fault)
     return gathered
+
+
+def _at_once(draws: Draws, number: int, fault: Fault, faults: list[Fault]) -> Fault:
+    """Let some changes of place begin together with another, so that one of the two has to make way."""
+    others = [other for other in faults if other.kind in ("join", "leave", "remove") and other is not fault]
+    stream = draws.stream("at once", number)
+    if fault.kind not in ("join", "leave") or not others or not stream.chance(0.4):
+        return fault
+    return attrs.evolve(fault, at_s=round(stream.choice(others).at_s + stream.uniform(0.0, 0.3), 3))
 
 
 def _beside(options: Options, stream: Stream, fault: Fault, anchor: Fault) -> Fault:

@@ -211,7 +211,8 @@ def test_a_factor_is_chosen_once() -> None:
     cluster = cluster_of(4, **{ONE: 1})
     reply = set_factor(cluster, "n2", ONE, 2)
     assert reply[0] == ERROR
-    assert "make a new namespace" in reply[3]
+    assert "make a new namespace with 2, or drop" in reply[3]
+    assert "make a new namespace without one, or drop" in set_factor(cluster, "n2", ONE, 0)[3]
     for number, factor in enumerate((2, 4, 5)):
         assert set_factor(cluster, "n1", f"name{number}", factor)[0] == REPORTED
     reply = set_factor(cluster, "n1", "more", 6)

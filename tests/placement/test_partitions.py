@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dynacache.namespaces.names import FACTOR_LIMIT, qualify
 from dynacache.placement.checks import WireValueError
 from dynacache.placement.partitions import (
     DEFAULT_PARTITION_COUNT,
@@ -25,7 +26,6 @@ hashes = st.integers(0, 2**32 - 1)
 def test_the_hash_never_changes() -> None:
     """Data on disk and in other releases lies where these numbers say."""
     assert [key_hash(key) for key in (b"a", b"user:1", b"\x00" * 100)] == [1009084850, 3416794175, 202623366]
-    assert key_hash(b"a", namespace=7) == 3990715943
     assert fingerprint(b"user:1") == 6120565781388772718
 
 
@@ -46,10 +46,10 @@ def test_a_leaf_lies_in_its_partition_and_folds(hashed: int, count: int, power: 
     assert partition_of(hashed, count) * 2**power + leaf == (hashed << power) * count >> 32
 
 
-@given(st.binary(max_size=40), st.integers(0, 2**32 - 1))
-def test_hashes_have_their_width(key: bytes, namespace: int) -> None:
-    assert 0 <= key_hash(key, namespace) < 2**32
-    assert 0 <= fingerprint(key, namespace) < 2**64
+@given(st.binary(max_size=40))
+def test_hashes_have_their_width(key: bytes) -> None:
+    assert 0 <= key_hash(key) < 2**32
+    assert 0 <= fingerprint(key) < 2**64
 
 
 def test_keys_fill_partitions_evenly() -> None:
@@ -62,7 +62,8 @@ def test_keys_fill_partitions_evenly() -> None:
 
 def test_namespaces_place_a_key_independently() -> None:
     together = sum(
-        partition_of(key_hash(b"%d" % n), 16) == partition_of(key_hash(b"%d" % n, 1), 16) for n in range(3200)
+        partition_of(key_hash(b"%d" % n), 16) == partition_of(key_hash(qualify("a", b"%d" % n)), 16)
+        for n in range(3200)
     )
     assert 100 < together < 300
 
@@ -71,6 +72,10 @@ def test_namespaces_place_a_key_independently() -> None:
 def test_other_counts_are_refused_by_name(count: int) -> None:
     with pytest.raises(WireValueError, match=r"partition count: got .* power of two"):
         partition_shift(count)
+
+
+def test_names_and_partitions_take_the_same_bytes_for_factors() -> None:
+    assert MAX_FACTOR == FACTOR_LIMIT
 
 
 @given(st.binary(min_size=1, max_size=20), counts)

@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from dynacache.types import KeyChange
+from dynacache.versioning import packed
 from sim.checkers.i17_events import check
 from sim.evidence import Evidence, KeyHappening, Subscriber, Told
 from sim.history import OperationKind, StoreCause
@@ -187,6 +188,19 @@ def test_a_delete_that_found_a_value_is_told() -> None:
 def test_a_delete_that_found_nothing_need_not_be_told() -> None:
     followed = Followed()
     followed.story.remove("a")
+    assert followed.texts() == []
+
+
+def test_a_delete_need_not_have_found_what_a_blind_delete_hides() -> None:
+    """Seed 153: the value of one side of a cut, older than the delete of the other, which had not seen it."""
+    followed = Followed()
+    followed.sets(1)
+    story = followed.story
+    story.ticks += 1
+    blind, _ = packed.delete(None, story.issuers["b"], (story.now_ms() << 16) + story.ticks, story.now_ms(), blind=True)
+    story.put("b", blind)
+    story.merge("b", "a")
+    story.delete("a")
     assert followed.texts() == []
 
 
