@@ -14,8 +14,9 @@ import attrs
 from dynacache.errors import InvalidRequest, NotReady
 from dynacache.events import ConnectionId, Message
 from dynacache.membership.state import NodeState
+from dynacache.namespaces.names import split
 from dynacache.node.explanation import explain
-from dynacache.placement.partitions import partition_of_key
+from dynacache.placement.partitions import factor_in, partition_of_key
 from dynacache.wire.messages import KEY_LIMIT_BYTES, REPORTED
 
 if TYPE_CHECKING:
@@ -99,17 +100,24 @@ class Reports:
 
     def owners(self, key: bytes) -> dict[str, Any]:
         """Return the partition, owners and fallbacks of a key."""
-        node = self.node
-        key = node.shared.namespaces.placed(key)
-        partition = partition_of_key(key, node.shared.partition_shift)
-        placement = node.members.placement
+        partition = partition_of_key(self._placed(key), self.node.shared.partition_shift)
+        placement = self.node.members.placement
         owners = placement.owners(partition)
         preference = placement.preference(partition)
         return {"partition": partition, "owners": list(owners), "fallbacks": list(preference[len(owners) :])}
 
     def explain(self, key: bytes) -> dict[str, Any]:
         """Return what this node knows of a key: its copy, hints, repair, the last miss."""
-        return explain(self.node, self.node.shared.namespaces.placed(key))
+        return explain(self.node, self._placed(key))
+
+    def _placed(self, key: bytes) -> bytes:
+        """Return a client's key as nodes know it. Raises ``InvalidRequest`` for one that no client makes, ``NotReady``
+        where there are no partitions for it."""
+        split(key)
+        placed = self.node.shared.namespaces.placed(key)
+        if not self.node.members.placement.has(partition_of_key(placed, self.node.shared.partition_shift)):
+            raise NotReady(f"key: no partitions of replication factor {factor_in(placed)} are known here yet")
+        return placed
 
     def hints(self) -> dict[str, Any]:
         """Return the hints that wait for each owner that is away, and how many have ended, by reason."""

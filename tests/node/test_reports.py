@@ -3,8 +3,9 @@
 import pytest
 
 from dynacache.errors import InvalidRequest
+from dynacache.namespaces.names import qualify, with_factor
 from dynacache.placement.table import MemberTable
-from dynacache.wire.messages import ERROR, REPORT, SET
+from dynacache.wire.messages import ERROR, REPORT, REPORTED, SET
 from tests.fake_cluster import FakeCluster
 
 CLUSTER = FakeCluster(3)
@@ -93,3 +94,11 @@ def test_changes_transfers_and_repair_have_reports() -> None:
     assert (change["state"], change["departing_partitions"], change["removals"]) == ("normal", 0, {})
     assert CLUSTER.ask("n1", [REPORT, "handoff"])[2]["partitions_left"] == 0
     assert [row["node"] for row in CLUSTER.ask("n1", [REPORT, "repair"])[2]["peers"]] == ["n2", "n3"]
+
+
+@pytest.mark.parametrize("topic", ["explain", "owners"])
+def test_a_key_that_no_client_makes_is_refused(topic: str) -> None:
+    cluster = FakeCluster(1)
+    for key in (with_factor(qualify("web", b"key"), 7), qualify("web", b"key")[:5], b"\x00\x00"):
+        assert cluster.ask("n1", [REPORT, topic, key])[0] == ERROR
+    assert cluster.ask("n1", [REPORT, topic, qualify("web", b"key")])[0] == REPORTED
