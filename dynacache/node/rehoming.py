@@ -26,13 +26,16 @@ from dynacache.placement.partitions import partition_of_key
 from dynacache.storage.engine import Engine
 from dynacache.versioning.packed import strip_local
 
-__all__ = ["INTERVAL_S", "PARTITIONS_A_TICK", "RECORDS_A_TICK", "Rehoming"]
+__all__ = ["ENTRIES_A_TICK", "INTERVAL_S", "PARTITIONS_A_TICK", "RECORDS_A_TICK", "Rehoming"]
 
 INTERVAL_S = 1.0
 """Pause between two looks at the counts of the store, and before another try where there was no room for a hint."""
 
 PARTITIONS_A_TICK = 256
 """Partitions looked at in one turn of housekeeping."""
+
+ENTRIES_A_TICK = 8_192
+"""Entries looked at in one turn of housekeeping after which it ends with its partition: a millisecond or two."""
 
 RECORDS_A_TICK = 256
 """Records moved in one turn of housekeeping; the rest of a partition follows at once."""
@@ -95,9 +98,11 @@ class Rehoming:
         return any(tenant.entries and not is_placed(tenant.prefix) for tenant in tenants)
 
     def _go_on(self) -> None:
-        room = RECORDS_A_TICK
+        room, looks, is_placed = RECORDS_A_TICK, ENTRIES_A_TICK, self.shared.namespaces.is_placed
         for _ in range(min(PARTITIONS_A_TICK, len(self._left))):
-            misplaced = self._misplaced(self._left[-1])
+            entries = self._entries(self._left[-1])
+            looks -= len(entries)
+            misplaced = [(key, record) for key, record in entries if not key[0] and not is_placed(key)]
             for key, record in misplaced[:room]:
                 if not self._move(self._left[-1], key, record):
                     self._left.clear()
@@ -107,12 +112,12 @@ class Rehoming:
             if room < 0:
                 return
             self._left.pop()
+            if looks <= 0:
+                return
 
-    def _misplaced(self, partition: int) -> list[tuple[bytes, bytes]]:
-        is_placed, engine = self.shared.namespaces.is_placed, self.engine
-        if partition in engine.warming or partition in engine.stale:
-            return []
-        return [(key, record) for key, record in engine.items(partition) if not key[0] and not is_placed(key)]
+    def _entries(self, partition: int) -> list[tuple[bytes, bytes]]:
+        engine = self.engine
+        return [] if partition in engine.warming or partition in engine.stale else engine.items(partition)
 
     def _move(self, partition: int, key: bytes, record: bytes) -> bool:
         """Bring one record to its place; False if there is no room for it now."""

@@ -153,6 +153,23 @@ def test_a_walk_takes_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert values(cluster, "n1", keys) == {b"1"}
 
 
+def test_a_walk_ends_its_turn_when_it_has_looked_at_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehoming, "ENTRIES_A_TICK", 1)
+    cluster = FakeCluster(1)
+    cluster.run(3.0)
+    written(cluster, "n1", "web", 20)
+    assert set_factor(cluster, "n1", "other", 2)[0] == REPORTED
+    walk = cluster.nodes["n1"].rehoming
+    cluster.run(2.0)
+    everything = [number for numbers in walk.engine.partitions for number in numbers]
+    held = sum(bool(walk.engine.items(number)) for number in everything)
+    walk._left[:], ticks = everything, 0
+    while walk.is_walking:
+        walk._go_on()
+        ticks += 1
+    assert 15 < held <= ticks <= held + len(everything) // rehoming.PARTITIONS_A_TICK + 1
+
+
 def test_without_factors_nothing_is_looked_at() -> None:
     cluster = FakeCluster(3)
     written(cluster, "n1", "web", 5)
