@@ -90,8 +90,7 @@ class Namespaces:
         found = self._by_prefix.get(key[: 2 + key[1]]) if len(key) > 1 else None
         if found is None:
             start = prefix_of(key)
-            if not self.is_known:
-                raise NotReady("this node has begun a moment ago and has not heard of the namespaces' settings yet")
+            self.require_known()
             if len(self._by_prefix) >= PREFIXES_LIMIT:
                 self._by_prefix.clear()
             found = self._by_prefix[start] = self._placed(start)
@@ -99,6 +98,11 @@ class Namespaces:
             size = len(key) - 2 - key[1]
             raise InvalidRequest(f"key: got {size} bytes after the namespace, expected 1 to {USER_KEY_LIMIT_BYTES}")
         return found
+
+    def require_known(self) -> None:
+        """Raise ``NotReady`` while this node may not know where keys of namespaces are, see ``is_known``."""
+        if not self.is_known:
+            raise NotReady("this node has begun a moment ago and has not heard of the namespaces' settings yet")
 
     def _placed(self, start: bytes) -> NamespaceSettings:
         """Return the settings for keys with a prefix, with the factor that they carry or are to carry."""

@@ -113,7 +113,7 @@ class Scanner:
     forwarder: Forwarder
 
     def serve(self, connection: ConnectionId, message: Message, hops: int) -> None:
-        """Answer with a page, or pass the question on. Raises ``InvalidRequest``, ``NotEnoughReplicas``."""
+        """Answer with a page, or pass it on. Raises ``InvalidRequest``, ``NotReady``, ``NotEnoughReplicas``."""
         shared = self.shared
         rid, cursor, prefix, pattern, count, timeout_ms, flags = _fields(message)
         partition, after = unpack_cursor(cursor)
@@ -139,11 +139,15 @@ class Scanner:
 
     def _numbers(self, prefix: bytes, partition: int, cursor: bytes, hops: int) -> range:
         """Return the partitions in which keys with a prefix are: those of the replication factor of their namespace. A
-        peer that passes a question on has begun it by what it knows."""
+        peer that passes a question on has begun it by what it knows. Raises ``NotReady`` where nobody knows: an empty
+        answer would say that the namespace is."""
         namespaces, placement = self.shared.namespaces, self.shared.routes.placement
-        factor = namespaces.factor(namespace_of(prefix)) if prefix[:1] == b"\0" else 0
+        factor = 0
         if hops and cursor:
             factor = partition // placement.partition_count
+        elif prefix[:1] == b"\0":
+            namespaces.require_known()
+            factor = namespaces.factor(namespace_of(prefix))
         first = factor * placement.partition_count
         numbers = range(first, first + placement.partition_count)
         if not placement.has(first) or (cursor and partition not in numbers) or (factor and not prefix):

@@ -48,12 +48,14 @@ _ALL_BYTES = 1 << 62
 @attrs.define(eq=False)
 class _Peer:
     """What is known of one peer's journal. ``waiters``: the number waited for, the question whose complete answer is
-    enough whatever the number (``asked`` counts questions), and who waits."""
+    enough whatever the number (``asked`` counts questions), and who waits. ``knows``: it does not wait itself to hear
+    of namespaces."""
 
     incarnation: int = 0
     pulled: int = 0
     confirmed: bool = False
     asking: bool = False
+    knows: bool = True
     asked: int = 0
     mismatches: int = 0
     waiters: list[tuple[int, int, CatalogueWaiter]] = attrs.field(factory=list)
@@ -127,6 +129,8 @@ class CatalogueSync:
         for entry in entries:
             catalogue.merge(*entry)
         factors.update(shared.namespaces.factor(each) for each in concerned)
+        if not shared.namespaces.is_known:
+            factors.update(factor for factor, _ in self.members.table.factors)
         # With what listeners made of it: an entry that was folded away at once is not known to who lacks the fold.
         _, made = catalogue.after(before, _ALL_BYTES)
         linked = self._linked()
@@ -188,7 +192,8 @@ class CatalogueSync:
         payload = [field for entry in entries for field in entry]
         clock = self.shared.clock.last
         reply = (
-            CATALOGUE_PAGE, request_id, clock, self.incarnation, reached, catalogue.sequence, catalogue.digest, payload
+            CATALOGUE_PAGE, request_id, clock, self.incarnation, reached, catalogue.sequence, catalogue.digest, payload,
+            self.shared.namespaces.is_known,
         )  # fmt: skip
         self.shared.effects.send(connection, reply)
 
@@ -205,7 +210,7 @@ class CatalogueSync:
         peer.pulled = reached if anew else max(peer.pulled, reached)
         self._release(peer, pull.number if reached >= newest else 0)
         if reached >= newest:
-            self.shared.namespaces.is_known = True
+            self._heard_all(peer, knows=len(message) <= 8 or message[8] is True)
         if reached < newest or peer.waiters:
             self._ask(pull.node_id, reached)
         elif digest == self.catalogue.digest:
@@ -288,6 +293,15 @@ class CatalogueSync:
         self.pulls += 1
         fields = (peer.incarnation, after, self.catalogue.digest)
         self.port.ask(node_id, CATALOGUE_PULL, fields, _Pull(self, node_id, after, peer.asked), _PULL_TIMEOUT_MS)
+
+    def _heard_all(self, peer: _Peer, *, knows: bool) -> None:
+        """A node that began without memory knows of namespaces from then on, unless the peer began so as well; where
+        that is true of most members, nobody is left to wait for."""
+        namespaces, entries = self.shared.namespaces, self.members.table.entries.values()
+        peer.knows = knows
+        ignorant = 1 + sum(each.confirmed and not each.knows for each in self._peers.values())
+        if knows or 2 * ignorant > sum(entry.state not in GONE for entry in entries):
+            namespaces.is_known = True
 
     def _differ(self, node_id: NodeId, peer: _Peer) -> None:
         """Nothing is missing by number, and still the maps differ: if that lasts, look at everything once more."""

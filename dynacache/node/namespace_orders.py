@@ -17,7 +17,7 @@ import attrs
 from dynacache.coordination.catalogue import Entry
 from dynacache.coordination.namespaces import SETTINGS_KIND
 from dynacache.coordination.shared import Shared
-from dynacache.errors import InvalidRequest, NotReady, Overloaded
+from dynacache.errors import InvalidRequest, Overloaded
 from dynacache.namespaces.names import DEFAULT, bare, check_name, prefix
 from dynacache.namespaces.settings import NamespaceSettings
 from dynacache.placement.partitions import factor_in
@@ -71,7 +71,7 @@ class NamespaceOrders:
         self, name: str, options: dict[str, Any], version: int | None = None, write_level: int = Level.QUORUM
     ) -> Later:
         """Change some settings; ``version`` is the one that the operator has seen. Raises as ``Namespaces.change``."""
-        self._require_known()
+        self.shared.namespaces.require_known()
         for option in options:
             if not isinstance(option, str):
                 raise InvalidRequest(f"option: got {option!r:.80}, expected its name")
@@ -79,11 +79,6 @@ class NamespaceOrders:
         if self._require_room(NamespaceSettings.from_value(entry[2]).replication_factor, name):
             write_level = Level.ALL  # until each node knows it, entries are written to two places
         return Later((entry,), write_level, lambda: self.one(name))
-
-    def _require_known(self) -> None:
-        """Refuse orders that would be made without a look at the settings in force."""
-        if not self.shared.namespaces.is_known:
-            raise NotReady("this node has begun a moment ago and has not heard of the namespaces' settings yet")
 
     def _require_room(self, factor: int, name: str) -> bool:
         """Tell whether a namespace gets a replication factor of its own now. Raises ``InvalidRequest`` or
@@ -106,7 +101,7 @@ class NamespaceOrders:
 
     def drop(self, name: str, version: int | None = None, write_level: int = Level.QUORUM) -> Later:
         """Set a namespace back to the defaults, and flush it."""
-        self._require_known()
+        self.shared.namespaces.require_known()
         entry = self.shared.namespaces.drop(name, version, self._stamp())
         clock = self.shared.clock
         flush = (epoch_name(FLUSH, name.encode()), clock.last + (clock.max_skew_ms << 16), b"")

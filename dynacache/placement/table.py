@@ -55,8 +55,9 @@ MAX_REPLICATION_FACTOR = MAX_FACTOR
 FACTORS_LIMIT = 4
 """Replication factors beside the cluster's that a cluster is given; two sides of a partition may each have given it so
 many, so that a merged table can have more, ``MAX_REPLICATION_FACTOR`` at most."""
-FACTORS_PARTITION_LIMIT = 8192
-"""The most partitions a cluster may have to be given other factors: the places of entries are numbered in 32 bits."""
+FACTORS_PARTITION_LIMIT = 4096
+"""The most partitions a cluster may have to be given other factors: with those of the largest factor their numbers fit
+16 bits, in which queues of entries note them (``storage.eviction.lines``)."""
 CLUSTER_ID_BYTES = 16
 NODE_ID_LIMIT_CHARACTERS = 64
 ZONE_LIMIT_CHARACTERS = 64

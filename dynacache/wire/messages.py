@@ -93,7 +93,8 @@ CATALOGUE_TAKEN       request_id, clock
 CATALOGUE_PULL        request_id, clock, incarnation that the asker knows of the answerer, number of the change up to
                       which it has all, digest of the asker's catalogue
 CATALOGUE_PAGE        request_id, clock, incarnation, number up to which the asker then has all, newest number,
-                      digest of the answerer's catalogue, [name, stamp, value, ...]
+                      digest of the answerer's catalogue, [name, stamp, value, ...], whether the answerer knows of
+                      all namespaces itself (it may have begun without memory a moment ago)
 TOUCHED               0, clock, digest, [prefix of a group of keys, hashes of keys read (bitmap), ...]; never answered
 ====================  ==================================================================================================
 

@@ -4,12 +4,16 @@ from typing import Any
 
 import pytest
 
+from dynacache.errors import NotReady
+from dynacache.events import Effects
 from dynacache.namespaces.names import qualify, with_factor
 from dynacache.node import rehoming
+from dynacache.node.catalogue_change import Levels
 from dynacache.node.rehoming import Rehoming
 from dynacache.repair.hints import HintStore
-from dynacache.types import Level
-from dynacache.wire.messages import COMMAND, DELETE, DONE, GET, MISS, REPORTED, SET, VALUE
+from dynacache.types import Level, NodeId
+from dynacache.wire.epoch_names import FLUSH, epoch_name
+from dynacache.wire.messages import COMMAND, DELETE, DONE, ERROR, GET, MISS, REPORTED, SCAN, SCANNED, SET, VALUE
 from tests.fake_cluster import FakeCluster
 
 RAW = 1
@@ -174,3 +178,67 @@ def test_a_node_that_has_begun_serves_no_namespace_before_it_knows_them() -> Non
     assert begun.is_known
     cluster.run(12.0)
     assert values(cluster, "n2", keys) == {b"1"}
+
+
+def begun_cut_off(*names: str, members: int) -> tuple[FakeCluster, list[bytes]]:
+    """Return a cluster of which some have begun without memory and reach each other alone, and keys of ``web``."""
+    cluster = FakeCluster(members)
+    cluster.run(3.0)
+    set_factor(cluster, "n1", "web", 2)
+    keys = written(cluster, "n1", "web", 10)
+    for name in names:
+        cluster.kill(name)
+    cluster.run(0.5)
+    for name in names:
+        cluster.restart(name)
+        for other in set(cluster.nodes) - set(names):
+            cluster.cut_link(name, other)
+    cluster.run(0.5)
+    return cluster, keys
+
+
+def known(cluster: FakeCluster, *names: str) -> list[bool]:
+    return [cluster.nodes[name].shared.namespaces.is_known for name in names]
+
+
+def test_who_has_begun_as_well_is_not_believed_to_know_of_namespaces() -> None:
+    cluster, keys = begun_cut_off("n2", "n3", members=5)
+    assert known(cluster, "n2", "n3") == [False, False]
+    assert cluster.ask("n2", [SET, keys[0], RAW, b"2", Level.ONE], 0.05)[0] == ERROR
+    cluster.heal()
+    cluster.run(12.0)
+    assert known(cluster, "n2", "n3") == [True, True]
+    assert values(cluster, "n2", keys) == {b"1"}
+
+
+def test_where_most_have_begun_nobody_is_waited_for() -> None:
+    cluster, _ = begun_cut_off("n2", "n3", "n4", members=5)
+    assert known(cluster, "n2", "n3", "n4") == [True, True, True]
+
+
+def test_a_scan_is_refused_and_not_empty_before_namespaces_are_known() -> None:
+    cluster, keys = begun_cut_off("n2", "n3", members=5)
+    prefix = keys[0][:5]
+    reply = cluster.ask("n2", [SCAN, b"", prefix, None, 100, 0, 0], 0.2)
+    assert (reply[0], reply[2]) == (ERROR, NotReady.code)
+    cluster.heal()
+    cluster.run(12.0)
+    reply = cluster.ask("n2", [SCAN, b"", prefix, None, 100, 0, 0], 0.2)
+    assert reply[0] == SCANNED
+
+
+def test_an_invalidation_is_counted_where_every_namespace_may_be_before_they_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster, _ = begun_cut_off("n2", members=4)
+    node, seen = cluster.nodes["n2"], list[frozenset[int]]()
+    assert known(cluster, "n2") == [False]
+
+    def lacking(_: Levels, level: int, holders: set[NodeId], factors: frozenset[int]) -> None:
+        seen.append(factors)
+
+    monkeypatch.setattr(Levels, "lacking", lacking)
+    node.shared.effects = Effects()
+    entry = (epoch_name(FLUSH, b"web"), node.shared.clock.last, b"")
+    node.catalogue_sync.change([entry], Level.QUORUM, 1_000, lambda error: None)
+    assert seen == [frozenset({0, 2})]

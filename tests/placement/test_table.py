@@ -229,5 +229,5 @@ def test_malformed_factors_are_refused(factors: object) -> None:
 
 def test_factors_need_a_number_of_partitions_that_they_fit() -> None:
     wire = [*cluster(3, partition_count=16_384).to_wire(), [[5, 1]]]
-    with pytest.raises(WireValueError, match="expected 8192 at most"):
+    with pytest.raises(WireValueError, match="expected 4096 at most"):
         MemberTable.from_wire(wire)

@@ -2,7 +2,9 @@
 
 import pytest
 
-from dynacache.namespaces.names import prefix
+from dynacache.namespaces.names import prefix, qualify, with_factor
+from dynacache.placement.partitions import MAX_FACTOR
+from dynacache.placement.table import FACTORS_PARTITION_LIMIT
 from dynacache.storage.engine import TAKEN, WITNESSED
 from dynacache.storage.eviction.groups import GroupSettings
 from dynacache.storage.records import is_tombstone
@@ -270,4 +272,15 @@ def test_of_named_entries_alone_what_is_older_goes() -> None:
     assert [key for key, _ in engine.items(1)] == [b"other", b"young"]
     assert [ghost[0] for ghost in engine._ghosts.of(1)] == [2 << 50]
     assert engine.check_trees(1)
+    assert engine.usage() == engine.recount()
+
+
+@pytest.mark.parametrize("policy", ["s3fifo", "lru", "lfu", "ttl", "random"])
+def test_the_last_partition_that_there_can_be_is_stored_in_as_any(policy: str) -> None:
+    engine = engine_of(FACTORS_PARTITION_LIMIT, limit_bytes=1 << 28, eviction=policy)
+    engine.add_factor(MAX_FACTOR)
+    key, last = with_factor(qualify("web", b"key"), MAX_FACTOR), (MAX_FACTOR + 1) * FACTORS_PARTITION_LIMIT - 1
+    engine.put(last, key, value())
+    assert engine.peek(last, key) is not None
+    assert engine.evict_one()
     assert engine.usage() == engine.recount()

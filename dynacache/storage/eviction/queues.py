@@ -128,10 +128,14 @@ class TwoQueues(Cells):
         super().removed_many(shards, keys, hashes, size)
         cells, mask, numbers = self.cells, self.mask, self._numbers
         gone = [shard for shard, hashed in zip(shards, hashes, strict=True) if cells[hashed & mask] < SMALL]
-        if self._named is not None and self._named[1] in keys:
-            gone.remove(self._named[0])
+        left_small, named = len(keys) - len(gone), self._named
+        if named is not None and named[1] in keys:  # it is in neither queue, whatever another key made of its cell
+            if cells[hashes[keys.index(named[1])] & mask] < SMALL:
+                gone.remove(named[0])
+            else:
+                left_small -= 1
             self._named = None
-        growth = self._left_small(len(keys) - len(gone))
+        growth = self._left_small(left_small)
         if not self.whole or not gone:
             return growth
         before = numbers.size_bytes

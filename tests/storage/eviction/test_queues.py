@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynacache.storage.contributions import key_hash
-from dynacache.storage.eviction.queues import LFU, LOOKS_COUNT, S3FIFO, Tuning, TwoQueues
+from dynacache.storage.eviction.queues import LFU, LOOKS_COUNT, S3FIFO, SMALL, Tuning, TwoQueues
 from tests.storage.builders import key_of
 from tests.storage.eviction.stores import Store
 
@@ -149,3 +149,21 @@ def test_a_key_that_returns_needs_no_proof() -> None:
         store.evict()
         store.insert(key_of(number))
     assert (store.has(b"new"), store.has(b"back")) == (False, True)
+
+
+def test_a_victim_that_stayed_goes_with_many_though_a_newcomer_has_its_cell() -> None:
+    store = Store("s3fifo", shards=1)
+    policy = store.policy
+    for number in range(50):
+        store.insert(key_of(number))
+    found = policy.victim(None, None)
+    assert found is not None
+    shard, key = found
+    policy.cells[key_hash(key) & policy.mask] = SMALL  # what the insertion of another key of this slot does
+    size = store.size(key)
+    growth = store.live.remove_many([shard], [key])
+    growth += policy.removed_many([shard], [key], [key_hash(key)], size)
+    assert growth <= 0
+    assert policy.count == 49
+    assert policy.size_bytes == policy.recount_bytes()
+    assert sorted(store.evict() or b"" for _ in range(49)) == sorted({key_of(number) for number in range(50)} - {key})
