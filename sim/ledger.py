@@ -18,12 +18,12 @@ import attrs
 
 from dynacache.versioning.actors import Actor, Dot
 from dynacache.versioning.attachments import sliding_ms_of
-from dynacache.versioning.kernel import COUNTER, EXPIRED, SLIDING, TOMBSTONE, Version, longest
+from dynacache.versioning.kernel import EXPIRED, SLIDING, TOMBSTONE, Version, longest
 from dynacache.versioning.layout import decode
 
 from .history import StoreCause, StoreEvent
 
-__all__ = ["Breach", "Change", "Ledger", "Mint", "Name", "covered", "dots_of", "is_counter", "is_spent"]
+__all__ = ["Breach", "Change", "Ledger", "Mint", "Name", "covered", "dots_of", "is_spent"]
 
 _FORGETTING = (StoreCause.EXPIRE, StoreCause.DISCARD, StoreCause.INVALIDATE)
 """Causes for which a place may lawfully forget what it had seen."""
@@ -253,8 +253,3 @@ def dots_of(record: bytes | None) -> tuple[Dot, ...]:
 def is_spent(version: Version) -> bool:
     """Return whether this is a tombstone that an expiry left."""
     return version.kind == TOMBSTONE and bool(version.flags & EXPIRED)
-
-
-def is_counter(version: Version) -> bool:
-    """Return whether this is an actor's share of a counter."""
-    return version.kind == COUNTER

@@ -22,7 +22,7 @@ from dynacache.types import Level
 
 from .draws import Draws, Stream
 
-__all__ = ["FIRST_NAMESPACE", "Options", "draw", "factor_of", "read_quorum", "write_quorum"]
+__all__ = ["FIRST_NAMESPACE", "Options", "draw", "factor_of", "write_quorum"]
 
 _ABSENCE_SHARE: Final = 0.04
 FIRST_NAMESPACE: Final = "s1"
@@ -169,11 +169,6 @@ def factor_of(options: Options, namespace: str) -> int:
 def write_quorum(options: Options, namespace: str = "") -> int:
     """Return W, the owners that acknowledge a quorum write into a namespace."""
     return (factor_of(options, namespace) or options.replication_factor) // 2 + 1
-
-
-def read_quorum(options: Options) -> int:
-    """Return R, the owners that answer a quorum read."""
-    return options.replication_factor // 2 + 1
 
 
 def draw(seed: int, **fixed: Any) -> Options:

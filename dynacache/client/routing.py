@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from dynacache.errors import ProtocolError
-from dynacache.namespaces.names import FACTOR_LIMIT, prefix, with_factor
+from dynacache.errors import InvalidRequest, ProtocolError
+from dynacache.namespaces.names import DEFAULT, FACTOR_LIMIT, check_name, prefix, with_factor
 from dynacache.placement.partitions import key_hash, partition_of_key
 from dynacache.placement.placement import Placement
 from dynacache.placement.table import MemberState, MemberTable
@@ -237,7 +237,7 @@ class Router:
         self._factors.clear()
         if isinstance(factors, dict):
             for name, factor in factors.items():
-                if type(factor) is int and 0 < factor <= FACTOR_LIMIT and isinstance(name, str) and name:
+                if type(factor) is int and 0 < factor <= FACTOR_LIMIT and _is_name(name):
                     self._factors[prefix(name)] = factor
 
     def _endpoint(self, address: Address) -> Endpoint:
@@ -275,3 +275,11 @@ class Router:
             if alive and not endpoint.alive:
                 endpoint.avoided_until_s = min(endpoint.avoided_until_s, now_s)
             endpoint.alive = alive
+
+
+def _is_name(name: object) -> bool:
+    """Tell whether it names a namespace, and not the default one; what a later release tells besides is passed over."""
+    try:
+        return check_name(name) != DEFAULT
+    except InvalidRequest:
+        return False

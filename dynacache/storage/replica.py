@@ -205,10 +205,6 @@ class Replica(Invalidation):
             self._shrink(None)
         return True
 
-    def drop_ghost(self, partition: int, fingerprint: int) -> None:
-        """Forget a ghost, because no replica holds what it stands for."""
-        self.drop_ghosts(partition, [fingerprint])
-
     def drop_ghosts(self, partition: int, fingerprints: Iterable[int]) -> None:
         """Forget some ghosts: no replica is known to hold what they stand for. A third one may hold it all the same, so
         a miss in the partition may be an eviction from then on."""

@@ -203,10 +203,6 @@ class Network:
         end.open = False
         self._ends.get(end.host.name, {}).pop(end, None)
 
-    def lost_end(self, end: End) -> None:
-        """The host has taken note that a stream is over."""
-        self._forget(end)
-
     # Cuts
 
     def cut(self, source: str, target: str) -> None:

@@ -290,7 +290,7 @@ def test_a_key_of_a_namespace_with_a_factor_goes_to_an_owner_of_its_own_partitio
     members = FIVE.with_factor(1, 5)
     router = router_of(members)
     placement = Placement.from_table(members)
-    router.update(members.to_wire(), {}, 0.0, None, {"single": 1, "": 2, 3: 1, "odd": 12, "later": 4})
+    router.update(members.to_wire(), {}, 0.0, None, {"single": 1, "": 2, 3: 1, "odd": 12, "later": 4, "No name": 2})
     for number in range(50):
         key = qualify("single", b"k%d" % number)
         (owner,) = placement.owners(partition_of_key(with_factor(key, 1), placement.shift))

@@ -6,7 +6,7 @@ import pytest
 from dynacache.storage.engine import Engine
 from sim.draws import Draws
 from sim.node_config import config
-from sim.options import Options, draw, read_quorum, write_quorum
+from sim.options import Options, draw, write_quorum
 
 
 def test_every_seed_gives_options_that_nodes_accept() -> None:
@@ -41,7 +41,6 @@ def test_an_option_that_is_none_is_refused() -> None:
 
 @pytest.mark.parametrize(("factor", "quorum"), [(1, 1), (2, 2), (3, 2), (5, 3)])
 def test_quorums(factor: int, quorum: int) -> None:
-    assert read_quorum(Options(replication_factor=factor)) == quorum
     assert write_quorum(Options(replication_factor=factor)) == quorum
 
 

@@ -285,7 +285,7 @@ def test_of_two_witnessed_versions_the_newer_stays() -> None:
     store.sweep(START_MS)
     store.witness(1, 77 << 50, 128, 20, START_MS // 1000, True)
     assert store.root(1) == 32, "what has ended is not witnessed"
-    store.drop_ghost(1, 77 << 50)
+    store.drop_ghosts(1, [77 << 50])
     assert store.root(1) == 0
     assert sound(store)
 

@@ -139,10 +139,10 @@ def test_of_two_sources_the_one_that_has_evicted_a_newer_version_counts_in_eithe
 def test_a_ghost_that_is_dropped_leaves_misses_in_doubt_but_that_of_a_delete_does_not() -> None:
     store = engine_of()
     store.witness(1, 77 << 50, 16, 5, 0, True)
-    store.drop_ghost(1, 77 << 50)
+    store.drop_ghosts(1, [77 << 50])
     assert store.missing(1, b"key") is None
     store.witness(1, 77 << 50, 16, 5, 0, False)
-    store.drop_ghost(1, 77 << 50)
+    store.drop_ghosts(1, [77 << 50])
     assert store.missing(1, b"key") == 0, "a third copy may hold what was evicted here"
     assert store.has_forgotten(1)
     assert not store.has_forgotten(2)
