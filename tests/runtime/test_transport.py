@@ -278,6 +278,7 @@ async def test_output_beyond_its_share_stops_the_reading_of_those_who_caused_it(
     async with running_loop() as bench, calling(bench) as caller:
         transport = bench.loop.transport
         (connection,) = transport.by_number.values()
+        await bench.until(lambda: connection.is_client)  # our hello may be done before the other side has read it
         # What the socket does not take waits, a few bytes more than it has room for; the caller reads nothing yet.
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
         sent = [DONE, 1, b"x" * 3_000_000]

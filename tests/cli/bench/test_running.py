@@ -50,7 +50,7 @@ def test_shares_and_rates() -> None:
 def test_a_running_cluster_is_measured(command: Callable[..., Ran], options: tuple[str, ...], cases: int) -> None:
     with FakeNode() as node:
         ran = command(
-            *("bench", "--server", f"127.0.0.1:{node.port}", "--seconds", "0.2", "--rounds", "1", "--keys", "200"),
+            *("bench", "--server", f"127.0.0.1:{node.port}", "--seconds", "1", "--rounds", "1", "--keys", "200"),
             *("--connections", "4", "--output", "json", *options),
         )
         assert ran.code == 0, ran.err
