@@ -17,6 +17,7 @@ nodes took apart is kept up to ``_PATTERNS_TWICE`` times that, and then the olde
 from typing import Protocol
 
 import attrs
+from pyroaring import BitMap
 
 from dynacache.coordination.shared import Shared
 from dynacache.errors import DynacacheError, InvalidRequest, Overloaded
@@ -76,6 +77,11 @@ class JudgedStore(Protocol):
     @property
     def epochs(self) -> EpochsPort:
         """What it judges by."""
+        ...
+
+    @property
+    def stale(self) -> BitMap:
+        """Partitions that have not been compared with a complete copy for nearly the grace limit."""
         ...
 
     def epochs_risen(self) -> None:
@@ -254,7 +260,7 @@ class Invalidator:
 
     def tick(self) -> None:
         """Forget epochs whose time is over."""
-        if self.shared.now_ms < self._next_retire_ms:
+        if self.shared.now_ms < self._next_retire_ms or self.store.stale:
             return
         epochs = [(name, entry[0]) for name, entry in self.shared.catalogue.entries.items() if name[:1] == EPOCH_PREFIX]
         self._drop([parse_epoch_name(name) for name, stamp in epochs if self._is_over(stamp)])
@@ -274,4 +280,6 @@ class Invalidator:
         return {"invalidations": self.invalidations, "epochs_folded": self.folded}
 
     def _is_over(self, stamp: int) -> bool:
-        return self.shared.now_ms - (stamp >> 16) > self.retention_ms
+        """Tell whether nobody can bring what an epoch ended any more. While a copy of ours is stale we may be the only
+        ones who know it, and copies that are all stale bring each other everything (seed 716)."""
+        return self.shared.now_ms - (stamp >> 16) > self.retention_ms and not self.store.stale

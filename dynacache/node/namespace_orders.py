@@ -166,7 +166,7 @@ class NamespaceOrders:
         return clock.last
 
     def _is_over(self, stamp: int, value: bytes) -> bool:
-        return not value and self.shared.now_ms - (stamp >> 16) > self.retention_ms
+        return not value and self.shared.now_ms - (stamp >> 16) > self.retention_ms and not self.engine.stale
 
     def _apply(self, name: str) -> None:
         namespaces = self.shared.namespaces

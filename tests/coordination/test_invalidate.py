@@ -315,6 +315,23 @@ def test_epochs_retire_everywhere_and_do_not_come_back() -> None:
         assert not node.shared.catalogue.merge(epoch_name(TAG, b"", b"t"), 1 << 16, b""), "too old to be taken again"
 
 
+def test_an_epoch_does_not_retire_where_a_copy_is_stale() -> None:
+    """Seed 716: with all nodes apart for longer than the grace limit, only one knew the epoch, and forgot it."""
+    cluster = FakeCluster(1, copies=1)
+    assert invalidate(cluster, "n1", TAG, b"t")[:1] == [DONE]
+    node = cluster.nodes["n1"]
+    node.invalidator.retention_ms = 60_000
+    node.engine.stale.add(3)
+    node.shared.now_ms += 90_000
+    node.invalidator.tick()
+    assert node.engine.epochs
+    assert node.shared.catalogue.merge(epoch_name(TAG, b"", b"u"), node.shared.now_ms - 70_000 << 16, b"")
+    node.engine.stale.clear()
+    node.invalidator.tick()
+    assert not node.engine.epochs
+    assert not node.shared.catalogue.merge(epoch_name(TAG, b"", b"v"), node.shared.now_ms - 70_000 << 16, b"")
+
+
 def test_an_epoch_that_retires_makes_nobody_sweep_again() -> None:
     cluster = FakeCluster(1, copies=1)
     node = cluster.nodes["n1"]
